@@ -1,0 +1,1 @@
+"""The parallel computing kernel: controller, engines and clients."""

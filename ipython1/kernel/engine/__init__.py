@@ -1,0 +1,1 @@
+"""The host agent (``ipengine``), which supervises the interpreters of one host."""

@@ -1,0 +1,197 @@
+"""Every exception that ipython1 raises, in one tree.
+
+The classes marked "0.10.2" are the original's and are raised where the original raised them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+class IPythonError(Exception):
+    """Base of all errors of ipython1 (0.10.2)."""
+
+
+class KernelError(IPythonError):
+    """Base of the errors that the parallel kernel raises (0.10.2)."""
+
+
+class EngineError(IPythonError):
+    """Something happened to an engine (0.10.2)."""
+
+
+class EngineLost(EngineError):
+    """The engine's interpreter or its connection ended; the text names the engine and says why."""
+
+
+class ControllerError(IPythonError):
+    """The controller could not do its work (0.10.2)."""
+
+
+class ControllerCreationError(ControllerError):
+    """The controller could not be started; the text says why (0.10.2)."""
+
+
+class EngineCreationError(EngineError):
+    """An engine could not be started; the text says why (0.10.2)."""
+
+
+class ConnectionError(KernelError):
+    """The controller cannot be reached, or the connection to it was lost (0.10.2)."""
+
+
+class FURLError(KernelError, ValueError):
+    """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
+
+
+class FileTimeoutError(KernelError):
+    """A FURL file did not appear in time (0.10.2)."""
+
+
+class SecurityError(KernelError):
+    """A file or folder that must be private is not, or cannot be made so (0.10.2)."""
+
+
+class ProtocolError(KernelError):
+    """A peer sent something that the protocol does not allow (0.10.2)."""
+
+
+class IncompatiblePeer(ProtocolError):
+    """The two ends speak different protocols; the text names both versions."""
+
+
+class InvalidEngineID(KernelError):
+    """A target is not a registered engine, or is no target at all (0.10.2)."""
+
+
+class NoEnginesRegistered(KernelError):
+    """All engines were addressed, and there are none (0.10.2)."""
+
+    def __init__(self, text: str = "no engines are registered with the controller; start some with: ipengine") -> None:
+        super().__init__(text)
+
+
+class QueueCleared(KernelError):
+    """A command was dropped from an engine's queue before it ran; the text says on whose account (0.10.2)."""
+
+
+class InvalidDeferredID(KernelError):
+    """The result asked for is unknown, was fetched already, or was flushed (0.10.2)."""
+
+
+class ResultNotCompleted(KernelError):
+    """The result was asked for without blocking, and is not there yet (0.10.2)."""
+
+
+class AbortedPendingDeferredError(KernelError):
+    """A result that somebody waited for was flushed (0.10.2)."""
+
+
+class NotAPendingResult(KernelError):
+    """A member of what was given to barrier is not a PendingResult (0.10.2)."""
+
+
+class InvalidProperty(KernelError):
+    """An engine property is not a plain value (0.10.2)."""
+
+
+class SerializationError(KernelError):
+    """A value could not be turned into bytes, or bytes not into a value (0.10.2)."""
+
+
+class UnpickleableException(KernelError):
+    """Stands in for an exception of which nothing but its text could be sent (0.10.2)."""
+
+
+class ClientError(KernelError):
+    """A client was used in a way that cannot work: after a fork, from the reactor's thread, when closed (0.10.2)."""
+
+
+class CallTimeout(KernelError, TimeoutError):
+    """A blocking call reached its deadline; the text says what it waited for."""
+
+
+class TaskAborted(KernelError):
+    """A task was aborted (0.10.2)."""
+
+
+class TaskTimeout(KernelError):
+    """A task ran longer than it may (0.10.2)."""
+
+
+class TaskRejectError(KernelError):
+    """Raised by a task's own code: this engine lacks what the task needs; try another (0.10.2)."""
+
+
+class StopLocalExecution(KernelError):
+    """Ends the local run of a ``with`` block whose body runs on the engines (0.10.2)."""
+
+
+class CompositeError(KernelError):
+    """One or more engines failed to do what was asked (0.10.2).
+
+    `elist`
+        one entry per failure, in target order: ``(type, exception, None)``.
+    `results`
+        one entry per target, in target order: what that engine returned, and the exception where it failed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        elist: Sequence[tuple[type[BaseException], BaseException, Any]],
+        results: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message, elist)
+        self.message = message
+        self.elist = list(elist)
+        self.results = list(results)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.elist, self.results)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        for _, exception, _ in self.elist:
+            lines.append(f"{engine_label(exception)}{type(exception).__name__}: {exception}")
+        return "\n".join(lines)
+
+    def _get_engine_str(self, exception: BaseException) -> str:
+        return engine_label(exception)
+
+    def _get_traceback(self, exception: BaseException) -> str:
+        return traceback_text(exception)
+
+    def _entry(self, excid: int) -> BaseException:
+        try:
+            return self.elist[excid][1]
+        except IndexError:
+            raise IndexError(
+                f"an exception with index {excid} does not exist, there are {len(self.elist)}"
+            ) from None
+
+    def print_tracebacks(self, excid: int | None = None) -> None:
+        """Print the engines' tracebacks: all of them, or the one at index `excid` (IndexError if there is none)."""
+        chosen = [entry[1] for entry in self.elist] if excid is None else [self._entry(excid)]
+        for exception in chosen:
+            print(engine_label(exception).rstrip())
+            print(traceback_text(exception))
+            print()
+
+    def raise_exception(self, excid: int = 0) -> NoReturn:
+        """Raise the exception at index `excid` as its own type (IndexError if there is none)."""
+        raise self._entry(excid)
+
+
+def engine_label(exception: BaseException) -> str:
+    """The prefix ``[engine:method]: `` of an exception that came from an engine."""
+    info = getattr(exception, "_ipython_engine_info", None)
+    if not info:
+        return "[Engine Exception]"
+    return f"[{info['engineid']}:{info['method']}]: "
+
+
+def traceback_text(exception: BaseException) -> str:
+    """The engine's traceback of an exception, as plain text."""
+    return getattr(exception, "_ipython_traceback_text", "") or "No traceback available"

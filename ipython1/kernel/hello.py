@@ -1,0 +1,93 @@
+"""The first message of a session, in which the two ends tell each other who they are."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ipython1
+from ipython1.kernel.error import FURLError, IncompatiblePeer, ProtocolError
+from ipython1.kernel.messages import PROTOCOL
+
+ROLES = {
+    "engine": "register engines",
+    "multiengine": "use the MultiEngine interface",
+}
+"""What one may do with each FURL."""
+
+
+def new_id() -> str:
+    """A fresh id of a session or of an incarnation of the controller: 128 random bits as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+@functools.cache
+def boot_id() -> str:
+    """What tells this boot of this host from any other; empty where the system has no such thing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def identity() -> dict[str, Any]:
+    """What both ends of a session say of themselves."""
+    return {
+        "protocol": PROTOCOL,
+        "version": ipython1.__version__,
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "boot_id": boot_id(),
+        "pid": os.getpid(),
+    }
+
+
+def hello(role: str, session: str) -> dict[str, Any]:
+    """What the dialing end says first; `received` is the last number it has of the session, for taking it up again."""
+    return {**identity(), "role": role, "session": session, "received": 0}
+
+
+_WANTED: Mapping[str, type] = {
+    "protocol": int,
+    "version": str,
+    "python": str,
+    "host": str,
+    "boot_id": str,
+    "pid": int,
+}
+_DIALER: Mapping[str, type] = {**_WANTED, "role": str, "session": str, "received": int}
+
+
+def check_hello(said: Any, role: str) -> None:
+    """Raise unless `said` is the hello of a compatible peer that wants `role`."""
+    _check_identity(said, _DIALER)
+    if not 0 < len(said["session"]) <= 64:
+        raise ProtocolError("the session id of a hello has the wrong length")
+    if said["role"] != role:
+        wanted = ROLES.get(said["role"], said["role"])
+        raise FURLError(f"this FURL lets one {ROLES[role]}, but was used to {wanted}: use the other FURL file")
+
+
+def check_welcome(said: Any) -> None:
+    """Raise unless `said` is the answer of a compatible controller."""
+    _check_identity(said, {**_WANTED, "incarnation": str})
+
+
+def _check_identity(said: Any, wanted: Mapping[str, type]) -> None:
+    # The protocol number comes first: a peer of another version may say the rest in another form.
+    if not isinstance(said, dict) or type(said.get("protocol")) is not int:
+        raise ProtocolError("a hello without a protocol number")
+    if said["protocol"] != PROTOCOL:
+        raise IncompatiblePeer(
+            f"the other end is ipython1 {said.get('version')!s:.20} (protocol {said['protocol']}), this end is"
+            f" ipython1 {ipython1.__version__} (protocol {PROTOCOL}): install the same version at both ends"
+        )
+    for name, kind in wanted.items():
+        if type(said.get(name)) is not kind:
+            raise ProtocolError(f"field {name} of a hello is {type(said.get(name)).__name__}, not {kind.__name__}")

@@ -1,0 +1,175 @@
+"""The kinds of message on each link, and the check that each goes through on arrival.
+
+Three links carry messages: client to controller, controller to agent (both sessions over Foolscap, see
+`ipython1.kernel.link`), and agent to interpreter (a socket pair, see `ipython1.core.process`).
+
+A *command id* is ``[session, number]``: the session id of the client where the command was born and a number
+that counts up there.  It is carried unchanged to the agent.  A *generation* counts the interpreters that an engine
+has had; what is meant for one never reaches its successor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ipython1.kernel.verbs import VERBS
+
+PROTOCOL = 1
+"""The number of the protocol: both ends of a session must speak the same."""
+
+Types = tuple[type, ...]
+NoneType = type(None)
+CommandId = tuple[str, int]
+
+# A field whose types include NoneType may be left out.
+FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
+    # One call. `targets` is "all", a list of engine ids, or {"slice": [start, stop, step]}; `label` is a short text
+    # such as execute('a=5') that people are shown; `hold` is the result id of a two-phase call, whose outcome
+    # stays in the controller until it is fetched.
+    "command": {
+        "id": (list,),
+        "verb": (str,),
+        "args": (dict,),
+        "targets": (str, list, dict, NoneType),
+        "label": (str,),
+        "hold": (str, NoneType),
+        "values": (list, NoneType),
+    },
+}
+
+TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
+    # The outcome of a command at one target (`index` of `of`, engine id `engine`), or of the call as a whole
+    # (`index` None): then `of` is how many replies there were before it, and there are no more.
+    # ok: `values` describes the bodies, or `result` is the plain outcome of a controller verb.
+    # not ok: the bodies are an error document and a pickled exception (which may be empty).
+    "reply": {
+        "id": (list,),
+        "ok": (bool,),
+        "engine": (int, NoneType),
+        "index": (int, NoneType),
+        "of": (int, NoneType),
+        "number": (int, NoneType),
+        "values": (list, NoneType),
+        "result": (object,),
+    },
+    # A message of ours was malformed; `id` is its command id where that could be read.
+    "refused": {"id": (list, NoneType), "error": (str,)},
+}
+
+TO_AGENT: Mapping[str, Mapping[str, Types]] = {
+    # The agent's `place`-th interpreter is engine `engine` from now on; or `error` says why it is not.
+    "registered": {"place": (int,), "engine": (int, NoneType), "error": (str, NoneType)},
+    # `failures`: how many commands of this client had failed on this engine when this one was submitted. The
+    # agent drops a command that was submitted before its client could know of the latest failure.
+    "command": {
+        "id": (list,),
+        "engine": (int,),
+        "generation": (int,),
+        "verb": (str,),
+        "args": (dict,),
+        "label": (str,),
+        "failures": (int, NoneType),
+        "values": (list, NoneType),
+    },
+    # Give back those of these commands that have not started.
+    "cancel": {"engine": (int,), "ids": (list,)},
+}
+
+FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
+    # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free.
+    "register": {
+        "place": (int,),
+        "wanted": (int, NoneType),
+        "generation": (int,),
+        "pid": (int,),
+        "properties": (dict,),
+    },
+    "started": {"id": (list,), "engine": (int,)},
+    # The outcome of a command. `number` is set for execute. Bodies as for the client's reply; those of a
+    # successful execute or get_result are result document, stdout and stderr.
+    "reply": {
+        "id": (list,),
+        "engine": (int,),
+        "ok": (bool,),
+        "number": (int, NoneType),
+        "values": (list, NoneType),
+        "result": (object,),
+    },
+    # The command had not started and will not: it was cancelled.
+    "returned": {"id": (list,), "engine": (int,)},
+    "properties": {"engine": (int,), "properties": (dict,)},
+    # The interpreter ended (`reason` says how) and is being replaced; what waits for it is lost.
+    "died": {"engine": (int,), "generation": (int,), "reason": (str,)},
+    # The successor is ready: commands for `generation` may come.
+    "restarted": {"engine": (int,), "generation": (int,), "pid": (int,)},
+    # The engine is gone for good.
+    "gone": {"engine": (int,), "reason": (str,)},
+}
+
+# Of the links themselves (see ipython1.kernel.link); never seen by what is above them.
+OF_LINK: Mapping[str, Mapping[str, Types]] = {
+    # A stream is coming that `uses` later messages will refer to.
+    "stream": {"number": (int,), "size": (int,), "uses": (int,)},
+    # So many of the uses will not come.
+    "release": {"number": (int,), "uses": (int,)},
+    # The rest of a stream will not come.
+    "abort_stream": {"number": (int,), "reason": (str,)},
+}
+
+
+def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, Types]]) -> str | None:
+    """What is wrong with a message that arrived, in words; None if nothing is."""
+    described = allowed.get(kind)
+    if described is None:
+        return f"unknown kind of message {kind!r:.50}"
+    for name in fields:
+        if name not in described:
+            return f"a {kind} message has no field {name!r:.50}"
+    for name, types in described.items():
+        value = fields.get(name)
+        if object not in types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
+            return f"field {name} of a {kind} message is {type(value).__name__}"
+    if "id" in described and fields.get("id") is not None and not is_command_id(fields["id"]):
+        return f"the id of a {kind} message is no command id"
+    return None
+
+
+def check_command(fields: dict[str, Any], bodies: int) -> str | None:
+    """What is wrong with the verb, the arguments or the number of bodies of a command; None if nothing is."""
+    verb = VERBS.get(fields["verb"])
+    if verb is None:
+        return f"unknown verb {fields['verb']!r:.50}"
+    problem = verb.check(fields["args"])
+    if problem:
+        return problem
+    if not verb.values:
+        return None if bodies == verb.bodies else f"{verb.name} came with {bodies} bodies, not {verb.bodies}"
+    return check_values(fields.get("values"), bodies)
+
+
+def check_values(values: Any, bodies: int) -> str | None:
+    """What is wrong with the description of the serialized values in `bodies` bodies; None if nothing is."""
+    if not isinstance(values, list):
+        return "the serialized values are not described"
+    total = 0
+    for value in values:
+        if not (isinstance(value, list) and len(value) == 3):
+            return "a serialized value is not described by count, type and metadata"
+        count, descriptor, metadata = value
+        if type(count) is not int or count < 1 or not isinstance(descriptor, str) or not isinstance(metadata, dict):
+            return "a serialized value is described by the wrong types"
+        total += count
+    return None if total == bodies else f"the serialized values have {total} segments, {bodies} came"
+
+
+def is_command_id(value: Any) -> bool:
+    """Whether `value` is ``[session, number]``."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and 0 < len(value[0]) <= 64
+        and type(value[1]) is int
+        and value[1] >= 0
+    )

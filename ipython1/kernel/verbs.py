@@ -1,0 +1,84 @@
+"""The table of verbs: what may be asked of engines and of the controller, with which arguments.
+
+A verb is described here once.  Clients, controller and agents read from this table where it goes and what its
+arguments must look like; what an engine does for it is written in `ipython1.core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Route(Enum):
+    """Where a verb is carried out."""
+
+    QUEUE = "queue"  # by the interpreter, through the engine's queue, in order
+    AGENT = "agent"  # by the host agent, at once, whatever the interpreter does
+    WAITING = "waiting"  # by the controller, on each target's queue, at once
+    CONTROLLER = "controller"  # by the controller; it has no targets
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb's name, its route, the types of its arguments, and how many values or documents come with it.
+
+    `args` maps each argument to its types; an argument whose types include NoneType may be left out.
+    `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
+    the others, the exact number of bodies.
+    """
+
+    name: str
+    route: Route
+    args: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    values: bool = False
+    bodies: int = 0
+
+    def check(self, args: Any) -> str | None:
+        """What is wrong with `args`, in words; None if nothing is."""
+        if not isinstance(args, dict):
+            return f"the arguments of {self.name} are no dictionary"
+        for name in args:
+            if name not in self.args:
+                return f"{self.name} has no argument {name!r:.50}"
+        for name, types in self.args.items():
+            # bool is an int to isinstance, and never what an int argument means
+            value = args.get(name)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in types)
+                return f"argument {name} of {self.name} is {type(value).__name__}, not {wanted}"
+        return None
+
+
+NoneType = type(None)
+
+_TABLE = (
+    Verb("execute", Route.QUEUE, bodies=1),
+    Verb("push", Route.QUEUE, {"names": (list,)}, values=True),
+    Verb("pull", Route.QUEUE, {"names": (list,)}),
+    Verb("push_function", Route.QUEUE, {"names": (list,)}, values=True),
+    Verb("pull_function", Route.QUEUE, {"names": (list,)}),
+    Verb("apply", Route.QUEUE, values=True),
+    Verb("reset", Route.QUEUE),
+    Verb("keys", Route.QUEUE),
+    Verb("set_properties", Route.QUEUE, bodies=1),
+    Verb("get_properties", Route.QUEUE, {"keys": (list, NoneType)}),
+    Verb("has_properties", Route.QUEUE, {"keys": (list,)}),
+    Verb("del_properties", Route.QUEUE, {"keys": (list,)}),
+    Verb("clear_properties", Route.QUEUE),
+    Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
+    Verb("interrupt", Route.AGENT),
+    Verb("signal", Route.AGENT, {"signal": (int,)}),
+    Verb("restart", Route.AGENT),
+    Verb("kill", Route.AGENT),
+    Verb("clear_queue", Route.WAITING),
+    Verb("queue_status", Route.WAITING),
+    Verb("get_ids", Route.CONTROLLER),
+    Verb("kill_controller", Route.CONTROLLER),
+    Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
+    Verb("clear_pending", Route.CONTROLLER),
+)
+
+VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
