@@ -1,0 +1,367 @@
+"""A session with a peer over some carrier: numbered messages, acknowledgements, and streams beside them.
+
+What is sent within one reactor turn leaves as one batch.  The carrier has two methods (`Carrier`), so that it can be
+exchanged; over Foolscap each is a remote method (see `ipython1.kernel.carrier`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ipython1.kernel import messages, session
+from ipython1.kernel.error import ConnectionError, ProtocolError
+from ipython1.kernel.framing import Bytes, Decoder, Message, StreamRef, encode
+from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.stream import THRESHOLD, Collector, Outgoing, Relay, Sink
+
+BATCH = 1 << 20
+"""A batch is closed when it has so many bytes."""
+
+_BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
+    # `ack`: the highest number received; `first`: the number of the first message in the batch;
+    # `incarnation`: the controller's, so that nothing meant for a lost one reaches its successor.
+    "batch": {"ack": (int,), "first": (int,), "incarnation": (str,)},
+}
+
+
+class Carrier(Protocol):
+    """Moves batches and pieces to the peer, in the order in which they are given."""
+
+    def deliver(self, batch: bytes) -> None:
+        """Send a batch."""
+
+    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+        """Send a piece of a stream; fires with the peer's answer, and with False if the peer is gone."""
+
+    def close(self, reason: str) -> None:
+        """Tell the peer that the session is over."""
+
+
+class _Incoming:
+    """A stream that is coming in, or has come and is kept for its remaining uses."""
+
+    def __init__(self, size: int, sink: Sink, uses: int) -> None:
+        self.size = size
+        self.sink = sink
+        self.uses = uses
+        self.offset = 0
+
+
+class SessionLink:
+    """One end of a session; provides `ipython1.kernel.peer.Link`.
+
+    `allowed` is the table of messages that the peer may send; others, and malformed ones, are refused with an
+    error to the peer where it can take one, and logged: the session goes on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        peer: Mapping[str, Any],
+        incarnation: str,
+        allowed: Mapping[str, Mapping[str, messages.Types]],
+    ) -> None:
+        self.peer = peer
+        self._reactor = reactor
+        self._incarnation = incarnation
+        self._allowed = {**allowed, **messages.OF_LINK}
+        self._carrier: Carrier | None = None
+        self._receiver: Receiver | None = None
+        self._sequence = session.Sequence()
+        self._outbox: list[tuple[list[Bytes], int]] = []
+        self._starting: list[Outgoing] = []
+        self._flush_call: IDelayedCall | None = None
+        self._ack_call: IDelayedCall | None = None
+        self._incoming: dict[int, _Incoming] = {}
+        self._streams = 0
+        self._lost: str | None = None
+
+    def attach(self, carrier: Carrier, receiver: Receiver) -> None:
+        """Start to carry messages; what was sent before leaves now."""
+        self._carrier = carrier
+        self._receiver = receiver
+        if self._outbox:
+            self._schedule_flush()
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> int:
+        """See `ipython1.kernel.peer.Link.send`."""
+        large = [index for index, body in enumerate(message.bodies) if _is_large(body)]
+        if large:
+            message = Message(message.kind, message.fields, list(message.bodies))
+            for index in large:
+                message.bodies[index] = self._send_body(message.bodies[index])
+        parts = encode(message)
+        size = sum(map(len, parts))
+        self._outbox.append((parts, size))
+        self._schedule_flush()
+        return self._sequence.number(size)
+
+    def _send_body(self, body: Any) -> StreamRef:
+        ref = self._new_stream(memoryview(body).nbytes)
+        self._starting.append(Outgoing(self, ref, body))
+        return ref
+
+    def _new_stream(self, size: int) -> StreamRef:
+        self._streams += 1
+        return StreamRef(self._streams, size)
+
+    def _schedule_flush(self) -> None:
+        if self._flush_call is None and self._carrier is not None and self._lost is None:
+            self._flush_call = self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_call = None
+        if self._carrier is None or self._lost is not None:
+            return
+        outbox, self._outbox = self._outbox, []
+        first = self._sequence.sent - len(outbox) + 1
+        while outbox:
+            count, size = 0, 0
+            while count < len(outbox) and size < BATCH:
+                size += outbox[count][1]
+                count += 1
+            self._deliver(first, [part for parts, _ in outbox[:count] for part in parts])
+            first += count
+            del outbox[:count]
+        # The pieces of a stream follow the message that speaks of it.
+        starting, self._starting = self._starting, []
+        for outgoing in starting:
+            outgoing.start()
+
+    def _deliver(self, first: int, parts: list[Bytes]) -> None:
+        assert self._carrier is not None
+        fields = {"ack": self._sequence.report(), "first": first, "incarnation": self._incarnation}
+        self._cancel_ack()
+        self._carrier.deliver(b"".join([*encode(Message("batch", fields)), *parts]))
+
+    def acknowledged(self, sequence: int) -> bool:
+        """See `ipython1.kernel.peer.Link.acknowledged`."""
+        return sequence <= self._sequence.acknowledged
+
+    # -- receiving -----------------------------------------------------------------------------------
+
+    def batch_received(self, batch: bytes) -> None:
+        """A batch came from the peer.  A malformed one ends the session: its numbers cannot be trusted."""
+        if self._lost is not None:
+            return
+        try:
+            received = self._open_batch(batch)
+        except ProtocolError as problem:
+            self.log.warn("a malformed batch ended the session: {problem}", problem=problem)
+            self.close(f"protocol error: {problem}")
+            return
+        for message in received:
+            if self._lost is not None:
+                return
+            self._message_received(message)
+        if self._sequence.owes_at_once:
+            self._acknowledge_alone()
+        elif self._sequence.owes and self._ack_call is None:
+            self._ack_call = self._reactor.callLater(session.SILENCE, self._acknowledge_alone)
+
+    def _open_batch(self, batch: bytes) -> list[Message]:
+        decoder = Decoder(max_body=THRESHOLD)
+        envelope, *received = decoder.feed(batch) or [Message("")]
+        problem = messages.check(envelope.kind, envelope.fields, _BATCH_FIELDS)
+        if problem or decoder.partial:
+            raise ProtocolError(problem or "a batch ends in the middle of a message")
+        if envelope.fields["incarnation"] != self._incarnation:
+            raise ProtocolError("a batch is meant for another incarnation of the controller")
+        self._sequence.acknowledge(envelope.fields["ack"])
+        repeats = self._sequence.accept(envelope.fields["first"], len(received), len(batch))
+        return received[repeats:]
+
+    def _message_received(self, message: Message) -> None:
+        problem = messages.check(message.kind, message.fields, self._allowed)
+        if problem:
+            self._refuse(message, problem)
+        elif message.kind in messages.OF_LINK:
+            self._stream_message_received(message)
+        else:
+            assert self._receiver is not None
+            try:
+                self._receiver.message_received(message)
+            except Exception:  # a fault of ours in one message must not end the session for all others
+                self.log.failure("while taking a {kind} message", kind=message.kind)
+
+    def _refuse(self, message: Message, problem: str) -> None:
+        self.log.warn("refused a message: {problem}", problem=problem)
+        if self._allowed is not None and "command" in self._allowed and "targets" in self._allowed["command"]:
+            command_id = message.fields.get("id")
+            if not messages.is_command_id(command_id):
+                command_id = None
+            self.send(Message("refused", {"id": command_id, "error": problem}))
+
+    def _acknowledge_alone(self) -> None:
+        self._ack_call = None
+        if self._lost is None and self._sequence.owes and self._carrier is not None:
+            # Not before what waits in the outbox, which has numbers already: then that carries it.
+            if self._outbox:
+                self._schedule_flush()
+            else:
+                self._deliver(self._sequence.sent + 1, [])
+
+    def _cancel_ack(self) -> None:
+        if self._ack_call is not None:
+            self._ack_call.cancel()
+            self._ack_call = None
+
+    # -- streams -------------------------------------------------------------------------------------
+
+    def _stream_message_received(self, message: Message) -> None:
+        number = message.fields["number"]
+        if message.kind == "stream":
+            self._expect(StreamRef(number, message.fields["size"]), None, message.fields["uses"])
+        elif message.kind == "release":
+            self._used(number, message.fields["uses"])
+        else:
+            incoming = self._incoming.get(number)
+            if incoming is not None and incoming.offset < incoming.size:
+                if not isinstance(incoming.sink, Collector):
+                    del self._incoming[number]
+                incoming.sink.broken(message.fields["reason"])
+
+    def _expect(self, ref: StreamRef, sink: Sink | None, uses: int) -> _Incoming:
+        incoming = _Incoming(ref.size, sink if sink is not None else Collector(ref.size), uses)
+        self._incoming[ref.number] = incoming
+        if not ref.size:
+            incoming.sink.complete()
+        return incoming
+
+    def _used(self, number: int, uses: int) -> None:
+        incoming = self._incoming.get(number)
+        if incoming is not None:
+            incoming.uses -= uses
+            if incoming.uses <= 0:
+                del self._incoming[number]
+
+    def piece_received(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+        """A piece came from the peer; fires with the answer: whether more is wanted."""
+        incoming = self._incoming.get(number)
+        if self._lost is not None or incoming is None:
+            return succeed(False)
+        if offset != incoming.offset or offset + len(data) > incoming.size:
+            self.close(f"protocol error: a piece of stream {number} at byte {offset} does not fit")
+            return succeed(False)
+        incoming.offset += len(data)
+        answer = incoming.sink.piece(data)
+        if incoming.offset == incoming.size:
+            answer.addCallback(self._complete, number, incoming)
+        return answer
+
+    def _complete(self, wanted: bool, number: int, incoming: _Incoming) -> bool:
+        # A collected stream stays for the messages that refer to it; one that was passed on is over.
+        if not isinstance(incoming.sink, Collector):
+            self._incoming.pop(number, None)
+        incoming.sink.complete()
+        return wanted
+
+    def collect(self, message: Message) -> Deferred[Message]:
+        """See `ipython1.kernel.peer.Link.collect`."""
+        refs = message.streams()
+        if not refs:
+            return succeed(message)
+        collectors = {}
+        for ref in refs:
+            incoming = self._incoming.get(ref.number) or self._expect(ref, None, 1)
+            if isinstance(incoming.sink, Collector):
+                collectors[ref.number] = incoming.sink
+        return Deferred.fromCoroutine(self._collected(message, collectors))
+
+    async def _collected(self, message: Message, collectors: dict[int, Collector]) -> Message:
+        numbers = {ref.number for ref in message.streams()}
+        try:
+            for number in numbers:
+                collector = collectors.get(number)
+                if collector is None:
+                    raise ProtocolError(f"stream {number} is being passed on and cannot be collected")
+                await collector.when_over()
+                if collector.reason is not None:
+                    raise ConnectionError(collector.reason)
+        finally:
+            for number in numbers:
+                self._used(number, 1)
+        bodies = [collectors[body.number].body if isinstance(body, StreamRef) else body for body in message.bodies]
+        return Message(message.kind, message.fields, bodies)  # type: ignore[arg-type]
+
+    def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relay:
+        """See `ipython1.kernel.peer.Link.relay`."""
+        destinations = [(link, link.announce(ref.size, uses)) for link, uses in to]  # type: ignore[attr-defined]
+        relay = Relay(destinations)
+        self._expect(ref, relay, 0)
+        return relay
+
+    def announce(self, size: int, uses: int) -> StreamRef:
+        """Open an outgoing stream to which `uses` messages will refer; its pieces are offered by a relay."""
+        ref = self._new_stream(size)
+        self.send(Message("stream", {"number": ref.number, "size": size, "uses": uses}))
+        return ref
+
+    def release(self, number: int, uses: int) -> None:
+        """See `ipython1.kernel.peer.Link.release`."""
+        self.send(Message("release", {"number": number, "uses": uses}))
+
+    def offer(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+        """Send a piece; fires when it has found its place, False if no more is wanted or the link is lost."""
+        if self._lost is not None or self._carrier is None:
+            return succeed(False)
+        if self._outbox:
+            # The message that speaks of the stream may still be in the outbox.
+            self._flush_now()
+        return self._carrier.piece(number, offset, data)
+
+    def _flush_now(self) -> None:
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+        self._flush()
+
+    def abort(self, number: int, reason: str) -> None:
+        """Say that the rest of a stream will not come."""
+        if self._lost is None:
+            self.send(Message("abort_stream", {"number": number, "reason": reason}))
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def close(self, reason: str) -> None:
+        """See `ipython1.kernel.peer.Link.close`."""
+        if self._lost is not None:
+            return
+        carrier = self._carrier
+        if self._outbox and carrier is not None:
+            self._flush_now()
+        self.lost(reason)
+        if carrier is not None:
+            carrier.close(reason)
+
+    def lost(self, reason: str) -> None:
+        """The session is over: the peer closed it, or the connection was lost."""
+        if self._lost is not None:
+            return
+        self._lost = reason
+        for call in (self._flush_call, self._ack_call):
+            if call is not None:
+                call.cancel()
+        self._flush_call = self._ack_call = None
+        self._outbox.clear()
+        self._starting.clear()
+        incoming, self._incoming = self._incoming, {}
+        for stream in incoming.values():
+            if stream.offset < stream.size:
+                stream.sink.broken(reason)
+        if self._receiver is not None:
+            self._receiver.link_lost(reason)
+
+
+def _is_large(body: Bytes | StreamRef) -> bool:
+    if isinstance(body, StreamRef):
+        return False
+    return (body.nbytes if isinstance(body, memoryview) else len(body)) > THRESHOLD
