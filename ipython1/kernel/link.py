@@ -38,8 +38,8 @@ class Carrier(Protocol):
     def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
         """Send a piece of a stream; fires with the peer's answer, and with False if the peer is gone."""
 
-    def close(self, reason: str) -> None:
-        """Tell the peer that the session is over."""
+    def close(self, reason: str | None) -> None:
+        """The session is over: let go of the peer, and tell it `reason` unless that is None."""
 
 
 class _Incoming:
@@ -55,8 +55,8 @@ class _Incoming:
 class SessionLink:
     """One end of a session; provides `ipython1.kernel.peer.Link`.
 
-    `allowed` is the table of messages that the peer may send; others, and malformed ones, are refused with an
-    error to the peer where it can take one, and logged: the session goes on.
+    `allowed` is the table of messages that the peer may send.  Others, and malformed ones, are logged, and a client
+    is told: the session goes on.
     """
 
     log = Logger()
@@ -72,6 +72,7 @@ class SessionLink:
         self._reactor = reactor
         self._incarnation = incarnation
         self._allowed = {**allowed, **messages.OF_LINK}
+        self._refuses = allowed is messages.FROM_CLIENT
         self._carrier: Carrier | None = None
         self._receiver: Receiver | None = None
         self._sequence = session.Sequence()
@@ -94,7 +95,7 @@ class SessionLink:
 
     def send(self, message: Message) -> int:
         """See `ipython1.kernel.peer.Link.send`."""
-        large = [index for index, body in enumerate(message.bodies) if _is_large(body)]
+        large = _large_bodies(message)
         if large:
             message = Message(message.kind, message.fields, list(message.bodies))
             for index in large:
@@ -160,9 +161,9 @@ class SessionLink:
             self.close(f"protocol error: {problem}")
             return
         for message in received:
+            self._message_received(message)
             if self._lost is not None:
                 return
-            self._message_received(message)
         if self._sequence.owes_at_once:
             self._acknowledge_alone()
         elif self._sequence.owes and self._ack_call is None:
@@ -195,13 +196,15 @@ class SessionLink:
 
     def _refuse(self, message: Message, problem: str) -> None:
         self.log.warn("refused a message: {problem}", problem=problem)
-        if self._allowed is not None and "command" in self._allowed and "targets" in self._allowed["command"]:
+        if self._refuses:
             command_id = message.fields.get("id")
             if not messages.is_command_id(command_id):
                 command_id = None
             self.send(Message("refused", {"id": command_id, "error": problem}))
 
     def _acknowledge_alone(self) -> None:
+        if self._ack_call is not None and self._ack_call.active():
+            self._ack_call.cancel()
         self._ack_call = None
         if self._lost is None and self._sequence.owes and self._carrier is not None:
             # Not before what waits in the outbox, which has numbers already: then that carries it.
@@ -333,19 +336,17 @@ class SessionLink:
 
     def close(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Link.close`."""
-        if self._lost is not None:
-            return
-        carrier = self._carrier
-        if self._outbox and carrier is not None:
-            self._flush_now()
-        self.lost(reason)
-        if carrier is not None:
-            carrier.close(reason)
+        if self._lost is None:
+            if self._outbox:
+                self._flush_now()
+            self._end(reason, tell=True)
 
     def lost(self, reason: str) -> None:
         """The session is over: the peer closed it, or the connection was lost."""
-        if self._lost is not None:
-            return
+        if self._lost is None:
+            self._end(reason, tell=False)
+
+    def _end(self, reason: str, tell: bool) -> None:
         self._lost = reason
         for call in (self._flush_call, self._ack_call):
             if call is not None:
@@ -357,11 +358,20 @@ class SessionLink:
         for stream in incoming.values():
             if stream.offset < stream.size:
                 stream.sink.broken(reason)
+        if self._carrier is not None:
+            self._carrier.close(reason if tell else None)
         if self._receiver is not None:
             self._receiver.link_lost(reason)
 
 
-def _is_large(body: Bytes | StreamRef) -> bool:
-    if isinstance(body, StreamRef):
-        return False
-    return (body.nbytes if isinstance(body, memoryview) else len(body)) > THRESHOLD
+def _large_bodies(message: Message) -> list[int]:
+    """Which bodies leave as streams: the large ones, and what is more than a batch can hold of the others."""
+    large, inline = [], 0
+    for index, body in enumerate(message.bodies):
+        if not isinstance(body, StreamRef):
+            size = memoryview(body).nbytes
+            if size > THRESHOLD or inline + size > BATCH:
+                large.append(index)
+            else:
+                inline += size
+    return large

@@ -36,9 +36,10 @@ class MemoryCarrier:
         self.reactor.callLater(0, arrive)
         return answer
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str | None) -> None:
         assert self.other is not None
-        self.reactor.callLater(0, self.other.lost, reason)
+        if reason is not None:
+            self.reactor.callLater(0, self.other.lost, reason)
 
 
 Allowed = Mapping[str, Mapping[str, messages.Types]]

@@ -1,0 +1,225 @@
+"""The controller on the network: one Tub, one certificate, one port, and a FURL file for each role."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from foolscap.api import Referenceable, Tub
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ipython1.kernel import messages
+from ipython1.kernel.carrier import LinkEnd, RIDoor, join
+from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
+from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
+from ipython1.kernel.framing import pack, unpack
+from ipython1.kernel.furl import FURL_FILES, prepare_security_dir, read_furl, remove, secret, tub_and_location, write_private
+from ipython1.kernel.hello import check_hello, identity, new_id
+from ipython1.kernel.link import SessionLink
+from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_certificate, new_tub
+
+CERTIFICATE_FILE = "ipcontroller.pem"
+
+
+class Interface(Protocol):
+    """What a FURL gives access to: takes the sessions that are opened through it."""
+
+    def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:
+        """A peer that said `hello` opened a session; returns what takes its messages."""
+
+
+class Settings(Protocol):
+    """What of the controller's configuration concerns the network."""
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def interface(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def reuse_furls(self) -> bool: ...
+    @property
+    def ipython_dir(self) -> Path: ...
+
+
+@implementer(RIDoor)
+class Door(Referenceable):  # type: ignore[misc]
+    """Opens the sessions of one role."""
+
+    log = Logger()
+
+    def __init__(
+        self, reactor: Any, role: str, interface: Interface, incarnation: str, sessions: WeakSet[SessionLink]
+    ) -> None:
+        self._reactor = reactor
+        self._sessions = sessions
+        self._role = role
+        self._published = interface
+        self._incarnation = incarnation
+        self._allowed = messages.FROM_AGENT if role == "engine" else messages.FROM_CLIENT
+        self._keepalive = FOR_AGENTS if role == "engine" else FOR_CLIENTS
+
+    def remote_open(self, hello: bytes, link: Any) -> tuple[bytes, LinkEnd | None]:
+        try:
+            said = unpack(hello)
+            check_hello(said, self._role)
+        except KernelError as refusal:
+            self.log.warn("refused a session: {refusal}", refusal=refusal)
+            return pack({"error": [type(refusal).__name__, str(refusal)]}), None
+        session = SessionLink(self._reactor, said, self._incarnation, self._allowed)
+        self._sessions.add(session)
+        receiver = self._published.open_session(said, session)
+        end = LinkEnd()
+        join(link, end, session, receiver, "the connection was lost")
+        _identified(link.tracker.broker, self._keepalive)
+        return pack({**identity(), "incarnation": self._incarnation}), end
+
+
+def _identified(broker: Any, keepalive: Keepalive) -> None:
+    """The peer of a connection has shown a valid FURL: the connection may stay, and be silent for so long."""
+    broker.keepaliveTimeout, broker.disconnectTimeout = keepalive.ask, keepalive.give_up
+    if isinstance(broker.transport, GuardedConnection):
+        broker.transport.identified()
+
+
+class ControllerTub:
+    """Publishes interfaces, each under the FURL of its role.
+
+    The certificate, the secrets and the port are kept in files: they are taken up again by the next start, if that
+    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, interfaces: Mapping[str, Interface], reactor: Any) -> None:
+        self._settings = settings
+        self._interfaces = interfaces
+        self._reactor = reactor
+        self._tub: Tub | None = None
+        self._sessions: WeakSet[SessionLink] = WeakSet()
+        self._folder = settings.ipython_dir / "security"
+        self.furls: dict[str, str] = {}
+        """The FURL of each role."""
+        self.port = 0
+        self.location = ""
+
+    def file(self, role: str) -> Path:
+        """The FURL file of `role`."""
+        return self._folder / FURL_FILES[role]
+
+    async def start(self) -> None:
+        """Listen, and write the FURL files.
+
+        Raises SecurityError, or ControllerCreationError where the port cannot be had.
+        """
+        self._folder = prepare_security_dir(self._settings.ipython_dir)
+        tub, old = self._tub_and_old_furls()
+        sock = self._bind(old)
+        self.port = sock.getsockname()[1]
+        hosts = (self._settings.location or ",".join(_own_addresses(self._settings.interface))).split(",")
+        self.location = ",".join(f"{_bracketed(host.strip())}:{self.port}" for host in hosts)
+        tub.setLocation(",".join(f"tcp:{hint}" for hint in self.location.split(",")))
+        incarnation = new_id()
+        for role, interface in self._interfaces.items():
+            door = Door(self._reactor, role, interface, incarnation, self._sessions)
+            self.furls[role] = tub.registerReference(door, name=secret(old[role]) if role in old else None)
+            write_private(self.file(role), self.furls[role] + "\n")
+        sock.listen(1024)
+        # The endpoint closes the descriptor.
+        endpoint = AdoptedStreamServerEndpoint(self._reactor, sock.detach(), sock.family)
+        tub.listenOn(GuardedEndpoint(endpoint, self._reactor))
+        self._tub = tub
+        tub.startService()
+
+    def _tub_and_old_furls(self) -> tuple[Tub, dict[str, str]]:
+        """A Tub with the certificate of an earlier run, and that run's FURLs; or a new one, and none."""
+        path = self._folder / CERTIFICATE_FILE
+        if not path.exists():
+            certificate = new_certificate()
+            write_private(path, certificate)
+            return new_tub(FOR_AGENTS, certificate), {}
+        try:
+            tub = new_tub(FOR_AGENTS, path.read_text(encoding="ascii"))
+        except (ValueError, OSError) as problem:
+            raise SecurityError(
+                f"cannot use the certificate {path} of an earlier run ({problem}): remove it, and copy the new FURL"
+                " files to where they are used"
+            ) from None
+        old = {}
+        for role in self._interfaces:
+            try:
+                furl = read_furl(self.file(role), role)
+            except FURLError:
+                continue
+            if tub_and_location(furl)[0] == tub.tubID:
+                old[role] = furl
+        return tub, old
+
+    def _bind(self, old: Mapping[str, str]) -> socket.socket:
+        ports = {int(tub_and_location(furl)[1].rpartition(":")[2]) for furl in old.values()}
+        earlier = ports.pop() if len(ports) == 1 else 0
+        try:
+            return _bound(self._settings.interface, self._settings.port or earlier)
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE and not self._settings.port and not self._settings.reuse_furls:
+                self.log.info("port {port} of the earlier run is taken, using another", port=earlier)
+                return _bound(self._settings.interface, 0)
+            where = f"port {self._settings.port or earlier} of {self._settings.interface or 'this host'}"
+            raise ControllerCreationError(
+                f"cannot listen on {where}: {problem.strerror}; choose another one with --port or --interface"
+            ) from None
+
+    async def stop(self, clean: bool = True) -> None:
+        """Stop listening and end all sessions; a clean stop removes the files unless they are reused."""
+        tub, self._tub = self._tub, None
+        # A Tub that stops tells nobody: neither the peers, nor our own ends.
+        for session in list(self._sessions):
+            session.close("the controller stopped")
+        if tub is not None:
+            await tub.stopService()
+        if clean and not self._settings.reuse_furls:
+            for role in self._interfaces:
+                remove(self.file(role))
+            remove(self._folder / CERTIFICATE_FILE)
+
+
+def _bound(interface: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((interface, port))
+        sock.setblocking(False)
+    except socket.gaierror as problem:
+        sock.close()
+        raise OSError(errno.EADDRNOTAVAIL, f"{interface!r} is no address of this host ({problem.strerror})") from None
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _own_addresses(interface: str) -> list[str]:
+    """The addresses under which others reach what listens on `interface`; the loopback one last."""
+    if interface not in ("", "0.0.0.0", "::"):
+        return [interface]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing: connecting a datagram socket only looks up the route (192.0.2.1 is for documentation).
+            probe.connect(("192.0.2.1", 9))
+            address = probe.getsockname()[0]
+        except OSError:
+            return ["127.0.0.1"]
+    return [address] if address.startswith("127.") else [address, "127.0.0.1"]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
