@@ -62,6 +62,8 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
     "registered": {"place": (int,), "engine": (int, NoneType), "error": (str, NoneType)},
     # `failures`: how many commands of this client had failed on this engine when this one was submitted. The
     # agent drops a command that was submitted before its client could know of the latest failure.
+    # `index`: the place of the engine among the targets. A call may name an engine twice; with its id, the index
+    # tells these commands apart, and a repeat of either from both.
     "command": {
         "id": (list,),
         "engine": (int,),
@@ -70,6 +72,7 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "args": (dict,),
         "label": (str,),
         "failures": (int, NoneType),
+        "index": (int, NoneType),
         "values": (list, NoneType),
     },
     # Give back those of these commands that have not started.
