@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import pickle
 
-from ipython1.kernel.error import IPythonError
 from ipython1.kernel.framing import pack
 
 
-def failure_bodies(exception: IPythonError) -> list[bytes]:
-    """The bodies for an error of our own, that the controller or an agent reports."""
+def failure_bodies(exception: Exception) -> list[bytes]:
+    """The bodies for an error that the controller or an agent reports itself: one of our own, or a built-in one."""
     kind = type(exception)
     document = {
         "class": kind.__qualname__,
