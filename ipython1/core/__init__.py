@@ -1,0 +1,1 @@
+"""One interpreter: a persistent Python namespace that executes, captures and formats, and knows no network."""

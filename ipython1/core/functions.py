@@ -1,0 +1,162 @@
+"""Functions as values: how a Python function travels to another process, and runs there.
+
+A function that the other side can import travels by name.  Any other one (of ``__main__``, nested, a lambda)
+travels by value, and is rebuilt with the *receiving namespace as its globals*, so that on an engine it sees what
+was pushed or executed there, as in IPython 0.10.2.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import importlib
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+# A context variable, since values are unpickled in several threads of a client, and inside one another.
+_receiving: ContextVar[dict[str, Any] | None] = ContextVar("receiving namespace", default=None)
+
+
+class EngineName(NamedTuple):
+    """Stands for the callable that `text` names or defines on the engine: a name, or the text of a lambda."""
+
+    text: str
+
+    def resolve(self, namespace: dict[str, Any]) -> Any:
+        """The value of the text in `namespace`; whatever evaluating it raises."""
+        return eval(compile(self.text.strip(), "<engine name>", "eval", dont_inherit=True), namespace)
+
+
+def map_part(function: Callable[..., Any], items: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """What an engine does of a parallel map: apply `function` to each tuple of arguments."""
+    return [function(*arguments) for arguments in items]
+
+
+@contextmanager
+def receiving(namespace: dict[str, Any] | None) -> Iterator[None]:
+    """Inside it, functions that arrive by value get `namespace` as globals (None: that of ``__main__``)."""
+    token = _receiving.set(namespace)
+    try:
+        yield
+    finally:
+        _receiving.reset(token)
+
+
+def _receiving_namespace() -> dict[str, Any]:
+    namespace = _receiving.get()
+    return sys.modules["__main__"].__dict__ if namespace is None else namespace
+
+
+def find(module: str, qualname: str) -> Any:
+    """The object of that name, importing its module; ImportError or AttributeError if there is none."""
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def is_importable(function: types.FunctionType) -> bool:
+    """Whether the function's module and qualified name lead to this very function."""
+    name = getattr(function, "__module__", None)
+    if not isinstance(name, str) or name == "__main__":
+        return False
+    found: Any = sys.modules.get(name)
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    names = {step.argval for step in dis.get_instructions(code) if step.opname.endswith("_GLOBAL")}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _global_names(constant)
+    return names
+
+
+def home_module(function: types.FunctionType) -> str | None:
+    """The module that a function by value should find its globals in, or None for the receiving namespace.
+
+    A function made inside a module's function (a closure, a decorator's wrapper) uses that module's names, which
+    the receiving namespace does not have.  So its home is the module, if *all* the names that it uses are there:
+    a name that is not must be meant for the engine's namespace.
+    """
+    module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
+    if module is None or module.__name__ == "__main__" or module.__dict__ is not function.__globals__:
+        return None
+    names = {name for name in _global_names(function.__code__) if not hasattr(builtins, name)}
+    if names and all(name in function.__globals__ for name in names):
+        return module.__name__
+    return None
+
+
+def reduce_function(function: types.FunctionType, home: str | None) -> tuple[Any, ...]:
+    """How a pickler writes `function` by value.
+
+    The function is made first, with its cells, and what may refer back to it (cell contents, defaults,
+    attributes) is filled in afterwards: recursion works, and functions that share a cell share it again.
+    """
+    state = {
+        "defaults": function.__defaults__,
+        "kwdefaults": function.__kwdefaults__,
+        "attributes": dict(function.__dict__),
+        "annotations": _annotations(function),
+        "qualname": function.__qualname__,
+        "module": function.__module__,
+        "doc": function.__doc__,
+    }
+    made_of = (function.__code__, function.__name__, function.__closure__, home)
+    return make_function, made_of, state, None, None, fill_function
+
+
+def _annotations(function: types.FunctionType) -> dict[str, Any]:
+    try:
+        return dict(function.__annotations__)
+    except NameError:  # from Python 3.14 on they are evaluated here, and may name what is only defined later
+        return {}
+
+
+def make_function(
+    code: types.CodeType, name: str, cells: tuple[types.CellType, ...] | None, home: str | None
+) -> types.FunctionType:
+    """First step of rebuilding a function: everything but what may refer back to it."""
+    return types.FunctionType(code, _globals_of(home), name, None, cells)
+
+
+def _globals_of(home: str | None) -> dict[str, Any]:
+    if home is None:
+        return _receiving_namespace()
+    try:
+        return importlib.import_module(home).__dict__
+    except ImportError:
+        return _receiving_namespace()
+
+
+def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
+    """Second step of rebuilding a function."""
+    function.__defaults__ = state["defaults"]
+    function.__kwdefaults__ = state["kwdefaults"]
+    function.__dict__.update(state["attributes"])
+    function.__annotations__ = state["annotations"]
+    function.__qualname__ = state["qualname"]
+    function.__module__ = state["module"]
+    function.__doc__ = state["doc"]
+
+
+def reduce_cell(cell: types.CellType) -> tuple[Any, ...]:
+    """How a pickler writes a closure's cell: the cell first, then its contents, which may refer back to it."""
+    try:
+        contents = cell.cell_contents
+    except ValueError:  # not bound yet, or unbound again
+        return types.CellType, ()
+    # In a tuple, because a pickler takes a state of None for no state.
+    return types.CellType, (), (contents,), None, None, fill_cell
+
+
+def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
+    """Second step of rebuilding a cell."""
+    (cell.cell_contents,) = state

@@ -1,0 +1,166 @@
+"""The verbs of the pipe: each takes a command's arguments and values, and gives a reply's fields and bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from ipython1.core.functions import EngineName
+from ipython1.core.interpreter import Interpreter
+from ipython1.core.serialize import Serialized, join, serialize, serialize_function, split
+from ipython1.kernel import framing
+from ipython1.kernel.error import ProtocolError
+
+
+@dataclass
+class Reply:
+    """What a verb gave.  `error` and `traceback` are those of an execution that failed."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    bodies: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    traceback: str | None = None
+
+
+@dataclass
+class Command:
+    """A command as it came: its verb, arguments, values and bodies."""
+
+    verb: str
+    args: dict[str, Any]
+    values: Sequence[Sequence[Any]]
+    bodies: Sequence[Any]
+
+    def loaded(self, interpreter: Interpreter) -> list[Any]:
+        """Its values; functions get the interpreter's namespace as globals."""
+        return [value.load(interpreter.namespace) for value in split(self.values, self.bodies)]
+
+    def named(self, interpreter: Interpreter) -> dict[Any, Any]:
+        """Its values by their names."""
+        names = [tuple(name) if isinstance(name, list) else name for name in self.args["names"]]
+        return dict(zip(names, self.loaded(interpreter), strict=True))
+
+    def document(self) -> Any:
+        """Its only body, which is plain data."""
+        return framing.unpack(self.bodies[0])
+
+
+def perform(interpreter: Interpreter, command: Command) -> Reply:
+    """Carry out `command`; whatever it raises is raised, except for execute, whose reply holds the error."""
+    try:
+        verb = _VERBS[command.verb]
+    except KeyError:
+        raise ProtocolError(f"an engine does not know the verb {command.verb!r}") from None
+    return verb(interpreter, command)
+
+
+def _execute(interpreter: Interpreter, command: Command) -> Reply:
+    run = interpreter.execute(bytes(command.bodies[0]).decode("utf-8"))
+    return Reply({"number": run.number}, [framing.pack(run.document())], run.error, run.traceback)
+
+
+def _push(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.push(command.named(interpreter))
+    return Reply()
+
+
+def _push_function(interpreter: Interpreter, command: Command) -> Reply:
+    functions = command.named(interpreter)
+    for name, value in functions.items():
+        if not isinstance(value, FunctionType):
+            raise TypeError(f"{name!r} is not a Python function but a {type(value).__name__}")
+    interpreter.push(functions)
+    return Reply()
+
+
+def _pull(interpreter: Interpreter, command: Command) -> Reply:
+    names = command.args["names"]
+    values = interpreter.pull(names)
+    return _with_values([serialize(value, name) for name, value in zip(names, values, strict=True)])
+
+
+def _pull_function(interpreter: Interpreter, command: Command) -> Reply:
+    names = command.args["names"]
+    values = interpreter.pull(names)
+    return _with_values([_function_or_value(value, name) for name, value in zip(names, values, strict=True)])
+
+
+def _function_or_value(value: Any, name: str) -> Serialized:
+    # As in 0.10.2, whatever else has that name is given as it is.
+    return serialize_function(value, name) if isinstance(value, FunctionType) else serialize(value, name)
+
+
+def _apply(interpreter: Interpreter, command: Command) -> Reply:
+    function, (args, kwargs) = command.loaded(interpreter)
+    if isinstance(function, EngineName):
+        function = function.resolve(interpreter.namespace)
+    args = [
+        argument.resolve(interpreter.namespace) if isinstance(argument, EngineName) else argument
+        for argument in args
+    ]
+    return _with_values([serialize(function(*args, **kwargs), "the result")])
+
+
+def _with_values(values: list[Serialized]) -> Reply:
+    headers, bodies = join(values)
+    return Reply({"values": headers}, bodies)
+
+
+def _reset(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.reset()
+    return Reply()
+
+
+def _keys(interpreter: Interpreter, command: Command) -> Reply:
+    return _plain(interpreter.keys())
+
+
+def _plain(value: Any) -> Reply:
+    return Reply({}, [framing.pack(value)])
+
+
+def _set_properties(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.properties.update(command.document())
+    return Reply()
+
+
+def _get_properties(interpreter: Interpreter, command: Command) -> Reply:
+    keys = command.args.get("keys")
+    return _plain({key: interpreter.properties[key] for key in (interpreter.properties if keys is None else keys)})
+
+
+def _has_properties(interpreter: Interpreter, command: Command) -> Reply:
+    return _plain([key in interpreter.properties for key in command.args["keys"]])
+
+
+def _del_properties(interpreter: Interpreter, command: Command) -> Reply:
+    keys = command.args["keys"]
+    for key in keys:
+        interpreter.properties[key]  # a missing one fails before any is deleted
+    for key in set(keys):
+        del interpreter.properties[key]
+    return Reply()
+
+
+def _clear_properties(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.properties.clear()
+    return Reply()
+
+
+_VERBS: dict[str, Callable[[Interpreter, Command], Reply]] = {
+    "execute": _execute,
+    "push": _push,
+    "pull": _pull,
+    "push_function": _push_function,
+    "pull_function": _pull_function,
+    "apply": _apply,
+    "reset": _reset,
+    "keys": _keys,
+    "set_properties": _set_properties,
+    "get_properties": _get_properties,
+    "has_properties": _has_properties,
+    "del_properties": _del_properties,
+    "clear_properties": _clear_properties,
+}
