@@ -115,11 +115,12 @@ class Decoder:
         self._wanted: int = next(self._machine)  # type: ignore[assignment]
         self._chunks: list[Bytes] = []
         self._have = 0
+        self._inside = False
 
     @property
     def partial(self) -> bool:
         """Whether the bytes so far end in the middle of a message."""
-        return self._have > 0 or self._wanted != LENGTH.size
+        return self._have > 0 or self._inside
 
     def feed(self, data: Bytes) -> list[Message]:
         """Take `data`; return the messages that it completes. ProtocolError if it is malformed."""
@@ -136,6 +137,7 @@ class Decoder:
             start += self._wanted
             self._have -= self._wanted
             step = self._machine.send(part)
+            self._inside = not isinstance(step, Message)
             while isinstance(step, Message):
                 messages.append(step)
                 step = next(self._machine)

@@ -1,0 +1,201 @@
+"""Sessions in memory: batches, acknowledgements, repeats, and what ends a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from ipython1.kernel import messages, session
+from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.framing import Message, StreamRef, encode
+from ipython1.kernel.stream import PIECE, THRESHOLD, WINDOW
+from ipython1.kernel.tests.memory import MemoryCarrier, link_pair
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.lost: list[str] = []
+
+    def message_received(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def link_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+
+def command(number: int, bodies: list[Any] | None = None) -> Message:
+    fields = {"id": ["s", number], "verb": "keys", "args": {}, "targets": "all", "label": "keys()"}
+    return Message("command", fields, bodies or [])
+
+
+def batch(first: int, *contents: Message, ack: int = 0, incarnation: str = "incarnation") -> bytes:
+    envelope = Message("batch", {"ack": ack, "first": first, "incarnation": incarnation})
+    return b"".join(bytes(part) for message in (envelope, *contents) for part in encode(message))
+
+
+class LinkTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.client, self.controller = Receiver(), Receiver()
+        self.a, self.b = link_pair(
+            self.clock, self.client, self.controller, messages.TO_CLIENT, messages.FROM_CLIENT
+        )
+
+    def carrier(self, link: Any) -> MemoryCarrier:
+        return link._carrier
+
+    def turns(self, count: int = 10) -> None:
+        for _ in range(count):
+            self.clock.advance(0)
+
+    def test_one_turn_one_batch(self) -> None:
+        """What is sent in one reactor turn leaves as one batch."""
+        for number in range(1, 51):
+            self.a.send(command(number))
+        self.turns()
+        self.assertEqual(len(self.carrier(self.a).batches), 1)
+        self.assertEqual(len(self.controller.messages), 50)
+
+    def test_large_batches_are_split(self) -> None:
+        """More than a batch should hold leaves as several, in order."""
+        for number in range(1, 51):
+            self.a.send(command(number, [b"x" * THRESHOLD]))
+        self.turns()
+        self.assertGreater(len(self.carrier(self.a).batches), 2)
+        self.assertEqual([message.fields["id"][1] for message in self.controller.messages], list(range(1, 51)))
+
+    def test_acknowledged_by_the_answer(self) -> None:
+        """An answer carries the acknowledgement: no batch is sent for it alone."""
+        number = self.a.send(command(1))
+        self.turns()
+        self.b.send(Message("reply", {"id": ["s", 1], "ok": True}))
+        self.turns()
+        self.assertTrue(self.a.acknowledged(number))
+        self.clock.advance(session.SILENCE / 2)
+        self.assertEqual(len(self.carrier(self.b).batches), 1)
+
+    def test_acknowledged_alone(self) -> None:
+        """After a silence what came is acknowledged alone, once."""
+        number = self.a.send(command(1))
+        self.turns()
+        self.assertFalse(self.a.acknowledged(number))
+        self.clock.advance(session.SILENCE)
+        self.turns()
+        self.assertTrue(self.a.acknowledged(number))
+        self.clock.pump([session.SILENCE] * 5)
+        self.assertEqual(len(self.carrier(self.b).batches), 1)
+        self.assertEqual(len(self.carrier(self.a).batches), 1)
+
+    def test_acknowledged_when_much_came(self) -> None:
+        """A thousand messages are acknowledged without waiting."""
+        for number in range(1, session.MAX_MESSAGES + 1):
+            self.a.send(command(number))
+        self.turns()
+        self.assertTrue(self.a.acknowledged(session.MAX_MESSAGES))
+        self.b.close("over")
+        self.turns()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_repeats(self) -> None:
+        """A repeated batch, or the repeated part of one, has no effect."""
+        self.b.batch_received(batch(1, command(1), command(2)))
+        self.b.batch_received(batch(1, command(1), command(2)))
+        self.b.batch_received(batch(2, command(2), command(3)))
+        self.assertEqual([message.fields["id"][1] for message in self.controller.messages], [1, 2, 3])
+
+    def test_what_ends_a_session(self) -> None:
+        """A gap, another incarnation, half a message, garbage: the session ends and both ends are told why."""
+        whole = batch(1, command(1))
+        for data in (
+            batch(2, command(1)),
+            batch(1, command(1), incarnation="other"),
+            batch(1, ack=7),
+            whole[:-1],
+            b"garbage, and enough of it",
+            b"",
+        ):
+            self.setUp()
+            self.b.batch_received(data)
+            self.turns()
+            self.assertEqual(len(self.controller.lost), 1, data)
+            self.assertEqual(self.client.lost, self.controller.lost)
+            self.assertEqual(self.controller.messages, [])
+            self.b.batch_received(whole)
+            self.assertEqual(self.controller.messages, [])
+
+    def test_inline_limit(self) -> None:
+        """A body that should have been a stream ends the session."""
+        self.b.batch_received(batch(1, command(1, [b"x" * (THRESHOLD + 1)])))
+        self.assertEqual(len(self.controller.lost), 1)
+
+    def test_fault_in_the_receiver(self) -> None:
+        """A fault while one message is taken is logged, and the next one is taken."""
+        taken = self.controller.message_received
+        self.controller.message_received = lambda message: 1 / 0  # type: ignore[method-assign]
+        self.b.batch_received(batch(1, command(1)))
+        self.controller.message_received = taken  # type: ignore[method-assign]
+        self.b.batch_received(batch(2, command(2)))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(self.controller.messages), 1)
+
+    def test_window(self) -> None:
+        """A stream whose pieces are not answered stops after a few of them, and others go on."""
+        stalled = self.carrier(self.a)
+        offered: list[int] = []
+        piece = stalled.piece
+
+        def count(number: int, offset: int, data: bytes) -> Any:
+            offered.append(number)
+            return piece(number, offset, data)
+
+        stalled.piece = count  # type: ignore[method-assign]
+        self.b.piece_received = lambda number, offset, data: _never()  # type: ignore[method-assign]
+        self.a.send(command(1, [bytes(PIECE * 20)]))
+        self.a.send(command(2, [bytes(PIECE * 20)]))
+        self.turns(50)
+        self.assertEqual(offered, [1] * WINDOW + [2] * WINDOW)
+
+    def test_piece_out_of_place(self) -> None:
+        """A piece that does not follow its predecessor, or goes over the end, ends the session."""
+        for offset, size in ((5, 10), (0, 200_000)):
+            self.setUp()
+            self.controller.message_received = self._collect  # type: ignore[method-assign]
+            self.b.batch_received(batch(1, command(1, [StreamRef(1, 100_000)])))
+            self.assertFalse(self.successResultOf(self.b.piece_received(1, offset, bytes(size))))
+            self.assertEqual(len(self.controller.lost), 1)
+
+    def test_released_stream(self) -> None:
+        """A stream that was announced and released is forgotten."""
+        self.a.batch_received(batch(1, Message("stream", {"number": 7, "size": 100_000, "uses": 2})))
+        self.successResultOf(self.a.piece_received(7, 0, bytes(50_000)))
+        self.a.batch_received(batch(2, Message("release", {"number": 7, "uses": 1})))
+        self.assertTrue(self.successResultOf(self.a.piece_received(7, 50_000, bytes(10))))
+        self.a.batch_received(batch(3, Message("release", {"number": 7, "uses": 1})))
+        self.assertFalse(self.successResultOf(self.a.piece_received(7, 50_010, bytes(10))))
+        self.assertEqual(self.a._incoming, {})
+
+    def test_nothing_remains(self) -> None:
+        """When all streams are over the link remembers none."""
+        self.controller.message_received = self._answer  # type: ignore[method-assign]
+        for number in range(1, 6):
+            self.a.send(command(number, [bytes(300_000), b"small"]))
+        self.turns(100)
+        self.assertEqual(len(self.controller.messages), 5)
+        self.assertEqual((self.a._incoming, self.b._incoming), ({}, {}))
+
+    def _collect(self, message: Message) -> None:
+        self.b.collect(message).addErrback(lambda failure: failure.trap(ConnectionError) and None)
+
+    def _answer(self, message: Message) -> None:
+        self.b.collect(message).addCallback(self.controller.messages.append)
+
+
+def _never() -> Any:
+    class Never:
+        def addCallback(self, callback: Any) -> None:
+            pass
+
+    return Never()
