@@ -1,0 +1,199 @@
+"""A client's end of its session with the controller: commands out, replies matched to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.framing import Message
+from ipython1.kernel.furl import read_furl
+from ipython1.kernel.hello import new_id
+from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.request import Answer, Request
+
+ROLE = "multiengine"
+TIMEOUT = 20.0
+"""Seconds within which the controller must answer a client that connects."""
+
+
+class _Call:
+    """A command that was sent and has not all its replies."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.sequence = 0
+        self.replies: dict[int, Message] = {}
+        self.done: Deferred[Answer] = Deferred()
+
+
+class ClientSession:
+    """Numbers commands, and fires each one's Deferred when all its replies are there."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self.id = new_id()
+        self.link: Link | None = None
+        self.alive = True
+        self._number = 0
+        self._calls: dict[int, _Call] = {}
+
+    def call(self, request: Request, hold: str | None = None) -> Deferred[Answer]:
+        """Send a command; fires with the answer, which may say that it failed.
+
+        Fails with ConnectionError if the session ends before, ProtocolError if the command cannot be sent.
+        """
+        assert self.link is not None
+        self._number += 1
+        call = self._calls[self._number] = _Call(request)
+        try:
+            call.sequence = self.link.send(request.message((self.id, self._number), hold))
+        except (ProtocolError, TypeError, ValueError, OverflowError) as problem:
+            # What cannot be encoded: this command's fault, not the session's.
+            self._end(self._number, ProtocolError(f"{request.name} cannot be sent: {problem}"))
+        return call.done
+
+    def message_received(self, message: Message) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        if message.kind == "refused":
+            self._refused(message)
+        elif message.streams():
+            assert self.link is not None
+            collected = self.link.collect(message)
+            collected.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
+        else:
+            self._replied(message)
+
+    def _refused(self, message: Message) -> None:
+        command_id, text = message.fields.get("id"), message.fields["error"]
+        self.log.warn("the controller refused a message: {text}", text=text)
+        if command_id is not None:
+            self._end(command_id[1], ProtocolError(f"the controller refused the command: {text}"))
+
+    def _stream_broke(self, failure: Failure, message: Message) -> None:
+        failure.trap(KernelError)
+        self._end(message.fields["id"][1], failure.value)
+
+    def _replied(self, message: Message) -> None:
+        session, number = message.fields["id"]
+        call = self._calls.get(number)
+        if session != self.id or call is None:
+            return
+        index, of = message.fields.get("index"), message.fields.get("of")
+        if index is not None:
+            call.replies[index] = message
+        if index is None or (of is not None and len(call.replies) >= of):
+            replies = [call.replies[place] for place in sorted(call.replies)]
+            self._end(number, Answer(replies, message if index is None else None))
+
+    def _end(self, number: int, result: Answer | Exception) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            if isinstance(result, Answer):
+                call.done.callback(result)
+            else:
+                call.done.errback(Failure(result))
+
+    def link_lost(self, reason: str) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        self.alive = False
+        for number, call in list(self._calls.items()):
+            delivered = self.link is not None and self.link.acknowledged(call.sequence)
+            known = (
+                "it had reached the controller, and may have been carried out"
+                if delivered
+                else "it is not known to have reached the controller"
+            )
+            self._end(number, ConnectionError(f"{reason}, while {call.request.name} was not answered: {known}"))
+
+    def close(self, reason: str) -> None:
+        """End the session; calls that wait fail."""
+        if self.alive and self.link is not None:
+            self.link.close(reason)
+
+
+class Dial(Protocol):
+    """`ipython1.kernel.dial.dial`, or what stands for it in tests."""
+
+    def __call__(
+        self, furl: str, role: str, receiver: Receiver, *, reactor: IReactorTime, timeout: float, session: str
+    ) -> Awaitable[Link]: ...
+
+
+class Connection:
+    """A client's way to its controller: a session, opened when there is none.
+
+    `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  To be used in the
+    reactor's thread.
+    """
+
+    def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
+        self.furl_or_file = furl_or_file
+        self._reactor = reactor
+        self._dial = dial
+        self._session: ClientSession | None = None
+        self._waiting: list[Deferred[ClientSession]] = []
+
+    @property
+    def peer(self) -> Mapping[str, Any] | None:
+        """What the controller said of itself; None while there is no session."""
+        if self._session is None or not self._session.alive or self._session.link is None:
+            return None
+        return self._session.link.peer
+
+    async def connect(self) -> ClientSession:
+        """The session, which is opened if there is none.
+
+        Raises what `ipython1.kernel.furl.read_furl` and `ipython1.kernel.dial.dial` raise.
+        """
+        if self._session is not None and self._session.alive:
+            return self._session
+        # One dials, and all that come meanwhile wait with it, so that their commands keep their order.
+        waiter: Deferred[ClientSession] = Deferred()
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            Deferred.fromCoroutine(self._open()).addBoth(self._opened)
+        return await waiter
+
+    async def _open(self) -> ClientSession:
+        furl = read_furl(self.furl_or_file, ROLE)
+        session = ClientSession()
+        session.link = await self._dial(
+            furl, ROLE, session, reactor=self._reactor, timeout=TIMEOUT, session=session.id
+        )
+        return session
+
+    def _opened(self, outcome: ClientSession | Failure) -> None:
+        if isinstance(outcome, ClientSession):
+            self._session = outcome
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(outcome)  # type: ignore[arg-type] # a Failure fires it as one
+
+    async def perform(self, requests: Sequence[Request], hold: str | None = None) -> list[Answer]:
+        """Send commands together; their answers, when all of them are there.
+
+        Raises what `connect` and `ClientSession.call` do.
+        """
+        session = await self.connect()
+        calls = [session.call(request, hold) for request in requests]
+        if len(calls) == 1:
+            return [await calls[0]]
+        done = await DeferredList(calls, consumeErrors=True)
+        for succeeded, outcome in done:
+            if not succeeded:
+                raise outcome.value  # type: ignore[attr-defined]
+        return [outcome for _, outcome in done]
+
+    def disconnect(self, reason: str) -> None:
+        """End the session, if there is one; the next call opens another."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close(reason)

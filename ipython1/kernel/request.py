@@ -1,0 +1,189 @@
+"""What a verb asks for and what it is answered: the values that pass between a verb and whoever carries it out.
+
+A verb of a client is a generator that knows no network (see `ipython1.kernel.multiengine`): it yields lists of
+`Request`, is sent as many `Answer` objects, and returns its final value.  It runs where user code may run, and so
+values are pickled and unpickled there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ipython1.core.remote_error import rebuild
+from ipython1.core.serialize import Serialized, join, split
+from ipython1.kernel.error import CompositeError, ProtocolError
+from ipython1.kernel.framing import Bytes, Message, unpack
+from ipython1.kernel.label import label
+from ipython1.kernel.results import Result
+from ipython1.kernel.targets import WireTargets
+from ipython1.kernel.verbs import VERBS, Route
+
+T = TypeVar("T")
+
+
+@dataclass
+class Request:
+    """A command to be sent.
+
+    `method` is what errors say was called, where that is not the verb.  `quick` marks a command that the controller
+    answers at once and that the rest of a call depends on.
+    """
+
+    verb: str
+    args: dict[str, Any] = field(default_factory=dict)
+    targets: WireTargets | None = None
+    values: Sequence[Serialized] | None = None
+    bodies: Sequence[Bytes] = ()
+    label: str = ""
+    method: str = ""
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        self.method = self.method or self.verb
+
+    @property
+    def name(self) -> str:
+        """What people are shown."""
+        return self.label or label(self.verb)
+
+    @property
+    def holdable(self) -> bool:
+        """Whether the controller can keep its outcome until that is asked for."""
+        return VERBS[self.verb].route in (Route.QUEUE, Route.AGENT)
+
+    def own_memory(self) -> None:
+        """Copy what is still the memory of the caller's own objects, which may change before it is sent."""
+        for value in self.values or ():
+            if value.borrowed:
+                value.segments = [
+                    bytes(part) if isinstance(part, memoryview) else part for part in value.segments
+                ]
+                value.borrowed = False
+
+    def message(self, command_id: tuple[str, int], hold: str | None = None) -> Message:
+        """The message that says it."""
+        fields: dict[str, Any] = {
+            "id": list(command_id),
+            "verb": self.verb,
+            "args": self.args,
+            "targets": self.targets,
+            "label": self.name,
+        }
+        bodies = list(self.bodies)
+        if self.values is not None:
+            fields["values"], segments = join(self.values)
+            bodies.extend(segments)
+        if hold is not None:
+            fields["hold"] = hold
+        return Message("command", fields, list(bodies))
+
+
+@dataclass
+class Answer:
+    """All that came for one request: a reply per target, in target order, or one for the call as a whole."""
+
+    replies: list[Message]
+    whole: Message | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of a command at one target: `value`, unless `error` is set."""
+
+    engine: int | None
+    value: Any = None
+    error: BaseException | None = None
+
+
+Steps = Generator[list[Request], list[Answer], T]
+"""What a verb is: a generator that yields requests, is sent their answers, and returns a `T`."""
+
+
+def outcomes(request: Request, answer: Answer, convert: Callable[[Any], Any] | None = None) -> list[Outcome]:
+    """One outcome per target; raises the error of a call that failed as a whole.
+
+    `convert` is applied to each value; what it raises is that target's error.
+    """
+    if answer.whole is not None and not answer.whole.fields["ok"]:
+        raise _error(request, answer.whole)
+    return [_outcome(request, reply, convert) for reply in answer.replies]
+
+
+def _outcome(request: Request, reply: Message, convert: Callable[[Any], Any] | None) -> Outcome:
+    engine = reply.fields.get("engine")
+    if not reply.fields["ok"]:
+        return Outcome(engine, error=_error(request, reply))
+    try:
+        value = plain_value(reply)
+        return Outcome(engine, value if convert is None else convert(value))
+    except Exception as problem:  # unpickling runs code of users
+        info = {"engineid": engine, "method": request.method, "args": [request.name]}
+        problem._ipython_engine_info = info  # type: ignore[attr-defined]
+        return Outcome(engine, error=problem)
+
+
+def plain_value(reply: Message) -> Any:
+    """What a reply holds, by its form alone: serialized values, a `Result`, a document or a plain result."""
+    bodies = reply.bodies
+    if reply.fields.get("values") is not None:
+        return split(reply.fields["values"], bodies)
+    if len(bodies) == 3:
+        document, stdout, stderr = bodies
+        return Result(unpack(document), reply.fields.get("engine"), _text(stdout), _text(stderr))  # type: ignore[arg-type]
+    if len(bodies) == 1:
+        return unpack(bodies[0])  # type: ignore[arg-type]
+    return reply.fields.get("result")
+
+
+def _text(body: Any) -> str:
+    return bytes(body).decode("utf-8", "replace")
+
+
+def _error(request: Request, reply: Message) -> BaseException:
+    document, pickled = [*reply.bodies[:2], b"", b""][:2]
+    return rebuild(document, pickled, reply.fields.get("engine"), request.method, [request.name])
+
+
+def whole_result(request: Request, answer: Answer) -> Any:
+    """The plain result of a verb of the controller; raises its error."""
+    if answer.whole is None:
+        raise ProtocolError(f"the controller did not answer {request.name} as a whole")
+    if not answer.whole.fields["ok"]:
+        raise _error(request, answer.whole)
+    return answer.whole.fields.get("result")
+
+
+def values_of(found: Sequence[Outcome], method: str) -> list[Any]:
+    """The values, one per target; CompositeError if any of them failed."""
+    failed = [outcome.error for outcome in found if outcome.error is not None]
+    if failed:
+        raise CompositeError(
+            f"one or more exceptions from call to method: {method}",
+            [(type(error), error, None) for error in failed],
+            [outcome.value if outcome.error is None else outcome.error for outcome in found],
+        )
+    return [outcome.value for outcome in found]
+
+
+def ask(
+    requests: Sequence[Request], method: str, convert: Callable[[Any], Any] | None = None
+) -> Steps[list[Any]]:
+    """Submit `requests` together; the values of all their targets, one request after the other.
+
+    CompositeError, titled `method`, when all are done and any of them failed.
+    """
+    if not requests:
+        return []
+    answers = yield list(requests)
+    found: list[Outcome] = []
+    for request, answer in zip(requests, answers, strict=True):
+        found.extend(outcomes(request, answer, convert))
+    return values_of(found, method)
+
+
+def ask_controller(request: Request) -> Steps[Any]:
+    """The plain result of a verb of the controller."""
+    (answer,) = yield [request]
+    return whole_result(request, answer)
