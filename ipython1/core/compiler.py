@@ -1,7 +1,6 @@
 """Source to code: plain Python, with the ``__future__`` imports of earlier commands in force."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast

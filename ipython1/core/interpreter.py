@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ipython1.core import display
 from ipython1.core.compiler import Compiler, Program
+from ipython1.core.display import Bundle, show
 from ipython1.core.history import Inputs, Outputs, Sources
 from ipython1.core.properties import Properties
 from ipython1.core.tracebacks import format_error, users_part
@@ -34,7 +34,7 @@ class Execution:
     started: float
     completed: float = 0.0
     display: dict[str, str] | None = None
-    mime: list[display.Bundle] = field(default_factory=list)
+    mime: list[Bundle] = field(default_factory=list)
     error: BaseException | None = None
     traceback: str | None = None
 
@@ -81,7 +81,7 @@ class Interpreter:
         self._compiler = Compiler()
         self._sources = Sources()
         self._outputs = Outputs(self.namespace)
-        self._displays: dict[str, display.Bundle] = {}
+        self._displays: dict[str, Bundle] = {}
         self._shell: EngineShell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clear_namespace()
@@ -216,14 +216,25 @@ class Interpreter:
     def _compile(self, run: Execution, filename: str) -> Program:
         """Plain Python at once; only what is no Python goes through IPython's transformations."""
         try:
-            return self._compiler.compile(run.raw, filename)
-        except SyntaxError as problem:
-            translated = self.shell.transform_cell(run.raw)
-            if translated.strip() == run.raw.strip():
-                raise problem.with_traceback(None) from None
+            program = self._compiler.compile(run.raw, filename)
+            if program.body is not None or not self._is_magic(run.raw):
+                return program
+            problem = None
+        except SyntaxError as error:
+            problem = error
+        translated: str = self.shell.transform_cell(run.raw)  # type: ignore[no-untyped-call]
+        if problem is not None and translated.strip() == run.raw.strip():
+            raise problem
         run.translated = translated
         self._sources.replace(filename, translated)
         return self._compiler.compile(translated, filename)
+
+    def _is_magic(self, expression: str) -> bool:
+        """Whether an expression is one of IPython's commands without a ``%``: ``cd /tmp`` is Python, too."""
+        word = expression.split(None, 1)[0]
+        if not word.isidentifier() or word in self.namespace or hasattr(builtins, word):
+            return False
+        return self.shell.find_line_magic(word) is not None  # type: ignore[no-untyped-call]
 
     def _execute(self, code: CodeType) -> Any:
         value = eval(code, self.namespace)
@@ -249,7 +260,7 @@ class Interpreter:
     def _show(self, run: Execution, value: Any) -> None:
         if value is None:
             return
-        run.display, rich = display.show(value, self.shell.display_formatter)
+        run.display, rich = show(value, self.shell.display_formatter)
         if rich is not None:
             run.mime.append(rich)
         self._outputs.add(run.number, value)
@@ -267,7 +278,7 @@ class Interpreter:
         _ = self.shell  # without a shell, IPython only prints
         return ipython_display(*objects, **options)
 
-    def keep_display(self, rich: display.Bundle, identity: str | None, update: bool) -> None:
+    def keep_display(self, rich: Bundle, identity: str | None, update: bool) -> None:
         """Keep MIME data with the running command; one with an `identity` can be updated."""
         if self.running is None:
             return

@@ -105,7 +105,7 @@ class Interrupts:
         return False
 
     def _read_names(self) -> list[Any]:
-        names = []
+        names: list[Any] = []
         while True:
             try:
                 data = self._control.recv(4096)

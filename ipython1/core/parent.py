@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -36,11 +38,9 @@ def _watch(parent: int) -> None:
 
 
 def _wait_by_kqueue(parent: int) -> None:
-    queue = select.kqueue()
-    event = select.kevent(
-        parent, filter=select.KQ_FILTER_PROC, flags=select.KQ_EV_ADD, fflags=select.KQ_NOTE_EXIT
+    kqueue: Any = select  # Linux's does not have the names
+    event = kqueue.kevent(
+        parent, filter=kqueue.KQ_FILTER_PROC, flags=kqueue.KQ_EV_ADD, fflags=kqueue.KQ_NOTE_EXIT
     )
-    try:
-        queue.control([event], 1)
-    except OSError:  # it is gone already
-        return
+    with contextlib.suppress(OSError):  # it is gone already
+        kqueue.kqueue().control([event], 1)

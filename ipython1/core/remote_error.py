@@ -67,12 +67,12 @@ def rebuild(
     """
     facts = _Facts(document)
     info = {"engineid": engine, "method": method, "args": list(args)}
-    for attempt in (lambda: _original(facts, pickled), lambda: _without_init(facts), lambda: _stand_in(facts)):
+    for attempt in (_original, _without_init, _stand_in):
         try:
-            error = attempt()
+            error = attempt(facts, pickled)
             str(error)
             _attach(error, info, facts.traceback)
-        except BaseException:  # noqa: S112 - what unpickling or the class's own methods raise, SystemExit too
+        except BaseException:  # what unpickling or the class's own methods raise, SystemExit too
             continue
         return error
     fallback = UnpickleableException(f"{facts.name}: {facts.text}")
@@ -120,7 +120,7 @@ def _original(facts: _Facts, pickled: Any) -> BaseException:
     return error
 
 
-def _without_init(facts: _Facts) -> BaseException:
+def _without_init(facts: _Facts, _pickled: Any) -> BaseException:
     """An instance of the class itself, whose __init__ wants arguments that were not pickled."""
     error = _instance(_exception_class(facts.module, facts.qualname), facts.text)
     if str(error) != facts.text:
@@ -128,11 +128,11 @@ def _without_init(facts: _Facts) -> BaseException:
     return error
 
 
-def _stand_in(facts: _Facts) -> BaseException:
+def _stand_in(facts: _Facts, _pickled: Any) -> BaseException:
     for module, qualname in [(facts.module, facts.qualname), *facts.bases]:
         try:
-            base = _exception_class(module, qualname)
-            return _instance(_stand_in_class(facts.name, facts.module, facts.qualname, base), facts.text)
+            base: Any = _exception_class(module, qualname)
+            return _instance(_stand_in_class(facts.module, facts.qualname, base), facts.text)
         except Exception:  # what importing the base or subclassing it raises: the next one is as good
             continue
     raise TypeError("no base that can be imported")
@@ -147,9 +147,9 @@ def _exception_class(module: str, qualname: str) -> type[BaseException]:
 
 # Cached, so that two errors of one class are caught by one except clause.
 @lru_cache(maxsize=1000)
-def _stand_in_class(name: str, module: str, qualname: str, base: type[BaseException]) -> type[BaseException]:
+def _stand_in_class(module: str, qualname: str, base: Any) -> type[BaseException]:
     body = {"__module__": module, "__qualname__": qualname, "__str__": _stand_in_text}
-    return type(name, (base,), body)
+    return type(qualname.rpartition(".")[2], (base,), body)
 
 
 def _stand_in_text(error: BaseException) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ipython1.core.interpreter import Interpreter
 
 
-class _CommandNames(CachingCompiler):  # type: ignore[misc] # IPython has no hints
+class _CommandNames(CachingCompiler):
     """Lets tracebacks call the commands ``Cell In[3]``."""
 
     def format_code_name(self, name: str) -> tuple[str, str] | None:
@@ -39,7 +39,7 @@ class _CommandNames(CachingCompiler):  # type: ignore[misc] # IPython has no hin
         return found
 
 
-class _Publisher(DisplayPublisher):  # type: ignore[misc] # IPython has no hints
+class _Publisher(DisplayPublisher):
     """``display()``: prints the plain text, as IPython does at a terminal, and keeps all that is rich."""
 
     interpreter: Interpreter
@@ -64,7 +64,7 @@ class _Publisher(DisplayPublisher):  # type: ignore[misc] # IPython has no hints
         self.interpreter.clear_displays()
 
 
-class _CommandHistory(HistoryAccessorBase):  # type: ignore[misc] # IPython has no hints
+class _CommandHistory(HistoryAccessorBase):
     """What ``%history``, ``%rerun``, ``%macro`` and ``%save`` see: the interpreter's `In` and `Out`."""
 
     session_number = 0
@@ -122,7 +122,7 @@ class _CommandHistory(HistoryAccessorBase):  # type: ignore[misc] # IPython has 
         return found if n is None else found[-n:]
 
 
-class EngineShell(InteractiveShell):  # type: ignore[misc] # IPython has no hints
+class EngineShell(InteractiveShell):
     """The shell of one interpreter."""
 
     compiler_class = _CommandNames
@@ -131,9 +131,11 @@ class EngineShell(InteractiveShell):  # type: ignore[misc] # IPython has no hint
         self._interpreter = interpreter
         settings = Config()
         settings.InteractiveShell.colors = "nocolor"
-        super().__init__(config=settings, user_module=interpreter.module, user_ns=interpreter.namespace)
+        super().__init__(  # type: ignore[no-untyped-call]
+            config=settings, user_module=interpreter.module, user_ns=interpreter.namespace
+        )
         self.user_ns_hidden = interpreter.hidden
-        self.set_hook("show_in_pager", _print_page, 0)
+        self.set_hook("show_in_pager", _print_page, 0)  # type: ignore[no-untyped-call]
 
     @property
     def execution_count(self) -> int:
@@ -169,13 +171,13 @@ class EngineShell(InteractiveShell):  # type: ignore[misc] # IPython has no hint
         self.events = EventManager(self, available_events)
 
     def init_display_pub(self) -> None:
-        self.display_pub = _Publisher(parent=self)
+        self.display_pub = _Publisher(parent=self)  # type: ignore[no-untyped-call]
         self.display_pub.interpreter = self._interpreter
 
     def atexit_operations(self) -> None:
         """Remove temporary files; the namespace is left to Python's own end."""
         self._atexit_once_called = True
-        super().atexit_operations()
+        super().atexit_operations()  # type: ignore[no-untyped-call]
 
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
         """``%reset``: empty the namespace.  Numbers, properties and ``__future__`` imports stay."""
@@ -187,18 +189,23 @@ class EngineShell(InteractiveShell):  # type: ignore[misc] # IPython has no hint
         if error is not None:
             raise error
 
-    showsyntaxerror = showtraceback
-    showindentationerror = showtraceback
+    def showsyntaxerror(self, *args: Any, **options: Any) -> None:
+        """As `showtraceback`."""
+        self.showtraceback()
+
+    showindentationerror = showsyntaxerror
 
     def system(self, cmd: str) -> None:
         """``!cmd``: its output goes where the command's own goes, and an interrupt ends the command, too."""
-        self.user_ns["_exit_code"] = _run(self.var_expand(cmd, depth=1)).returncode
+        command = self.var_expand(cmd, depth=1)  # type: ignore[no-untyped-call]
+        self.user_ns["_exit_code"] = _run(command).returncode
 
     system_raw = system_piped = system
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
         """``x = !cmd``: its output and errors, as a list of lines or one string."""
-        output = _run(self.var_expand(cmd, depth=depth + 1), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        command = self.var_expand(cmd, depth=depth + 1)  # type: ignore[no-untyped-call]
+        output = _run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = output.stdout.decode("utf-8", "backslashreplace")
         self.user_ns["_exit_code"] = output.returncode
         return SList(text.splitlines()) if split else LSString(text)

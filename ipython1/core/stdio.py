@@ -32,13 +32,11 @@ class _Descriptor(io.FileIO):
         return view.nbytes
 
 
-def _stream(descriptor: int, name: str) -> io.TextIOWrapper:
+def _stream(descriptor: int) -> io.TextIOWrapper:
     raw = _Descriptor(descriptor, "w", closefd=False)
     # Written through, so that print() and the output of child processes stay in order, and nothing is lost in a
     # crash. Whatever the locale, any text can be printed.
-    stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
-    stream.mode = "w"  # type: ignore[misc]
-    return stream
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def install() -> None:
@@ -47,8 +45,8 @@ def install() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc] # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _stream(2, "<stderr>")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc]
     _unbuffer_c_output()
 
 

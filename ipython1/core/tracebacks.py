@@ -17,7 +17,7 @@ _OURS = os.path.dirname(os.path.abspath(__file__))
 
 def users_part(chain: TracebackType | None) -> TracebackType | None:
     """The traceback `chain` without the frames of our machinery, at its start and anywhere else."""
-    kept = []
+    kept: list[TracebackType] = []
     while chain is not None:
         if not _is_machinery(chain.tb_frame, at_start=not kept):
             kept.append(chain)

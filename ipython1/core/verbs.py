@@ -1,4 +1,4 @@
-"""The verbs of the pipe: each takes a command's arguments and values, and gives a reply's fields and bodies."""
+"""The verbs of the pipe: each takes a command, and gives a reply's fields and bodies."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def _set_properties(interpreter: Interpreter, command: Command) -> Reply:
 
 def _get_properties(interpreter: Interpreter, command: Command) -> Reply:
     keys = command.args.get("keys")
-    return _plain({key: interpreter.properties[key] for key in (interpreter.properties if keys is None else keys)})
+    if keys is None:
+        keys = list(interpreter.properties)
+    return _plain({key: interpreter.properties[key] for key in keys})
 
 
 def _has_properties(interpreter: Interpreter, command: Command) -> Reply:
