@@ -30,7 +30,7 @@ _HELLO = ByteStringConstraint(MAX_HELLO)
 _REASON = UnicodeConstraint(MAX_REASON)
 
 
-class RILink(RemoteInterface):  # type: ignore[misc]
+class RILink(RemoteInterface):
     """One end of a session."""
 
     def deliver(batch=_BATCH):  # type: ignore[no-untyped-def]
@@ -46,7 +46,7 @@ class RILink(RemoteInterface):  # type: ignore[misc]
         return None
 
 
-class RIDoor(RemoteInterface):  # type: ignore[misc]
+class RIDoor(RemoteInterface):
     """What a FURL leads to."""
 
     def open(hello=_HELLO, link=RILink):  # type: ignore[no-untyped-def]
@@ -58,7 +58,7 @@ class RIDoor(RemoteInterface):  # type: ignore[misc]
 
 
 @implementer(RILink)
-class LinkEnd(Referenceable):  # type: ignore[misc]
+class LinkEnd(Referenceable):
     """The object that the peer calls; hands on to a `SessionLink`."""
 
     def __init__(self) -> None:

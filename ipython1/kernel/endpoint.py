@@ -30,6 +30,7 @@ class GuardedConnection(ProtocolWrapper):
     """One connection; `identified` is called on it when its peer opened a session."""
 
     factory: GuardingFactory
+    transport: Any
     _begun = False
     _timeout: Any = None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -112,7 +112,7 @@ class Decoder:
     def __init__(self, max_body: int | None = None) -> None:
         self._max_body = max_body
         self._machine = self._frames()
-        self._wanted: int = next(self._machine)  # type: ignore[assignment]
+        self._wanted: int = next(self._machine)
         self._chunks: list[Bytes] = []
         self._have = 0
         self._inside = False
@@ -145,7 +145,7 @@ class Decoder:
         self._chunks = [bytes(joined[start:])] if self._have else []
         return messages
 
-    def _frames(self) -> Iterator[Any]:
+    def _frames(self) -> Generator[Any, Bytes, None]:
         """A coroutine that yields how many bytes it wants next, or a finished message."""
         while True:
             (length,) = LENGTH.unpack((yield LENGTH.size))

@@ -7,7 +7,7 @@ exchanged; over Foolscap each is a remote method (see `ipython1.kernel.carrier`)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -298,8 +298,9 @@ class SessionLink:
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relay:
         """See `ipython1.kernel.peer.Link.relay`."""
-        destinations = [(link, link.announce(ref.size, uses)) for link, uses in to]  # type: ignore[attr-defined]
-        relay = Relay(destinations)
+        # All links of a process are of this class; services know them as `Link` only.
+        links = [(cast(SessionLink, link), uses) for link, uses in to]
+        relay = Relay([(link, link.announce(ref.size, uses)) for link, uses in links])
         self._expect(ref, relay, 0)
         return relay
 

@@ -19,7 +19,15 @@ from ipython1.kernel.carrier import LinkEnd, RIDoor, join
 from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
 from ipython1.kernel.framing import pack, unpack
-from ipython1.kernel.furl import FURL_FILES, prepare_security_dir, read_furl, remove, secret, tub_and_location, write_private
+from ipython1.kernel.furl import (
+    FURL_FILES,
+    prepare_security_dir,
+    read_furl,
+    remove,
+    secret,
+    tub_and_location,
+    write_private,
+)
 from ipython1.kernel.hello import check_hello, identity, new_id
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Link, Receiver
@@ -51,7 +59,7 @@ class Settings(Protocol):
 
 
 @implementer(RIDoor)
-class Door(Referenceable):  # type: ignore[misc]
+class Door(Referenceable):
     """Opens the sessions of one role."""
 
     log = Logger()
