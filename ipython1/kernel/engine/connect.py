@@ -1,0 +1,96 @@
+"""Finding the controller, with patience: whichever is started first, agent and controller find each other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.task import deferLater
+
+from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer, KernelError
+from ipython1.kernel.furl import FURL_FILES, furl_file, read_furl
+from ipython1.kernel.peer import Link, Receiver
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 2.0
+"""Seconds between two attempts."""
+LONGEST_DIAL = 10.0
+"""Seconds that one attempt may take."""
+
+
+class Dial(Protocol):
+    """`ipython1.kernel.dial.dial`, or a fake of it."""
+
+    def __call__(
+        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float
+    ) -> Awaitable[Link]:
+        """Open a session."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the FURL is: `furl_or_file` as the user gave it ('' for the default file) and the ipython directory."""
+
+    furl_or_file: str
+    ipython_dir: Path
+
+    @property
+    def path(self) -> Path | None:
+        """The FURL file; None if the FURL itself was given."""
+        if self.furl_or_file.startswith(("pb://", "pbu://")):
+            return None
+        if self.furl_or_file:
+            return Path(self.furl_or_file).expanduser()
+        return furl_file("engine", self.ipython_dir)
+
+    def read(self) -> str:
+        """The FURL.  FileTimeoutError if the file is not there (yet), FURLError if it is of no use."""
+        path = self.path
+        if path is not None and not path.exists():
+            raise FileTimeoutError(
+                f"there is no FURL file {path}: start a controller with ipcontroller or ipcluster, or copy its"
+                f" {FURL_FILES['engine']} there"
+            )
+        return read_furl(self.furl_or_file, "engine", self.ipython_dir)
+
+
+async def reach(
+    address: Address,
+    receiver: Receiver,
+    *,
+    dial: Dial,
+    reactor: Any,
+    timeout: float,
+    say: Callable[[str], None],
+    again: bool = False,
+) -> Link:
+    """A link to the controller, within `timeout` seconds; `say` is told what is waited for.
+
+    The file is read anew for each attempt.  What waiting cannot mend raises at once: a FURL for something else, or an
+    incompatible controller.  If it is to be reached `again`, a FURL that is wrong may be one that the
+    next controller is about to replace.
+    """
+    deadline = reactor.seconds() + timeout
+    delay = FIRST_DELAY
+    said = ""
+    while True:
+        left = deadline - reactor.seconds()
+        try:
+            patience = max(min(left, LONGEST_DIAL), 1.0)
+            return await dial(address.read(), "engine", receiver, reactor=reactor, timeout=patience)
+        except (IncompatiblePeer, FURLError) as problem:
+            if isinstance(problem, IncompatiblePeer) or not again:
+                raise
+            reason: KernelError = problem
+        except (FileTimeoutError, ConnectionError) as problem:
+            reason = problem
+        left = deadline - reactor.seconds()
+        if left <= 0:
+            raise type(reason)(f"gave up after {timeout:g} s: {reason}") from None
+        if str(reason) != said:
+            said = str(reason)
+            say(f"waiting, up to {left:.0f} s: {said}")
+        await deferLater(reactor, min(delay, left), lambda: None)
+        delay = min(delay * 1.5, LONGEST_DELAY)

@@ -1,0 +1,369 @@
+"""One engine of an agent: its interpreter and the successors of that, its queue, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from ipython1.kernel.engine.history import History, Record
+from ipython1.kernel.engine.process import Interpreter, Owner
+from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
+from ipython1.kernel.error import EngineLost
+from ipython1.kernel.failures import failure_bodies
+from ipython1.kernel.framing import Bytes, Message, pack
+
+MAX_STARTS = 5
+"""So many interpreters in a row may end before they are ready; then the engine is given up."""
+START_DELAY = 0.2
+"""Seconds before the second of them is started; doubled each time."""
+TAIL = 2000
+"""So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
+
+
+class Fate(Enum):
+    """What is to come after the interpreter that ends."""
+
+    SUCCESSOR = "successor"
+    GONE = "gone"
+    STOPPED = "stopped"
+
+
+class Outlet(Protocol):
+    """What an engine has of its agent."""
+
+    def send(self, message: Message) -> None:
+        """Send a message to the controller, if there is one at the moment."""
+
+    def say(self, text: str) -> None:
+        """Tell the person who started the agent."""
+
+    def engine_gone(self, engine: Engine, failed: bool) -> None:
+        """The engine is over, for the reason in its `gone`; `failed` unless that was wanted."""
+
+
+Launch = Callable[[Owner], Interpreter]
+
+
+class Engine:
+    """The engine at one `place` of an agent.
+
+    `id` is what the controller calls it; None while it is not registered.
+    """
+
+    log = Logger()
+
+    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch) -> None:
+        self.place = place
+        self.id: int | None = None
+        self.generation = 0
+        self.ready = False
+        self.gone: str | None = None
+        self.queue = CommandQueue(f"the engine at place {place}")
+        self.history = History()
+        self.interpreter: Interpreter | None = None
+        self._reactor = reactor
+        self._outlet = outlet
+        self._launch = launch
+        self._wanted: int | None = None
+        self._offered: int | None = None
+        self._properties: dict[str, Any] = {}
+        self._fate = Fate.SUCCESSOR
+        self._failed_starts = 0
+        self._delayed_start: Any = None
+        self._fed_at = 0.0
+        # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
+        self._until_ready: list[Command] = []
+        self._until_gone: list[Command] = []
+        self._until_result: list[Command] = []
+
+    @property
+    def name(self) -> str:
+        """How texts call it."""
+        return self.queue.name
+
+    # The interpreter's life.
+
+    def start(self) -> None:
+        """Start an interpreter."""
+        self._delayed_start = None
+        self.generation += 1
+        self.interpreter = self._launch(self)
+        try:
+            self.interpreter.start()
+        except OSError as problem:
+            self.interpreter = None
+            self._start_failed(f"cannot start an interpreter: {problem}", b"")
+
+    def interpreter_said(self, message: Message) -> None:
+        """See `Owner`."""
+        if message.kind == "reply":
+            self._replied(message)
+        elif message.kind == "properties":
+            self._properties = message.fields["properties"]
+            if self.id is not None:
+                self._send("properties", {"properties": self._properties})
+        elif not self.ready and self._fate is Fate.SUCCESSOR:
+            self._became_ready()
+
+    def _became_ready(self) -> None:
+        assert self.interpreter is not None
+        self.interpreter.ready()
+        self.ready = True
+        self._failed_starts = 0
+        for said in (self.interpreter.stdout.take(), self.interpreter.stderr.take()):
+            # Nobody's command wrote this.
+            if said.strip():
+                self.log.warn("{name}: while it started: {said}", name=self.name, said=_text(said).rstrip())
+        if self.id is None:
+            self.offer()
+        else:
+            self._open()
+            self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
+            self._answer_ready()
+
+    def interpreter_ended(self, reason: str) -> None:
+        """See `Owner`."""
+        ended, self.interpreter = self.interpreter, None
+        assert ended is not None
+        was_ready, self.ready = self.ready, False
+        self._lose(reason, ended)
+        stderr = ended.stderr.take()
+        if self._fate is not Fate.SUCCESSOR:
+            self._over(reason, failed=False)
+        elif was_ready:
+            if self.id is not None:
+                self._send("died", {"generation": self.generation, "reason": reason})
+            said = _tail(stderr)
+            self._outlet.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
+            self.start()
+        else:
+            self._start_failed(f"the interpreter {reason} while it started", stderr)
+
+    def _start_failed(self, reason: str, stderr: bytes) -> None:
+        self._failed_starts += 1
+        text = reason + _tail(stderr)
+        if self._failed_starts >= MAX_STARTS:
+            self._over(f"given up after {self._failed_starts} attempts: {text}", failed=True)
+            return
+        self.log.warn("{name}: {text}", name=self.name, text=text)
+        delay = START_DELAY * 2 ** (self._failed_starts - 1)
+        self._delayed_start = self._reactor.callLater(delay, self.start)
+
+    def end(self, fate: Fate, reason: str) -> None:
+        """End the interpreter; what comes then is `fate`.  The commands that it holds are lost at once."""
+        if self.gone is not None:
+            return
+        # An engine that is to go does not come back because somebody asks for its restart.
+        if self._fate is Fate.SUCCESSOR:
+            self._fate = fate
+        if self.interpreter is None:
+            # Between two attempts to start one.
+            if self._fate is not Fate.SUCCESSOR:
+                self._over(reason, failed=False)
+            return
+        if self.ready:
+            idle = self.queue.running is None
+            self._lose(reason, self.interpreter)
+            self.interpreter.end(reason, idle)
+        elif self._fate is not Fate.SUCCESSOR:
+            self.interpreter.kill(reason)
+
+    def _lose(self, reason: str, interpreter: Interpreter) -> None:
+        running = self.queue.running
+        if running is not None and running.verb == "execute":
+            self._record_loss(running, reason, interpreter)
+        self.history.namespace_lost()
+        self._properties = {}
+        self._carry_out(self.queue.died(reason))
+        self._answer_results()
+
+    def _over(self, reason: str, failed: bool) -> None:
+        if self._delayed_start is not None:
+            self._delayed_start.cancel()
+            self._delayed_start = None
+        self.gone = reason
+        if self.id is not None:
+            self._send("gone", {"reason": reason})
+        for command in self._until_ready:
+            self.fail(command, EngineLost(f"{self.name} is gone: {reason}"))
+        for command in self._until_gone:
+            self.reply(command)
+        self._until_ready.clear()
+        self._until_gone.clear()
+        self._outlet.engine_gone(self, failed)
+
+    # Registration with the controller.
+
+    def offer(self) -> None:
+        """Ask the controller for an id, if there is an interpreter to offer and it was not asked yet."""
+        if not self.ready or self._offered is not None or self.interpreter is None:
+            return
+        self._offered = self.generation
+        fields = {
+            "place": self.place,
+            "wanted": self._wanted,
+            "generation": self.generation,
+            "pid": self.interpreter.pid,
+            "properties": self._properties,
+        }
+        self._outlet.send(Message("register", fields))
+
+    def registered(self, engine_id: int) -> None:
+        """The controller gave the engine its id."""
+        self.id = self._wanted = engine_id
+        self.queue.name = f"engine {engine_id}"
+        if self.generation != self._offered or not self.ready:
+            reason = "it ended before it was registered"
+            self._send("died", {"generation": self._offered, "reason": reason})
+        if self.ready:
+            assert self.interpreter is not None
+            self._open()
+            if self.generation != self._offered:
+                self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
+
+    def disconnected(self) -> None:
+        """The controller is gone.  The interpreter lives on; what was asked of it is nobody's business any more."""
+        self.id = self._offered = None
+        self.queue.abandoned()
+        self._until_ready.clear()
+        self._until_gone.clear()
+        self._until_result.clear()
+
+    def _open(self) -> None:
+        assert self.interpreter is not None
+        self.interpreter.send(Message("identity", {"id": self.id}))
+        self._carry_out(self.queue.opened(self.generation))
+
+    # Commands for the interpreter.
+
+    def carry_out(self, instructions: list[Instruction]) -> None:
+        """Do what the queue says."""
+        self._carry_out(instructions)
+        # A get_result that waits for a number that now cannot come has to be told.
+        self._answer_results()
+
+    def _carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Feed):
+                self._feed(instruction.command)
+            elif isinstance(instruction, Refuse):
+                self.fail(instruction.command, instruction.error)
+            else:
+                self._send("returned", {"id": list(instruction.command.id)})
+
+    def _feed(self, command: Command) -> None:
+        assert self.interpreter is not None
+        fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
+        if command.values is not None:
+            fields["values"] = command.values
+        self._send("started", {"id": list(command.id)})
+        self._fed_at = self._reactor.seconds()
+        self._set_capture(True)
+        self.interpreter.send(Message("command", fields, list(command.bodies)))
+
+    def _set_capture(self, running: bool) -> None:
+        if self.interpreter is not None:
+            self.interpreter.stdout.running(running)
+            self.interpreter.stderr.running(running)
+
+    def _replied(self, message: Message) -> None:
+        command = self.queue.running
+        assert self.interpreter is not None
+        if command is None:
+            # It was lost to its client when the end of the interpreter was asked for.
+            return
+        ok = message.fields["ok"]
+        documents = _documents(command.verb, ok)
+        if message.fields["id"] != list(command.id) or (documents and len(message.bodies) != documents):
+            self.interpreter.kill("answered what it was not asked")
+            return
+        bodies: list[Bytes] = message.bodies  # type: ignore[assignment]  # nothing travels beside the pipe
+        number = message.fields.get("number")
+        if command.verb == "execute":
+            stdout, stderr = self.interpreter.stdout.take(), self.interpreter.stderr.take()
+            self.history.add(Record(number or self.history.last_number + 1, bodies[-1], stdout, stderr))
+            bodies = [bodies[0], stdout, stderr] if ok else bodies[:2]
+        elif command.verb == "reset" and ok:
+            self.history.clear()
+        self._set_capture(False)
+        if not self.queue.discarding:
+            extra = {name: message.fields[name] for name in ("number", "values") if name in message.fields}
+            self._send("reply", {"id": list(command.id), "ok": ok, **extra}, bodies)
+        self.carry_out(self.queue.finished(ok))
+
+    def _record_loss(self, command: Command, reason: str, interpreter: Interpreter) -> None:
+        """An execute during which the interpreter ended has a result too: what it had printed."""
+        interpreter.stdout.drain()
+        interpreter.stderr.drain()
+        source = _text(bytes(command.bodies[0]))
+        number = self.history.last_number + 1
+        document = {
+            "input": {"translated": source, "raw": source},
+            "number": number,
+            "started": self._fed_at,
+            "completed": self._reactor.seconds(),
+            "traceback": f"EngineLost: {self.name} lost its interpreter ({reason})",
+        }
+        self.history.add(Record(number, pack(document), interpreter.stdout.take(), interpreter.stderr.take()))
+
+    # Answers.
+
+    def reply(self, command: Command, bodies: list[Bytes] | None = None, **fields: Any) -> None:
+        """Answer a command with success."""
+        self._send("reply", {"id": list(command.id), "ok": True, **fields}, bodies)
+
+    def fail(self, command: Command, error: Exception) -> None:
+        """Answer a command with an error of ours."""
+        self._send("reply", {"id": list(command.id), "ok": False}, list(failure_bodies(error)))
+
+    def answer_when_ready(self, command: Command) -> None:
+        """Answer when there is an interpreter that takes commands."""
+        self._until_ready.append(command)
+
+    def answer_when_gone(self, command: Command) -> None:
+        """Answer when the engine is gone."""
+        self._until_gone.append(command)
+
+    def answer_with_result(self, command: Command) -> None:
+        """Answer a get_result: now, or when nothing runs or waits any more by which the number could come."""
+        self._until_result.append(command)
+        self._answer_results()
+
+    def _answer_ready(self) -> None:
+        answered, self._until_ready = self._until_ready, []
+        for command in answered:
+            self.reply(command)
+
+    def _answer_results(self) -> None:
+        asked, self._until_result = self._until_result, []
+        for command in asked:
+            record = self.history.get(command.args.get("number"))
+            if record is not None:
+                bodies: list[Bytes] = [record.document, record.stdout, record.stderr]
+                self.reply(command, bodies, number=record.number)
+            elif self.queue.busy:
+                self._until_result.append(command)
+            else:
+                self.fail(command, IndexError(f"index {command.args.get('number')} out of range on {self.name}"))
+
+    def _send(self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None) -> None:
+        self._outlet.send(Message(kind, {**fields, "engine": self.id}, list(bodies or [])))
+
+
+def _documents(verb: str, ok: bool) -> int:
+    """How many bodies a reply of the interpreter must have; 0 if that depends on the values."""
+    if verb == "execute":
+        return 1 if ok else 3
+    return 0 if ok else 2
+
+
+def _tail(stderr: bytes) -> str:
+    said = _text(stderr[-TAIL:]).strip()
+    return f"; it had written:\n{said}" if said else ""
+
+
+def _text(written: bytes) -> str:
+    return written.decode("utf-8", "replace")

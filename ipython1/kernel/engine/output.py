@@ -1,0 +1,147 @@
+"""What an interpreter writes to a descriptor (1 or 2): read by the agent as it comes, kept until it is taken.
+
+The descriptor belongs to everything in the interpreter: Python, C code, child processes and threads.  So text is
+assigned to commands by time alone: what was written before an execute's reply, and was not taken, is part of that
+execute's output.  This gives a place to what is written while no execute runs (by a thread, a child in the
+background, or a value that prints while it is unpickled): it goes to the next execute, where the person who caused
+it sees it, and not to a log of the agent that this person may not be able to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+PIPE_SIZE = 256 << 10
+"""Wanted size of the pipe, so that the interpreter can go on writing while the agent is busy.
+
+Linux gives a user 64 MiB of such pipes; 32 engines take a quarter of it.
+"""
+CHUNK = 256 << 10
+LIMIT_RUNNING = 128 << 20
+"""Bytes that are kept of one command: an endless loop that prints must not take all of the memory."""
+LIMIT_IDLE = 1 << 20
+"""Bytes that are kept while no command runs."""
+
+
+class Text:
+    """Bytes that are kept in pieces and joined once; what goes beyond the limit is dropped, and a note says so."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._full = False
+
+    def add(self, chunk: bytes) -> None:
+        """Keep what was written."""
+        room = self._limit - self._size
+        if len(chunk) <= room:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+        elif not self._full:
+            note = b"\n[more than %d bytes of output: the rest was dropped]\n" % self._limit
+            self._chunks += [chunk[:room], note]
+            self._size = self._limit
+            self._full = True
+
+    def set_limit(self, limit: int) -> None:
+        """From now on, keep so many bytes."""
+        self._limit = limit
+        self._full = False
+
+    def take(self) -> bytes:
+        """All that was kept; it is kept no longer."""
+        taken = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        self._full = False
+        return taken
+
+
+@implementer(IReadDescriptor)
+class Capture:
+    """Reads the agent's end of such a pipe, whenever there is something and when it is asked to.
+
+    All text comes through `_received`, once.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, descriptor: int) -> None:
+        self._reactor = reactor
+        self._descriptor = descriptor
+        self._capacity = _enlarge(descriptor)
+        self._text = Text(LIMIT_IDLE)
+        os.set_blocking(descriptor, False)
+        reactor.addReader(self)
+
+    def take(self) -> bytes:
+        """The text since the last time."""
+        return self._text.take()
+
+    def running(self, runs: bool) -> None:
+        """Whether a command runs now: then much more is kept."""
+        self._text.set_limit(LIMIT_RUNNING if runs else LIMIT_IDLE)
+
+    def drain(self) -> None:
+        """Read all that was written before this call.
+
+        That is no more than the pipe holds; a child that goes on writing must not keep us here.
+        """
+        left = self._capacity
+        while left > 0:
+            count = self._read()
+            if not count:
+                return
+            left -= count
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        if self._descriptor >= 0:
+            self._reactor.removeReader(self)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read(self) -> int:
+        if self._descriptor < 0:
+            return 0
+        try:
+            chunk = os.read(self._descriptor, CHUNK)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            chunk = b""
+        if chunk:
+            self._received(chunk)
+        else:
+            # Everybody closed the other end; the interpreter may still live, and compute.
+            self.close()
+        return len(chunk)
+
+    def _received(self, chunk: bytes) -> None:
+        self._text.add(chunk)
+
+    def doRead(self) -> None:
+        self._read()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def logPrefix(self) -> str:
+        return "output"
+
+
+def _enlarge(descriptor: int) -> int:
+    """Make the pipe large where the system has a way to; returns its size."""
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        return 64 << 10
+    with contextlib.suppress(OSError):  # this user has too many large pipes already
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)

@@ -1,0 +1,229 @@
+"""One interpreter process, supervised: started, spoken to, listened to, interrupted, ended, and seen to end.
+
+Its end is seen by waiting for the process, never by end of file: children that user code forks inherit the
+descriptors, and would keep a dead engine alive.  The interpreter leads a process group; what is left of the group
+when the interpreter has ended is killed (who wants a child to outlive the engine gives it a session of its own).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from ipython1.kernel import messages
+from ipython1.kernel.engine.channel import Channel
+from ipython1.kernel.engine.output import Capture
+from ipython1.kernel.framing import Message, encode
+from ipython1.kernel.messages import CommandId, NoneType, Types
+
+MODULE = "ipython1.core.process"
+START_TIME = 60.0
+"""Seconds that an interpreter has to become ready."""
+GRACE = 2.0
+"""Seconds after which an interpreter that was asked to end is killed."""
+MAX_INTERRUPTS = 64
+"""So many interrupts of one command are named on the control socket; for more, the signal alone is sent."""
+
+FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
+    "ready": {"pid": (int,), "python": (str,)},
+    "properties": {"properties": (dict,)},
+    "reply": {"id": (list,), "ok": (bool,), "number": (int, NoneType), "values": (list, NoneType)},
+}
+
+
+class Owner(Protocol):
+    """Takes what an interpreter says, and its end."""
+
+    def interpreter_said(self, message: Message) -> None:
+        """A message came; the output that was written before it is in the interpreter's `stdout` and `stderr`."""
+
+    def interpreter_ended(self, reason: str) -> None:
+        """The process is gone; `reason` says how.  Called once; nothing comes after it."""
+
+
+class Interpreter(ProcessProtocol):
+    """A process of ``python -m ipython1.core.process``.
+
+    `arguments` is the command line to be used instead, without the descriptors (for tests).
+    """
+
+    stdout: Capture
+    stderr: Capture
+
+    def __init__(
+        self,
+        reactor: Any,
+        owner: Owner,
+        arguments: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._owner = owner
+        self._arguments = list(arguments or (sys.executable, "-m", MODULE))
+        self._environment = dict(environment) if environment is not None else None
+        self._deadline: IDelayedCall | None = None
+        self._reason: str | None = None
+        self._interrupted: tuple[CommandId | None, int] = (None, 0)
+        self.pid = 0
+        self.ended = False
+
+    def start(self) -> None:
+        """Start the process; OSError if that cannot be done."""
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            empty = os.open(os.devnull, os.O_RDONLY)
+            theirs.callback(os.close, empty)
+            outputs = []
+            child = [empty]
+            for _ in range(2):
+                read, write = os.pipe()
+                ours.callback(os.close, read)
+                theirs.callback(os.close, write)
+                outputs.append(read)
+                child.append(write)
+            sockets = []
+            for _ in range(2):
+                agent_end, interpreter_end = socket.socketpair()
+                ours.callback(agent_end.close)
+                theirs.callback(interpreter_end.close)
+                sockets.append(agent_end)
+                child.append(interpreter_end.fileno())
+            self._spawn(child)
+            ours.pop_all()
+        self.stdout, self.stderr = (Capture(self._reactor, descriptor) for descriptor in outputs)
+        self._channel = Channel(self._reactor, sockets[0], self._messages_received, self._channel_lost)
+        self._control = sockets[1]
+        self._control.setblocking(False)
+        self._end_within(START_TIME, f"was not ready within {START_TIME:.0f} s")
+
+    def _spawn(self, descriptors: list[int]) -> None:
+        arguments = [*self._arguments, "--socket", "3", "--control", "4"]
+        transport = self._reactor.spawnProcess(
+            self,
+            arguments[0],
+            arguments,
+            env=self._environment,
+            childFDs=dict(enumerate(descriptors)),
+        )
+        self.pid = transport.pid
+
+    def ready(self) -> None:
+        """It has said that it is ready: no more limit on its start."""
+        self._cancel_deadline()
+
+    def send(self, message: Message) -> None:
+        """Send it a message."""
+        self._channel.send(message)
+
+    def interrupt(self, command_id: CommandId) -> None:
+        """Raise KeyboardInterrupt in that command, and in no other; the children of user code get SIGINT."""
+        if self.ended:
+            return
+        named, times = self._interrupted
+        times = times + 1 if named == command_id else 1
+        self._interrupted = (command_id, times)
+        # While it does not look (code that holds the GIL), the socket must not fill up.
+        if times <= MAX_INTERRUPTS:
+            frame = b"".join(encode(Message("interrupt", {"id": list(command_id)})))
+            with contextlib.suppress(OSError):  # it is about to be seen that it has ended
+                self._control.send(frame)
+        self._signal_group(signal.SIGINT)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the interpreter alone."""
+        if not self.ended:
+            os.kill(self.pid, number)
+
+    def end(self, reason: str, idle: bool) -> None:
+        """End it: one that is idle is asked to leave, else SIGTERM; SIGKILL when it has not ended in time."""
+        if self.ended:
+            return
+        self._reason = self._reason or reason
+        if idle:
+            self._channel.finish()
+        else:
+            self._signal_group(signal.SIGTERM)
+        self._end_within(GRACE, reason)
+
+    def kill(self, reason: str) -> None:
+        """End it at once."""
+        self._reason = self._reason or reason
+        self._signal_group(signal.SIGKILL)
+
+    def _end_within(self, seconds: float, reason: str) -> None:
+        self._cancel_deadline()
+        self._deadline = self._reactor.callLater(seconds, self.kill, reason)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _signal_group(self, number: int) -> None:
+        if self.ended:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # Until it has made a group of its own, it is in that of the agent.
+            if os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+    def _messages_received(self, received: list[Message]) -> None:
+        # What was written before the message is in the pipes by now, and belongs to what it answers.
+        self.stdout.drain()
+        self.stderr.drain()
+        for message in received:
+            problem = messages.check(message.kind, message.fields, FROM_INTERPRETER)
+            if problem:
+                self.kill(f"sent a malformed message: {problem}")
+                return
+            self._owner.interpreter_said(message)
+
+    def _channel_lost(self, reason: str) -> None:
+        # As a rule this is the end of the process, which is about to be reported with its status. But user code may
+        # close any descriptor, or write to it; then the interpreter is of no use any more.
+        if not self.ended:
+            self._end_within(GRACE, reason)
+
+    def processExited(self, reason: Failure) -> None:
+        self._cancel_deadline()
+        # The process itself is gone, and what it had written before is complete.
+        self.stdout.drain()
+        self.stderr.drain()
+        self._channel.drain()
+        self.ended = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._channel.close()
+        self._control.close()
+        self.stdout.close()
+        self.stderr.close()
+        how = describe_end(reason.value)
+        self._owner.interpreter_ended(self._reason or how)
+
+
+def describe_end(status: BaseException | None) -> str:
+    """How a process ended, in words, from what Twisted reports."""
+    if not isinstance(status, ProcessTerminated):
+        return "exited with status 0"
+    if status.signal is not None:
+        return f"killed by signal {status.signal}, {signal_name(status.signal)}"
+    return f"exited with status {status.exitCode}"
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

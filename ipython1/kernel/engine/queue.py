@@ -1,0 +1,214 @@
+"""The commands that one engine holds: the one that its interpreter runs, and those that wait for it.
+
+A plain state machine: each event returns what is to be done, in order (`Feed`, `Refuse`, `Return`).  The interpreter
+is fed one command at a time, so that whatever waits can still be taken back or dropped.
+
+*Failures.*  A command that fails takes with it the waiting ones of the same client on this engine, and those that
+the client had submitted before it could know.  So the failures are counted per client, a command says how many its
+client's controller knew of when it was submitted, and one that knew of fewer is refused.  Other clients' commands
+are never touched.  A command that was refused never started, so its refusal is no failure.
+
+*Streams.*  A command whose large bodies are still coming keeps its place: later ones of the same client wait for it,
+other clients' commands pass.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
+from ipython1.kernel.framing import Bytes
+from ipython1.kernel.messages import CommandId
+
+SEEN = 4096
+"""So many ids of past commands are remembered, to recognise repeats."""
+CLIENTS = 4096
+"""The failures of so many clients are remembered; those of the clients that failed longest ago are forgotten first."""
+
+
+@dataclass(eq=False)
+class Command:
+    """A command for the interpreter."""
+
+    id: CommandId
+    verb: str
+    label: str
+    generation: int = 1
+    failures: int | None = None
+    index: int | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+    values: list[Any] | None = None
+    bodies: list[Bytes] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def client(self) -> str:
+        """The session id of the client where the command was born."""
+        return self.id[0]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Give the command to the interpreter."""
+
+    command: Command
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answer the command with `error`."""
+
+    command: Command
+    error: IPythonError
+
+
+@dataclass(frozen=True)
+class Return:
+    """Say that the command was taken back."""
+
+    command: Command
+
+
+Instruction = Feed | Refuse | Return
+
+
+class CommandQueue:
+    """The queue of one engine; `name` is what its texts call the engine."""
+
+    def __init__(self, name: str = "the engine") -> None:
+        self.name = name
+        self.generation = 0
+        self.running: Command | None = None
+        self.discarding = False
+        """Whether nobody waits for the outcome of the running command any more."""
+        self._open = False
+        self._waiting: list[Command] = []
+        self._seen: OrderedDict[tuple[CommandId, int], None] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[int, str]] = OrderedDict()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs or waits."""
+        return self.running is not None or bool(self._waiting)
+
+    def opened(self, generation: int) -> list[Instruction]:
+        """The interpreter of that generation takes commands."""
+        self.generation = generation
+        self._open = True
+        return self._feed()
+
+    def submitted(self, command: Command) -> list[Instruction]:
+        """A command came.  A repeat of one that came before has no effect."""
+        if self._is_repeat(command):
+            return []
+        error = self._refusal(command)
+        if error is not None:
+            return [Refuse(command, error)]
+        self._waiting.append(command)
+        return self._feed()
+
+    def completed(self, command: Command, bodies: list[Bytes]) -> list[Instruction]:
+        """The streams of a command have come."""
+        command.bodies = bodies
+        command.complete = True
+        return self._feed()
+
+    def broken(self, command: Command, reason: str) -> list[Instruction]:
+        """A stream of a command broke off."""
+        if command not in self._waiting:
+            return []
+        self._waiting.remove(command)
+        error = ConnectionError(f"{self.name} did not get all of {command.label}: {reason}")
+        return [Refuse(command, error), *self._feed()]
+
+    def finished(self, ok: bool) -> list[Instruction]:
+        """The running command has an outcome, which was passed on."""
+        command, self.running = self.running, None
+        discarded, self.discarding = self.discarding, False
+        if command is None:
+            return []
+        instructions: list[Instruction] = []
+        if not ok and not discarded:
+            instructions += self._failed(command)
+        return instructions + self._feed()
+
+    def cancelled(self, ids: Iterable[CommandId]) -> list[Instruction]:
+        """Those of these commands that have not started are wanted back."""
+        wanted = set(ids)
+        taken = [command for command in self._waiting if command.id in wanted]
+        self._waiting = [command for command in self._waiting if command.id not in wanted]
+        # One whose streams were still coming may have held up others.
+        return [*map(Return, taken), *self._feed()]
+
+    def died(self, reason: str) -> list[Instruction]:
+        """The interpreter ended: its command is lost, and what waits was meant for a namespace that is gone."""
+        self._open = False
+        instructions: list[Instruction] = []
+        command, self.running = self.running, None
+        discarded, self.discarding = self.discarding, False
+        if command is not None and not discarded:
+            text = f"{self.name} lost its interpreter ({reason}) while it ran {command.label}"
+            instructions.append(Refuse(command, EngineLost(text)))
+            instructions += self._failed(command)
+        waiting, self._waiting = self._waiting, []
+        for other in waiting:
+            text = f"{other.label} was dropped: {self.name} lost its interpreter ({reason})"
+            instructions.append(Refuse(other, QueueCleared(text)))
+        return instructions
+
+    def abandoned(self) -> None:
+        """The controller is gone, and with it everyone who waited for an outcome."""
+        self._waiting.clear()
+        self._failures.clear()
+        self.discarding = self.running is not None
+
+    def _is_repeat(self, command: Command) -> bool:
+        # The same command may be for the same engine twice (targets=[0, 0]); the place among the targets tells the
+        # two apart, and without it nothing can be told.
+        if command.index is None:
+            return False
+        key = (command.id, command.index)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+        return False
+
+    def _refusal(self, command: Command) -> QueueCleared | None:
+        if command.generation != self.generation or not self._open:
+            return QueueCleared(f"{command.label} was dropped: {self.name} has lost its interpreter meanwhile")
+        count, label = self._failures.get(command.client, (0, ""))
+        if command.failures is not None and command.failures < count:
+            return QueueCleared(f"{command.label} was dropped: {label} failed before it on {self.name}")
+        return None
+
+    def _failed(self, command: Command) -> list[Instruction]:
+        count, _ = self._failures.pop(command.client, (0, ""))
+        self._failures[command.client] = (count + 1, command.label)
+        if len(self._failures) > CLIENTS:
+            self._failures.popitem(last=False)
+        waiting, self._waiting = self._waiting, []
+        instructions: list[Instruction] = []
+        for other in waiting:
+            error = self._refusal(other) if self._open else None
+            if error is None:
+                self._waiting.append(other)
+            else:
+                instructions.append(Refuse(other, error))
+        return instructions
+
+    def _feed(self) -> list[Instruction]:
+        if not self._open or self.running is not None:
+            return []
+        held_up = set()
+        for command in self._waiting:
+            if command.complete and command.client not in held_up:
+                self._waiting.remove(command)
+                self.running = command
+                return [Feed(command)]
+            held_up.add(command.client)
+        return []

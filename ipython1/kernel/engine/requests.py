@@ -1,0 +1,65 @@
+"""The verbs that the agent itself carries out, at once, whatever the interpreter does."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+
+from ipython1.kernel.engine.engine import Engine, Fate
+from ipython1.kernel.engine.queue import Command
+from ipython1.kernel.error import EngineLost, QueueCleared
+
+
+def get_result(engine: Engine, command: Command) -> None:
+    """The outcome of an execute, by number; the latest one without."""
+    engine.answer_with_result(command)
+
+
+def interrupt(engine: Engine, command: Command) -> None:
+    """Raise KeyboardInterrupt in the command that runs now, if one does."""
+    if _is_late(engine, command):
+        return
+    running = engine.queue.running
+    if running is not None and engine.interpreter is not None:
+        engine.interpreter.interrupt(running.id)
+    engine.reply(command)
+
+
+def send_signal(engine: Engine, command: Command) -> None:
+    """Send a signal to the interpreter."""
+    number = command.args["signal"]
+    if number not in signal.valid_signals():
+        engine.fail(command, ValueError(f"{number} is not the number of a signal"))
+    elif engine.interpreter is None or not engine.ready:
+        engine.fail(command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted"))
+    elif not _is_late(engine, command):
+        engine.interpreter.signal(number)
+        engine.reply(command)
+
+
+def restart(engine: Engine, command: Command) -> None:
+    """End the interpreter and start another one; answered when that is ready."""
+    engine.answer_when_ready(command)
+    engine.end(Fate.SUCCESSOR, "restarted on request")
+
+
+def kill(engine: Engine, command: Command) -> None:
+    """End the engine for good; answered when it is gone."""
+    engine.answer_when_gone(command)
+    engine.end(Fate.GONE, "killed on request")
+
+
+def _is_late(engine: Engine, command: Command) -> bool:
+    if command.generation == engine.generation:
+        return False
+    engine.fail(command, QueueCleared(f"{command.label} was dropped: {engine.name} has been restarted since"))
+    return True
+
+
+REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {
+    "get_result": get_result,
+    "interrupt": interrupt,
+    "signal": send_signal,
+    "restart": restart,
+    "kill": kill,
+}

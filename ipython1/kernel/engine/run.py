@@ -1,0 +1,97 @@
+"""The course of an agent: find the controller, serve it, find it again when it is lost, end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
+
+from ipython1.kernel.engine.service import Agent
+from ipython1.kernel.error import KernelError
+from ipython1.kernel.peer import Link
+
+GRACE = 60.0
+"""Seconds that interpreters live on without a controller."""
+
+Reach = Callable[[float, bool], Awaitable[Link]]
+
+
+class Course:
+    """Runs `agent`.
+
+    `reach` makes a link within so many seconds, for the first time or again; see `ipython1.kernel.engine.connect`.
+    """
+
+    def __init__(self, agent: Agent, reach: Reach, say: Callable[[str], None]) -> None:
+        self._agent = agent
+        self._reach = reach
+        self._say = say
+        self._connecting: Deferred[Any] | None = None
+        self._stopped = False
+
+    async def run(self, timeout: float) -> int:
+        """Until the end; the exit status.  Raises KernelError if the controller is not reached in `timeout` s."""
+        link = await self._connect(timeout, again=False)
+        if link is None:
+            return 0
+        self._agent.start()
+        while True:
+            lost = self._agent.attached(link)
+            reason = await _first(lost, self._agent.when_over())
+            if not self._agent.engines:
+                link.close("the agent has ended: it has no engines any more")
+                return self._status()
+            self._say(f"{reason}; the interpreters live on, the controller is awaited for {GRACE:.0f} s")
+            try:
+                link = await self._connect(GRACE, again=True)
+            except KernelError as problem:
+                await self._end()
+                raise type(problem)(f"{problem}; the interpreters were ended") from None
+            if link is None:
+                await self._end()
+                return self._status()
+
+    def stop(self) -> None:
+        """End it soon: `run` returns when the interpreters have ended."""
+        self._stopped = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            self._agent.stop()
+
+    async def _connect(self, timeout: float, again: bool) -> Link | None:
+        """A link; None if the agent was stopped, or has no engines any more, meanwhile."""
+        if self._stopped:
+            return None
+        self._connecting = Deferred.fromCoroutine(self._reach(timeout, again))  # type: ignore[arg-type]
+        over: Deferred[Any] = self._agent.when_over() if again else Deferred()
+        try:
+            link: Link | None = await _first(self._connecting, over)
+        except CancelledError:
+            if not self._stopped:
+                raise
+            return None
+        finally:
+            self._connecting = None
+        return link
+
+    async def _end(self) -> None:
+        self._agent.stop()
+        await self._agent.when_over()
+
+    def _status(self) -> int:
+        return 1 if self._agent.failures else 0
+
+
+async def _first(*contestants: Deferred[Any]) -> Any:
+    """The outcome of the one that fires first; the others are cancelled."""
+    race = DeferredList(contestants, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True)
+    try:
+        value, _ = await race  # type: ignore[misc]
+    except FirstError as first:
+        first.subFailure.raiseException()
+    finally:
+        for contestant in contestants:
+            contestant.cancel()
+    return value

@@ -1,0 +1,186 @@
+"""The agent: its engines, and the link over which a controller uses them.
+
+It runs no user code and opens no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from ipython1.kernel.engine.engine import Engine, Fate, Launch
+from ipython1.kernel.engine.queue import Command
+from ipython1.kernel.engine.requests import REQUESTS
+from ipython1.kernel.error import InvalidEngineID
+from ipython1.kernel.failures import failure_bodies
+from ipython1.kernel.framing import Message
+from ipython1.kernel.peer import Link
+
+
+class Agent:
+    """`num` engines over one link at a time; the `Receiver` of that link.
+
+    `say` gets the lines that the person who started the agent should see.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, num: int, launch: Launch, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.link: Link | None = None
+        self.failures: list[str] = []
+        """Why engines were given up."""
+        self.engines = {place: Engine(place, reactor, self, launch) for place in range(num)}
+        self._disconnected: Deferred[str] = Deferred()
+        self._waiting_for_end: list[Deferred[None]] = []
+        self._announced = False
+
+    def start(self) -> None:
+        """Start an interpreter for each engine; they register as they become ready."""
+        for engine in list(self.engines.values()):
+            engine.start()
+
+    def stop(self) -> None:
+        """End all interpreters."""
+        for engine in list(self.engines.values()):
+            engine.end(Fate.STOPPED, "the agent was stopped")
+
+    def when_over(self) -> Deferred[None]:
+        """Fires when no engine is left."""
+        if not self.engines:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiting_for_end.append(waiter)
+        return waiter
+
+    # The link.
+
+    def attached(self, link: Link) -> Deferred[str]:
+        """Use `link` from now on; fires with the reason when it is lost."""
+        self.link = link
+        self._disconnected = Deferred()
+        self._announced = False
+        for engine in self.engines.values():
+            engine.offer()
+        return self._disconnected
+
+    def link_lost(self, reason: str) -> None:
+        """See `Receiver`."""
+        self.link = None
+        for engine in self.engines.values():
+            engine.disconnected()
+        disconnected, self._disconnected = self._disconnected, Deferred()
+        disconnected.callback(reason)
+
+    def send(self, message: Message) -> None:
+        """See `Outlet`."""
+        if self.link is not None:
+            self.link.send(message)
+
+    # What the controller says.
+
+    def message_received(self, message: Message) -> None:
+        """See `Receiver`."""
+        fields = message.fields
+        if message.kind == "command":
+            self._command_received(message)
+        elif message.kind == "cancel":
+            engine = self._engine(fields["engine"])
+            if engine is not None:
+                ids = [(session, number) for session, number in fields["ids"]]
+                engine.carry_out(engine.queue.cancelled(ids))
+        elif message.kind == "registered":
+            self._registered(fields["place"], fields.get("engine"), fields.get("error"))
+
+    def _registered(self, place: int, engine_id: int | None, error: str | None) -> None:
+        engine = self.engines.get(place)
+        if engine is None:
+            if engine_id is not None:
+                # It ended on the way.
+                self.send(Message("gone", {"engine": engine_id, "reason": "it ended before it was registered"}))
+        elif engine_id is not None:
+            engine.registered(engine_id)
+            self._announce()
+        else:
+            reason = f"the controller refused to register an engine: {error}"
+            self.failures.append(reason)
+            engine.end(Fate.GONE, reason)
+
+    def _engine(self, engine_id: int) -> Engine | None:
+        return next((engine for engine in self.engines.values() if engine.id == engine_id), None)
+
+    def _command_received(self, message: Message) -> None:
+        fields = message.fields
+        engine = self._engine(fields["engine"])
+        if engine is None:
+            error = InvalidEngineID(f"engine {fields['engine']} is not here any more")
+            answer = {"id": fields["id"], "engine": fields["engine"], "ok": False}
+            self.send(Message("reply", answer, list(failure_bodies(error))))
+            return
+        session, number = fields["id"]
+        streams = bool(message.streams())
+        command = Command(
+            id=(session, number),
+            verb=fields["verb"],
+            label=fields["label"],
+            generation=fields["generation"],
+            failures=fields.get("failures"),
+            index=fields.get("index"),
+            args=fields["args"],
+            values=fields.get("values"),
+            bodies=[] if streams else message.bodies,  # type: ignore[arg-type]
+            complete=not streams,
+        )
+        request = REQUESTS.get(command.verb)
+        if request is not None:
+            request(engine, command)
+            return
+        engine.carry_out(engine.queue.submitted(command))
+        if streams:
+            self._collect(engine, command, message)
+
+    def _collect(self, engine: Engine, command: Command, message: Message) -> None:
+        """Get the large bodies of `command`, which keeps its place in the queue meanwhile."""
+        assert self.link is not None
+
+        def collected(whole: Message) -> None:
+            bodies: list[Any] = whole.bodies
+            engine.carry_out(engine.queue.completed(command, bodies))
+
+        def failed(failure: Any) -> None:
+            engine.carry_out(engine.queue.broken(command, failure.getErrorMessage()))
+
+        arrival = self.link.collect(message)
+        arrival.addCallbacks(collected, failed)
+        arrival.addErrback(lambda failure: self.log.failure("while taking a large command", failure))
+
+    # What the engines say.
+
+    def engine_gone(self, engine: Engine, failed: bool) -> None:
+        """See `Outlet`."""
+        del self.engines[engine.place]
+        self.say(f"{engine.name} is gone: {engine.gone}")
+        if failed:
+            self.failures.append(f"{engine.name}: {engine.gone}")
+        if self.engines:
+            self._announce()
+            return
+        waiting, self._waiting_for_end = self._waiting_for_end, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def _announce(self) -> None:
+        """Say so, once for each link, when no engine is left that has no id."""
+        if self._announced or self.link is None or any(engine.id is None for engine in self.engines.values()):
+            return
+        self._announced = True
+        ids = ", ".join(str(engine.id) for engine in self.engines.values())
+        self.say(f"{registered_text(len(self.engines))}: {ids}")
+
+
+def registered_text(num: int) -> str:
+    """What an agent says, before the ids, when all of its engines are registered; ipcluster waits for it."""
+    return f"{num} {'engine is' if num == 1 else 'engines are'} registered"

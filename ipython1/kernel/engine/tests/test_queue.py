@@ -1,0 +1,242 @@
+"""The queue of an engine, as a state machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ipython1.kernel.engine import queue as queue_module
+from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse, Return
+from ipython1.kernel.error import ConnectionError, EngineLost, QueueCleared
+
+
+def a_command(number: int, client: str = "c", **fields: Any) -> Command:
+    return Command((client, number), "execute", f"execute({number})", **fields)
+
+
+def an_open_queue() -> CommandQueue:
+    queue = CommandQueue("engine 0")
+    queue.opened(1)
+    return queue
+
+
+class QueueTests(SynchronousTestCase):
+    """One event after the other."""
+
+    def test_one_at_a_time(self) -> None:
+        """A command is fed when the one before has ended."""
+        queue = an_open_queue()
+        first, second = a_command(1), a_command(2)
+        self.assertEqual(queue.submitted(first), [Feed(first)])
+        self.assertEqual(queue.submitted(second), [])
+        self.assertEqual(queue.finished(True), [Feed(second)])
+        self.assertEqual(queue.finished(True), [])
+        self.assertFalse(queue.busy)
+
+    def test_failure(self) -> None:
+        """A failure refuses the client's waiting commands, and those that it submitted before it could know."""
+        queue = an_open_queue()
+        failing, mine, others = a_command(1, failures=0), a_command(2, failures=0), a_command(3, "d", failures=0)
+        for command in (failing, mine, others):
+            queue.submitted(command)
+        refusal, feed = queue.finished(False)
+        assert isinstance(refusal, Refuse)
+        self.assertIs(refusal.command, mine)
+        self.assertIsInstance(refusal.error, QueueCleared)
+        self.assertIn("execute(1) failed", str(refusal.error))
+        self.assertEqual(feed, Feed(others))
+        self.assertIsInstance(queue.submitted(a_command(4, failures=0))[0], Refuse)
+        self.assertEqual(queue.submitted(a_command(5, failures=1)), [])
+
+    def test_cancel(self) -> None:
+        """What waits is returned, what runs is not."""
+        queue = an_open_queue()
+        running, waiting = a_command(1), a_command(2)
+        queue.submitted(running)
+        queue.submitted(waiting)
+        self.assertEqual(queue.cancelled([("c", 1), ("c", 2), ("c", 3)]), [Return(waiting)])
+        self.assertEqual(queue.finished(True), [])
+
+    def test_death(self) -> None:
+        """The running command is lost, the waiting ones are dropped, and so is what comes until the successor."""
+        queue = an_open_queue()
+        running, waiting = a_command(1), a_command(2, "d")
+        queue.submitted(running)
+        queue.submitted(waiting)
+        lost, dropped = queue.died("exited with status 3")
+        assert isinstance(lost, Refuse) and isinstance(dropped, Refuse)
+        self.assertIsInstance(lost.error, EngineLost)
+        self.assertEqual(
+            str(lost.error), "engine 0 lost its interpreter (exited with status 3) while it ran execute(1)"
+        )
+        self.assertIs(dropped.command, waiting)
+        self.assertIsInstance(dropped.error, QueueCleared)
+        late = queue.submitted(a_command(3, "e"))[0]
+        assert isinstance(late, Refuse)
+        self.assertEqual(queue.opened(2), [])
+        self.assertIsInstance(queue.submitted(a_command(4, "e", generation=1))[0], Refuse)
+        self.assertIsInstance(queue.submitted(a_command(5, "e", generation=2))[0], Feed)
+
+    def test_streams(self) -> None:
+        """A command whose streams are on their way holds up its client alone."""
+        queue = an_open_queue()
+        large, mine, others = a_command(1, complete=False), a_command(2), a_command(3, "d")
+        self.assertEqual(queue.submitted(large) + queue.submitted(mine), [])
+        self.assertEqual(queue.submitted(others), [Feed(others)])
+        self.assertEqual(queue.completed(large, [b"body"]), [])
+        self.assertEqual(queue.finished(True), [Feed(large)])
+        self.assertEqual(large.bodies, [b"body"])
+        self.assertEqual(queue.finished(True), [Feed(mine)])
+
+    def test_broken_stream(self) -> None:
+        """A command that does not come wholly is refused, and holds up nobody any more."""
+        queue = an_open_queue()
+        large, mine = a_command(1, complete=False), a_command(2)
+        queue.submitted(large)
+        queue.submitted(mine)
+        refusal, feed = queue.broken(large, "the client is gone")
+        assert isinstance(refusal, Refuse)
+        self.assertIsInstance(refusal.error, ConnectionError)
+        self.assertEqual(feed, Feed(mine))
+        self.assertEqual(queue.broken(large, "again"), [])
+
+    def test_cancelled_stream(self) -> None:
+        """A command that is taken back while its streams come lets the next one of its client run."""
+        queue = an_open_queue()
+        large, mine = a_command(1, complete=False), a_command(2)
+        queue.submitted(large)
+        queue.submitted(mine)
+        self.assertEqual(queue.cancelled([("c", 1)]), [Return(large), Feed(mine)])
+        self.assertEqual(queue.completed(large, []), [])
+
+    def test_repeat(self) -> None:
+        """The same command a second time has no effect, also long after; for another place among the targets it has."""
+        queue = an_open_queue()
+        queue.submitted(a_command(1, index=0))
+        self.assertEqual(queue.submitted(a_command(1, index=0)), [])
+        queue.finished(True)
+        self.assertEqual(queue.submitted(a_command(1, index=0)), [])
+        self.assertIsInstance(queue.submitted(a_command(1, index=1))[0], Feed)
+
+    def test_abandoned(self) -> None:
+        """When the controller is gone, the running command runs on for nobody, and its failure is forgotten."""
+        queue = an_open_queue()
+        queue.submitted(a_command(1))
+        queue.submitted(a_command(2))
+        queue.abandoned()
+        self.assertTrue(queue.discarding)
+        self.assertEqual(queue.submitted(a_command(3, failures=0)), [])
+        feed = queue.finished(False)[0]
+        assert isinstance(feed, Feed)
+        self.assertEqual(feed.command.id, ("c", 3))
+        self.assertFalse(queue.discarding)
+
+    def test_abandoned_death(self) -> None:
+        """When such a command's interpreter dies, nobody is answered."""
+        queue = an_open_queue()
+        queue.submitted(a_command(1))
+        queue.abandoned()
+        self.assertEqual(queue.died("killed"), [])
+
+    def test_bounded(self) -> None:
+        """What is remembered of the past is bounded."""
+        self.patch(queue_module, "SEEN", 10)
+        self.patch(queue_module, "CLIENTS", 10)
+        queue = an_open_queue()
+        for number in range(100):
+            queue.submitted(a_command(number, f"client {number}", index=0))
+            queue.finished(False)
+        self.assertEqual((len(queue._seen), len(queue._failures)), (10, 10))
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.sampled_from("abc"), st.booleans(), st.integers(0, 2)),
+        st.tuples(st.just("finish"), st.booleans()),
+        st.tuples(st.just("cancel"), st.integers(1, 60)),
+        st.tuples(st.just("complete"), st.integers(0, 60)),
+        st.tuples(st.just("break"), st.integers(0, 60)),
+        st.tuples(st.just("die")),
+        st.tuples(st.just("open")),
+    ),
+    max_size=60,
+)
+
+
+class History:
+    """Drives a queue with random events, and notes what becomes of each command."""
+
+    def __init__(self) -> None:
+        self.queue = an_open_queue()
+        self.generation = 1
+        self.commands: list[Command] = []
+        self.fed: list[Command] = []
+        self.ends: dict[int, list[str]] = {}
+
+    def take(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Feed):
+                self.fed.append(instruction.command)
+            else:
+                self.end(instruction.command, type(instruction).__name__)
+
+    def end(self, command: Command, how: str) -> None:
+        self.ends.setdefault(id(command), []).append(how)
+
+    def submit(self, client: str, complete: bool, failures: int) -> None:
+        command = a_command(
+            len(self.commands), client, complete=complete, failures=failures, generation=self.generation
+        )
+        self.commands.append(command)
+        self.take(self.queue.submitted(command))
+
+    def finish(self, ok: bool) -> None:
+        running = self.queue.running
+        if running is not None:
+            self.end(running, "finished")
+        self.take(self.queue.finished(ok))
+
+    def cancel(self, number: int) -> None:
+        self.take(self.queue.cancelled([(client, number) for client in "abc"]))
+
+    def complete(self, number: int) -> None:
+        if number < len(self.commands):
+            self.take(self.queue.completed(self.commands[number], []))
+
+    def break_(self, number: int) -> None:
+        if number < len(self.commands) and not self.commands[number].complete:
+            self.take(self.queue.broken(self.commands[number], "it broke"))
+
+    def die(self) -> None:
+        self.take(self.queue.died("it died"))
+
+    def open(self) -> None:
+        if self.queue.running is None:
+            self.generation += 1
+            self.take(self.queue.died("restart"))
+            self.take(self.queue.opened(self.generation))
+
+
+class QueueProperties(SynchronousTestCase):
+    """What holds whatever happens."""
+
+    @given(EVENTS)
+    def test_each_command_ends_once(self, events: list[tuple[Any, ...]]) -> None:
+        """Every command ends exactly once, was fed at most once, and a client's were fed in order."""
+        history = History()
+        for name, *arguments in events:
+            getattr(history, {"break": "break_"}.get(name, name))(*arguments)
+            if history.queue.running is not None:
+                self.assertIs(history.queue.running, history.fed[-1])
+        history.die()
+        self.assertFalse(history.queue.busy)
+        for command in history.commands:
+            self.assertEqual(len(history.ends[id(command)]), 1)
+        self.assertEqual(len(history.fed), len(set(map(id, history.fed))))
+        self.assertTrue(all(command.complete for command in history.fed))
+        for client in "abc":
+            numbers = [command.id[1] for command in history.fed if command.client == client]
+            self.assertEqual(numbers, sorted(numbers))
