@@ -1,0 +1,83 @@
+"""The sessions of clients, whatever interface they use: what is checked of each command before that sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from ipython1.kernel.framing import Message
+from ipython1.kernel.messages import check_command
+from ipython1.kernel.peer import Link
+
+MAX_LABEL = 200
+"""Labels are cut to so many characters: they are for people, and are kept and sent on."""
+
+
+class Commands(Protocol):
+    """An interface, as its clients' sessions use it."""
+
+    def command(self, client: ClientSession, message: Message) -> None:
+        """A sound command came."""
+
+    def client_left(self, client: ClientSession) -> None:
+        """The session is over."""
+
+
+class ClientSession:
+    """One client, as long as its connection lasts."""
+
+    log = Logger()
+
+    def __init__(self, interface: Commands, hello: Mapping[str, Any], link: Link) -> None:
+        self.key: str = hello["session"]
+        self.link = link
+        self.lost = False
+        self._interface = interface
+        self._name = f"the client on {hello['host']} (pid {hello['pid']})"
+        self._last = 0
+        self._sent = 0
+        self.log.info("{name} connected, version {version}", name=self._name, version=hello["version"])
+
+    def send(self, message: Message) -> None:
+        """Send a message, if the client is still there."""
+        if not self.lost:
+            self._sent = self.link.send(message)
+
+    @property
+    def heard_all(self) -> bool:
+        """Whether the client is known to have all that was sent to it, or is gone."""
+        return self.lost or self.link.acknowledged(self._sent)
+
+    def message_received(self, message: Message) -> None:
+        """See `Receiver`."""
+        fields = message.fields
+        session, number = fields["id"]
+        if session == self.key and number <= self._last:
+            self.log.warn("{name} repeated command {number}: ignored", name=self._name, number=number)
+            return
+        problem = self._problem(message)
+        if session == self.key:
+            self._last = number
+        if problem is None:
+            fields["label"] = _short(fields["label"] or fields["verb"])
+            self._interface.command(self, message)
+        else:
+            self.log.warn("refused a command of {name}: {problem}", name=self._name, problem=problem)
+            self.send(Message("refused", {"id": fields["id"], "error": problem}))
+
+    def _problem(self, message: Message) -> str | None:
+        if message.fields["id"][0] != self.key:
+            return "the command's id is of another session"
+        return check_command(message.fields, len(message.bodies))
+
+    def link_lost(self, reason: str) -> None:
+        """See `Receiver`."""
+        self.lost = True
+        self.log.info("{name} left: {reason}", name=self._name, reason=reason)
+        self._interface.client_left(self)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 3] + "..."

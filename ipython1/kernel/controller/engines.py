@@ -1,0 +1,217 @@
+"""The engines as the interfaces use them: submit to a queue, ask an agent, hear of the outcome.
+
+Here the cores (registry, queues) meet the links to the agents: instructions of the cores are carried out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from ipython1.kernel.controller.observers import Observers
+from ipython1.kernel.controller.queue import Answer, Cancel, EngineQueue, Entry, Instruction, Send
+from ipython1.kernel.controller.registry import EngineRecord, EngineState, Registry
+from ipython1.kernel.framing import Message, StreamRef
+from ipython1.kernel.messages import CommandId
+from ipython1.kernel.peer import Link
+
+
+class AgentLink(Protocol):
+    """The session of the agent that an engine belongs to."""
+
+    @property
+    def link(self) -> Link: ...
+
+    @property
+    def lost(self) -> bool: ...
+
+    def ask(self, entry: Entry, record: EngineRecord) -> None:
+        """Have the agent carry out a verb at once, beside the queue."""
+
+
+class Engine:
+    """One engine: its record, its queue, and the session of its agent."""
+
+    def __init__(self, record: EngineRecord, agent: AgentLink) -> None:
+        self.record = record
+        self.agent = agent
+        self.queue = EngineQueue(record.id, record.generation)
+        self._instructions: deque[tuple[Instruction, Message | None]] = deque()
+        self._busy = False
+
+    def carry_out(
+        self,
+        instructions: list[Instruction],
+        fault: Callable[[Instruction], None],
+        reply: Message | None = None,
+    ) -> None:
+        """Carry out what the queue said; `reply` is what came for an `Answer`, `fault` is told of exceptions.
+
+        An owner that hears of an outcome may submit more: that is carried out after what was said before it.
+        """
+        self._instructions.extend((instruction, reply) for instruction in instructions)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._instructions:
+                instruction, came = self._instructions.popleft()
+                try:
+                    self._carry_out(instruction, came)
+                except Exception:  # one owner's fault must not keep the others from their outcomes
+                    fault(instruction)
+        finally:
+            self._busy = False
+
+    def _carry_out(self, instruction: Instruction, reply: Message | None) -> None:
+        if isinstance(instruction, Send):
+            self._send(instruction.entry, instruction.generation)
+        elif isinstance(instruction, Cancel):
+            ids = [list(entry.id) for entry in instruction.entries]
+            self.agent.link.send(Message("cancel", {"engine": self.record.id, "ids": ids}))
+        elif isinstance(instruction, Answer):
+            assert reply is not None
+            instruction.entry.owner.answered(instruction.entry, self.record.id, reply, self.agent.link)
+        else:
+            if not instruction.sent:
+                self.release(instruction.entry)
+            instruction.entry.owner.failed(instruction.entry, self.record.id, instruction.error)
+
+    def _send(self, entry: Entry, generation: int) -> None:
+        message = command_message(entry, self.record.id, generation)
+        message.fields["failures"] = entry.failures
+        self.agent.link.send(message)
+        # The agent has it; the entry lives on here until its outcome comes.
+        entry.bodies = []
+
+    def release(self, entry: Entry) -> None:
+        """Tell the agent that the streams of an entry will not be used by it."""
+        if self.agent.lost:
+            return
+        for number in {body.number for body in entry.bodies if isinstance(body, StreamRef)}:
+            self.agent.link.release(number, 1)
+
+
+def command_message(entry: Entry, engine: int, generation: int) -> Message:
+    """The message that carries an entry to an agent."""
+    fields: dict[str, Any] = {
+        "id": list(entry.id),
+        "engine": engine,
+        "generation": generation,
+        "verb": entry.verb,
+        "args": entry.args,
+        "label": entry.label,
+        "index": entry.index,
+    }
+    if entry.values is not None:
+        fields["values"] = entry.values
+    return Message("command", fields, list(entry.bodies))
+
+
+class Engines:
+    """All engines.  What interfaces do with them is here; what agents say of them is in `agents`."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self.observers = Observers(self._observer_failed)
+        self.registry = Registry(self.observers)
+        self._engines: dict[int, Engine] = {}
+
+    def __getitem__(self, engine: int) -> Engine:
+        """The engine of that id; KeyError if there is none."""
+        return self._engines[engine]
+
+    # For interfaces.
+
+    def submit(self, engine: int, entry: Entry) -> None:
+        """Put an entry into the queue of a registered engine."""
+        self._event(engine, lambda queue: queue.submit(entry))
+
+    def stream_arrived(self, engine: int, entry: Entry) -> None:
+        """One more of the entry's streams is complete at the agent."""
+        self._event(engine, lambda queue: queue.stream_arrived(entry))
+
+    def stream_broken(self, engine: int, entry: Entry, reason: str) -> None:
+        """One of the entry's streams broke off."""
+        self._event(engine, lambda queue: queue.stream_broken(entry, reason))
+
+    def ask(self, engine: int, entry: Entry) -> None:
+        """Have the agent of a registered engine carry out a verb at once, beside the queue."""
+        found = self._engines[engine]
+        found.agent.ask(entry, found.record)
+
+    def clear(self, engine: int, reason: str) -> None:
+        """Drop what waits in an engine's queue; what runs goes on."""
+        self._event(engine, lambda queue: queue.clear(reason))
+
+    def kill(self, engine: int, entry: Entry, reason: str) -> None:
+        """End an engine for good; `entry` has the verb ``kill``, and its owner hears when the engine is gone."""
+        self._engines[engine].record.state = EngineState.LEAVING
+        self._event(engine, lambda queue: queue.stop(reason))
+        self.ask(engine, entry)
+
+    def client_left(self, client: str) -> None:
+        """A client is gone: what it submitted goes on, and then nothing is remembered of it."""
+        for engine in self._engines.values():
+            engine.queue.client_left(client)
+
+    # For the sessions of agents.
+
+    def add(self, record: EngineRecord, agent: AgentLink) -> None:
+        """An engine was registered, and its agent told so."""
+        self._engines[record.id] = Engine(record, agent)
+        self.registry.announce(record.id)
+
+    def remove(self, engine: int, reason: str) -> None:
+        """An engine is gone, for that reason."""
+        found = self._engines.pop(engine)
+        self.registry.unregister(engine)
+        found.carry_out(found.queue.close(reason), self._faulty)
+
+    def started(self, engine: int, command: CommandId) -> None:
+        """A command began to run; ProtocolError if it was not sent."""
+        self._engines[engine].queue.started(command)
+
+    def replied(self, engine: int, command: CommandId, reply: Message) -> None:
+        """The outcome of a command came; ProtocolError if it was not sent."""
+        self._event(engine, lambda queue: queue.replied(command, reply.fields["ok"]), reply)
+
+    def returned(self, engine: int, command: CommandId) -> None:
+        """A command was given back; ProtocolError if it was not asked back."""
+        self._event(engine, lambda queue: queue.returned(command))
+
+    def died(self, engine: int, reason: str) -> None:
+        """An engine's interpreter ended and is being replaced."""
+        record = self._engines[engine].record
+        if record.state is EngineState.READY:
+            record.state = EngineState.STARTING
+        record.properties = {}
+        text = f"engine {engine} lost its interpreter ({reason})"
+        self._event(engine, lambda queue: queue.died(text))
+
+    def restarted(self, engine: int, generation: int, pid: int) -> None:
+        """An engine's next interpreter is ready."""
+        record = self._engines[engine].record
+        record.generation, record.pid = generation, pid
+        if record.state is EngineState.STARTING:
+            record.state = EngineState.READY
+            self._event(engine, lambda queue: queue.restarted(generation))
+
+    def _event(
+        self, engine: int, event: Callable[[EngineQueue], list[Instruction]], reply: Message | None = None
+    ) -> None:
+        found = self._engines.get(engine)
+        # The streams of a command may come to an end after the engine that they were meant for has gone.
+        if found is not None:
+            found.carry_out(event(found.queue), self._faulty, reply)
+
+    def _faulty(self, instruction: Instruction) -> None:
+        self.log.failure("while carrying out {instruction}", instruction=type(instruction).__name__)
+
+    def _observer_failed(self, function: Callable[..., Any], problem: Exception) -> None:
+        name = getattr(function, "__qualname__", repr(function))
+        self.log.error("an observer of the engines failed: {name}: {problem!r}", name=name, problem=problem)

@@ -1,0 +1,332 @@
+"""The queue of one engine: what waits, what was sent ahead to its agent, and what runs.
+
+Plain state: each method is an event and returns the instructions that follow from it, to be carried out in order.
+
+Commands run first in, first out, and a few are sent ahead, so that the engine never waits for the network.  A command
+whose streams are still on their way to the agent holds up the later ones of its own client, and nobody else's.
+When a command fails, those of the same client that wait behind it are dropped; no other client notices.  The agent
+does the same with what was sent ahead: each command carries how many had failed when it was submitted (`failures`),
+and the agent drops those that were submitted before it failed one more.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, ProtocolError, QueueCleared
+from ipython1.kernel.framing import Bytes, Message, StreamRef
+from ipython1.kernel.messages import CommandId
+
+if TYPE_CHECKING:
+    from ipython1.kernel.peer import Link
+
+SEND_AHEAD = 8
+"""So many commands wait at the agent behind the one that runs."""
+
+
+class Owner(Protocol):
+    """Who submitted an entry, and is told its outcome: by exactly one of these, once."""
+
+    def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
+        """The engine's agent replied; large bodies of `reply` are streams of `link`, to be taken at once."""
+
+    def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
+        """The entry came to no reply: it was dropped, or its engine was lost."""
+
+
+class EntryState(Enum):
+    """How far an entry has come."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    STARTED = "started"
+    ENDED = "ended"
+
+
+@dataclass(eq=False)
+class Entry:
+    """A verb for one engine.
+
+    `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
+    streams are not yet complete at the agent.  The rest below is kept by the queue.
+    """
+
+    id: CommandId
+    client: str
+    verb: str
+    args: dict[str, Any]
+    label: str
+    owner: Owner
+    index: int = 0
+    values: list[Any] | None = None
+    bodies: list[Bytes | StreamRef] = field(default_factory=list)
+    missing: int = 0
+
+    state: EntryState = EntryState.WAITING
+    failures: int = 0
+    position: int = 0
+    taken_back: QueueCleared | None = None
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send the entry to the agent, for this generation of the engine."""
+
+    entry: Entry
+    generation: int
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Ask the agent to give back those of these entries that have not started."""
+
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply that has come is the entry's outcome."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The error is the entry's outcome; if it was never `sent`, the streams meant for it are to be released."""
+
+    entry: Entry
+    error: IPythonError
+    sent: bool
+
+
+Instruction = Send | Cancel | Answer | Fail
+
+
+@dataclass
+class _Line:
+    """What one client has on this engine; it goes as soon as there is nothing in it that must be remembered."""
+
+    waiting: deque[Entry] = field(default_factory=deque)
+    unfinished: int = 0
+    failures: int = 0
+    departed: bool = False
+
+
+class EngineQueue:
+    """The commands of one engine."""
+
+    def __init__(self, engine: int, generation: int, send_ahead: int = SEND_AHEAD) -> None:
+        self._engine = engine
+        self._generation = generation
+        self._window = send_ahead + 1
+        self._ready = True
+        self._positions = 0
+        # In the order in which the agent got them; the first one runs, or is the next to run.
+        self._sent: list[Entry] = []
+        self._lines: dict[str, _Line] = {}
+        # Position and client of each line whose first entry may be sent. An entry that was dropped meanwhile is
+        # found out when its turn comes.
+        self._eligible: list[tuple[int, str]] = []
+
+    def __len__(self) -> int:
+        """How many entries have no outcome yet."""
+        return sum(line.unfinished for line in self._lines.values())
+
+    @property
+    def remembers(self) -> int:
+        """Of how many clients something is kept."""
+        return len(self._lines)
+
+    def status(self) -> tuple[list[str], str | None]:
+        """The labels of what waits, in the order of submission, and of what runs (None if nothing does)."""
+        waiting = sorted(self._waiting(), key=lambda entry: entry.position)
+        queued = [entry.label for entry in [*self._sent[1:], *waiting]]
+        return queued, self._sent[0].label if self._sent else None
+
+    # What clients do.
+
+    def submit(self, entry: Entry) -> list[Instruction]:
+        """Put an entry at the end."""
+        line = self._lines.setdefault(entry.client, _Line())
+        line.unfinished += 1
+        line.waiting.append(entry)
+        self._positions += 1
+        entry.position = self._positions
+        entry.failures = line.failures
+        if len(line.waiting) == 1:
+            self._offer(entry.client, line)
+        return self._pump()
+
+    def stream_arrived(self, entry: Entry) -> list[Instruction]:
+        """One more of the entry's streams is complete at the agent."""
+        entry.missing -= 1
+        if entry.state is EntryState.WAITING:
+            line = self._lines[entry.client]
+            if line.waiting[0] is entry:
+                self._offer(entry.client, line)
+        return self._pump()
+
+    def stream_broken(self, entry: Entry, reason: str) -> list[Instruction]:
+        """One of the entry's streams will not be complete: the entry fails, and what its client has behind it."""
+        if entry.state is not EntryState.WAITING:
+            return []
+        line = self._lines[entry.client]
+        behind = []
+        while line.waiting[-1] is not entry:
+            behind.append(line.waiting.pop())
+        line.waiting.pop()
+        error = ConnectionError(f"{entry.label} did not reach engine {self._engine}: {reason}")
+        failed = self._fail(entry, error)
+        return [failed, *self._drop(reversed(behind), f"{entry.label} failed"), *self._pump()]
+
+    def clear(self, reason: str) -> list[Instruction]:
+        """Drop all that has not begun to run; what was sent ahead is asked back."""
+        dropped: list[Instruction] = [*self._drop(self._take_waiting(), reason)]
+        asked_back = [
+            entry for entry in self._sent[1:] if entry.state is EntryState.SENT and not entry.taken_back
+        ]
+        for entry in asked_back:
+            entry.taken_back = self._cleared(entry, reason)
+        return [*dropped, Cancel(asked_back)] if asked_back else dropped
+
+    def client_left(self, client: str) -> None:
+        """The client is gone: what it has submitted goes on, and then nothing is remembered of it."""
+        line = self._lines.get(client)
+        if line is not None:
+            line.departed = True
+            self._tidy(client, line)
+
+    # What the agent says.
+
+    def started(self, command: CommandId) -> None:
+        """A command began to run; ProtocolError if it was not sent."""
+        self._find(command, EntryState.SENT).state = EntryState.STARTED
+
+    def replied(self, command: CommandId, ok: bool) -> list[Instruction]:
+        """The outcome of a command came; ProtocolError if it was not sent.
+
+        A command that failed without having started was dropped by the agent, which is no failure of its own.
+        """
+        entry = self._find(command, EntryState.STARTED, EntryState.SENT)
+        line = self._lines[entry.client]
+        dropped: list[Instruction] = []
+        if not ok and entry.state is EntryState.STARTED:
+            line.failures += 1
+            behind, line.waiting = line.waiting, deque()
+            dropped = [*self._drop(behind, f"{entry.label} failed")]
+        self._sent.remove(entry)
+        self._end(entry)
+        return [*dropped, Answer(entry), *self._pump()]
+
+    def returned(self, command: CommandId) -> list[Instruction]:
+        """The agent gave a command back that was asked back; ProtocolError if it was not."""
+        entry = next((entry for entry in self._sent if entry.id == command and entry.taken_back), None)
+        if entry is None or entry.taken_back is None:
+            raise ProtocolError(f"engine {self._engine} gave back a command that was not asked back")
+        self._sent.remove(entry)
+        return [self._fail(entry, entry.taken_back, sent=True), *self._pump()]
+
+    def died(self, reason: str) -> list[Instruction]:
+        """The interpreter ended: what waits is dropped, what is submitted from now on waits for its successor.
+
+        The agent replies for everything that was sent to it.
+        """
+        self._ready = False
+        return [*self._drop(self._take_waiting(), reason)]
+
+    def restarted(self, generation: int) -> list[Instruction]:
+        """The successor is ready."""
+        self._generation = generation
+        self._ready = True
+        return self._pump()
+
+    def stop(self, reason: str) -> list[Instruction]:
+        """The engine is being killed: drop what waits, send nothing more."""
+        self._ready = False
+        return self.clear(reason)
+
+    def close(self, reason: str) -> list[Instruction]:
+        """The engine is gone, and no more comes from its agent: everything ends now."""
+        self._ready = False
+        ended: list[Instruction] = []
+        sent, self._sent = self._sent, []
+        for position, entry in enumerate(sent):
+            if position == 0:
+                text = f"engine {self._engine} was lost while it ran {entry.label}: {reason}"
+                ended.append(self._fail(entry, EngineLost(text), sent=True))
+            else:
+                ended.append(self._fail(entry, entry.taken_back or self._cleared(entry, reason), sent=True))
+        ended.extend(self._drop(self._take_waiting(), reason))
+        self._lines.clear()
+        return ended
+
+    # How it is done.
+
+    def _offer(self, client: str, line: _Line) -> None:
+        """The line has a new first entry, or its first entry is complete now: let it take part if it may."""
+        if line.waiting and not line.waiting[0].missing:
+            heapq.heappush(self._eligible, (line.waiting[0].position, client))
+
+    def _pump(self) -> list[Instruction]:
+        sends: list[Instruction] = []
+        while self._ready and len(self._sent) < self._window:
+            entry = self._next()
+            if entry is None:
+                break
+            entry.state = EntryState.SENT
+            self._sent.append(entry)
+            sends.append(Send(entry, self._generation))
+        return sends
+
+    def _next(self) -> Entry | None:
+        while self._eligible:
+            position, client = heapq.heappop(self._eligible)
+            line = self._lines.get(client)
+            if line is not None and line.waiting and line.waiting[0].position == position:
+                entry = line.waiting.popleft()
+                self._offer(client, line)
+                return entry
+        return None
+
+    def _waiting(self) -> Iterable[Entry]:
+        return (entry for line in self._lines.values() for entry in line.waiting)
+
+    def _take_waiting(self) -> list[Entry]:
+        taken = sorted(self._waiting(), key=lambda entry: entry.position)
+        for line in self._lines.values():
+            line.waiting.clear()
+        self._eligible.clear()
+        return taken
+
+    def _drop(self, entries: Iterable[Entry], reason: str) -> list[Fail]:
+        return [self._fail(entry, self._cleared(entry, reason)) for entry in list(entries)]
+
+    def _cleared(self, entry: Entry, reason: str) -> QueueCleared:
+        return QueueCleared(f"{entry.label} was dropped from the queue of engine {self._engine}: {reason}")
+
+    def _fail(self, entry: Entry, error: IPythonError, sent: bool = False) -> Fail:
+        self._end(entry)
+        return Fail(entry, error, sent)
+
+    def _end(self, entry: Entry) -> None:
+        entry.state = EntryState.ENDED
+        line = self._lines[entry.client]
+        line.unfinished -= 1
+        self._tidy(entry.client, line)
+
+    def _tidy(self, client: str, line: _Line) -> None:
+        if not line.unfinished and (line.departed or not line.failures):
+            del self._lines[client]
+
+    def _find(self, command: CommandId, *states: EntryState) -> Entry:
+        # A call that names an engine twice sends it two commands of one id, in this order.
+        for state in states:
+            for entry in self._sent:
+                if entry.id == command and entry.state is state:
+                    return entry
+        raise ProtocolError(f"engine {self._engine} spoke of a command that was not sent to it")
