@@ -55,9 +55,7 @@ class IdTests(RegistryCase):
         registry = Registry(Observers(lambda function, problem: None), limit=10)
         given_ids: list[int] = []
         for wanted in wishes[:10]:
-            record = registry.register(
-                "a", 0, wanted=wanted, generation=1, pid=1, host="", properties={}
-            )
+            record = registry.register("a", 0, wanted=wanted, generation=1, pid=1, host="", properties={})
             free = set(range(10)) - set(given_ids)
             self.assertEqual(record.id, wanted if wanted in free else min(free))
             given_ids.append(record.id)
