@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
@@ -82,7 +83,7 @@ class Channel:
         self._outgoing.clear()
         self._reading = False
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> Any:  # Twisted's reactors want an exception, and its interface a Failure
         try:
             data = self._socket.recv(PIECE)
         except BlockingIOError:
@@ -132,7 +133,7 @@ class Channel:
         return self._socket.fileno()
 
     def connectionLost(self, reason: Failure) -> None:
-        done = reason.check(ConnectionDone)
+        done = isinstance(reason.value, ConnectionDone)
         self._broken("closed its connection to the agent" if done else "broke its connection to the agent")
 
     def _broken(self, reason: str) -> None:

@@ -24,7 +24,7 @@ class Dial(Protocol):
     """`ipython1.kernel.dial.dial`, or a fake of it."""
 
     def __call__(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float
+        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float, session: str
     ) -> Awaitable[Link]:
         """Open a session."""
 
@@ -64,9 +64,13 @@ async def reach(
     reactor: Any,
     timeout: float,
     say: Callable[[str], None],
+    session: str,
     again: bool = False,
 ) -> Link:
     """A link to the controller, within `timeout` seconds; `say` is told what is waited for.
+
+    `session` is the agent's id, the same each time: a controller that has not noticed yet that the old link is lost
+    knows by it that it is, and frees the ids of the engines.
 
     The file is read anew for each attempt.  What waiting cannot mend raises at once: a FURL for something else, or an
     incompatible controller.  If it is to be reached `again`, a FURL that is wrong may be one that the
@@ -79,7 +83,8 @@ async def reach(
         left = deadline - reactor.seconds()
         try:
             patience = max(min(left, LONGEST_DIAL), 1.0)
-            return await dial(address.read(), "engine", receiver, reactor=reactor, timeout=patience)
+            furl = address.read()
+            return await dial(furl, "engine", receiver, reactor=reactor, timeout=patience, session=session)
         except (IncompatiblePeer, FURLError) as problem:
             if isinstance(problem, IncompatiblePeer) or not again:
                 raise

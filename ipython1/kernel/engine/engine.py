@@ -290,8 +290,11 @@ class Engine:
             self.history.clear()
         self._set_capture(False)
         if not self.queue.discarding:
-            extra = {name: message.fields[name] for name in ("number", "values") if name in message.fields}
-            self._send("reply", {"id": list(command.id), "ok": ok, **extra}, bodies)
+            fields: dict[str, Any] = {"id": list(command.id), "ok": ok}
+            fields.update(
+                (name, message.fields[name]) for name in ("number", "values") if name in message.fields
+            )
+            self._send("reply", fields, bodies)
         self.carry_out(self.queue.finished(ok))
 
     def _record_loss(self, command: Command, reason: str, interpreter: Interpreter) -> None:
@@ -347,7 +350,9 @@ class Engine:
             elif self.queue.busy:
                 self._until_result.append(command)
             else:
-                self.fail(command, IndexError(f"index {command.args.get('number')} out of range on {self.name}"))
+                self.fail(
+                    command, IndexError(f"index {command.args.get('number')} out of range on {self.name}")
+                )
 
     def _send(self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None) -> None:
         self._outlet.send(Message(kind, {**fields, "engine": self.id}, list(bodies or [])))

@@ -50,7 +50,9 @@ class History:
         self._records[record.number] = record
         self._size += record.size
         self.last_number = record.number
-        while len(self._records) > 1 and (len(self._records) > self._max_records or self._size > self._max_bytes):
+        while len(self._records) > 1 and (
+            len(self._records) > self._max_records or self._size > self._max_bytes
+        ):
             self._forget(next(iter(self._records)))
 
     def get(self, number: int | None) -> Record | None:

@@ -180,7 +180,9 @@ class CommandQueue:
 
     def _refusal(self, command: Command) -> QueueCleared | None:
         if command.generation != self.generation or not self._open:
-            return QueueCleared(f"{command.label} was dropped: {self.name} has lost its interpreter meanwhile")
+            return QueueCleared(
+                f"{command.label} was dropped: {self.name} has lost its interpreter meanwhile"
+            )
         count, label = self._failures.get(command.client, (0, ""))
         if command.failures is not None and command.failures < count:
             return QueueCleared(f"{command.label} was dropped: {label} failed before it on {self.name}")

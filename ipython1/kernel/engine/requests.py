@@ -31,7 +31,9 @@ def send_signal(engine: Engine, command: Command) -> None:
     if number not in signal.valid_signals():
         engine.fail(command, ValueError(f"{number} is not the number of a signal"))
     elif engine.interpreter is None or not engine.ready:
-        engine.fail(command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted"))
+        engine.fail(
+            command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted")
+        )
     elif not _is_late(engine, command):
         engine.interpreter.signal(number)
         engine.reply(command)

@@ -88,7 +88,7 @@ async def _first(*contestants: Deferred[Any]) -> Any:
     """The outcome of the one that fires first; the others are cancelled."""
     race = DeferredList(contestants, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True)
     try:
-        value, _ = await race  # type: ignore[misc]
+        value, _ = await race
     except FirstError as first:
         first.subFailure.raiseException()
     finally:

@@ -5,7 +5,8 @@ It runs no user code and opens no values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -100,7 +101,9 @@ class Agent:
         if engine is None:
             if engine_id is not None:
                 # It ended on the way.
-                self.send(Message("gone", {"engine": engine_id, "reason": "it ended before it was registered"}))
+                self.send(
+                    Message("gone", {"engine": engine_id, "reason": "it ended before it was registered"})
+                )
         elif engine_id is not None:
             engine.registered(engine_id)
             self._announce()
@@ -177,10 +180,17 @@ class Agent:
         if self._announced or self.link is None or any(engine.id is None for engine in self.engines.values()):
             return
         self._announced = True
-        ids = ", ".join(str(engine.id) for engine in self.engines.values())
-        self.say(f"{registered_text(len(self.engines))}: {ids}")
+        self.say(registered_text([engine.id for engine in self.engines.values()]))
 
 
-def registered_text(num: int) -> str:
-    """What an agent says, before the ids, when all of its engines are registered; ipcluster waits for it."""
-    return f"{num} {'engine is' if num == 1 else 'engines are'} registered"
+_REGISTERED = re.compile(r"\b\d+ engines? registered: ")
+
+
+def registered_text(ids: Sequence[int | None]) -> str:
+    """What an agent says when all of its engines are registered."""
+    return f"{len(ids)} {'engine' if len(ids) == 1 else 'engines'} registered: {', '.join(map(str, ids))}"
+
+
+def is_registered_text(line: str) -> bool:
+    """Whether an agent says in this line that its engines are registered; ipcluster waits for it."""
+    return _REGISTERED.search(line) is not None

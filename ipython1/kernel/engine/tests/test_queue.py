@@ -39,7 +39,11 @@ class QueueTests(SynchronousTestCase):
     def test_failure(self) -> None:
         """A failure refuses the client's waiting commands, and those that it submitted before it could know."""
         queue = an_open_queue()
-        failing, mine, others = a_command(1, failures=0), a_command(2, failures=0), a_command(3, "d", failures=0)
+        failing, mine, others = (
+            a_command(1, failures=0),
+            a_command(2, failures=0),
+            a_command(3, "d", failures=0),
+        )
         for command in (failing, mine, others):
             queue.submitted(command)
         refusal, feed = queue.finished(False)

@@ -36,7 +36,9 @@ class CommandTests(AgentCase):
         """What Python, C code and child processes print stays in order, and belongs to its command."""
         await self.start()
         source = "import os\nfor i in range(3):\n    print(i); os.system('echo child'); os.write(1, b'fd\\n')"
-        outcomes = await gatherResults([self.controller.execute(source), self.controller.execute("print('next')")])
+        outcomes = await gatherResults(
+            [self.controller.execute(source), self.controller.execute("print('next')")]
+        )
         self.assertEqual(outcomes[0].stdout, "".join(f"{i}\nchild\nfd\n" for i in range(3)))
         self.assertEqual(outcomes[1].stdout, "next\n")
 
@@ -99,7 +101,9 @@ class CommandTests(AgentCase):
         """Each start is announced, before the outcome."""
         await self.start()
         await gatherResults([self.controller.execute("1"), self.controller.execute("2")])
-        story = [(message.kind, message.fields["id"][1]) for message in self.controller.kinds("started", "reply")]
+        story = [
+            (message.kind, message.fields["id"][1]) for message in self.controller.kinds("started", "reply")
+        ]
         self.assertEqual(story, [("started", 1), ("reply", 1), ("started", 2), ("reply", 2)])
 
     async def test_cancel(self) -> None:
@@ -119,9 +123,7 @@ class CommandTests(AgentCase):
         """A command that comes a second time has no effect; one for the same engine twice has two."""
         await self.start()
         await self.controller.execute("n = 0")
-        again = [
-            self.controller.execute("n += 1", command_id=["c", 50], index=index) for index in (0, 0, 1)
-        ]
+        again = [self.controller.execute("n += 1", command_id=["c", 50], index=index) for index in (0, 0, 1)]
         await again[0]
         self.assertEqual((await self.controller.execute("n")).shown, "2")
 
@@ -303,7 +305,9 @@ class InterruptTests(AgentCase):
             await self.controller.command("interrupt")
             outcomes = await gatherResults([short, *following])
             # When the agent carries it out, a later command may run; but it strikes once, and nothing else happens.
-            self.assertIn([outcome.error for outcome in outcomes if not outcome.ok], ([], ["KeyboardInterrupt"]))
+            self.assertIn(
+                [outcome.error for outcome in outcomes if not outcome.ok], ([], ["KeyboardInterrupt"])
+            )
 
     async def test_named_before(self) -> None:
         """The signal that comes after its command has ended does nothing."""
@@ -357,7 +361,9 @@ class OtherVerbsTests(AgentCase):
         await self.controller.execute(source)
         self.assertTrue((await self.controller.command("signal", args={"signal": int(signal.SIGUSR1)})).ok)
         self.assertEqual((await self.controller.execute("got")).shown, f"[{int(signal.SIGUSR1)}]")
-        self.assertEqual((await self.controller.command("signal", args={"signal": 12345})).error, "ValueError")
+        self.assertEqual(
+            (await self.controller.command("signal", args={"signal": 12345})).error, "ValueError"
+        )
 
     async def test_kill(self) -> None:
         """A killed engine is gone for good; what it ran is lost."""
@@ -379,7 +385,9 @@ class OtherVerbsTests(AgentCase):
         """An idle engine that is killed leaves in an orderly way."""
         await self.start()
         path = self.mktemp()
-        await self.controller.execute(f"import atexit, os; atexit.register(os.mkdir, {os.path.abspath(path)!r})")
+        await self.controller.execute(
+            f"import atexit, os; atexit.register(os.mkdir, {os.path.abspath(path)!r})"
+        )
         await self.controller.command("kill")
         self.assertTrue(os.path.isdir(path))
 

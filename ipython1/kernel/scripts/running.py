@@ -1,0 +1,105 @@
+"""What the commands have in common: logging, signals, and the way from an exception to an exit status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from zope.interface import implementer
+
+from ipython1.kernel.error import IPythonError
+
+LOG_SIZE = 1 << 20
+"""Bytes after which a log file is rotated; five old ones are kept."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def say(text: str) -> None:
+    """Tell the person who started the command, at once."""
+    print(text, flush=True)
+
+
+def complain(program: str, text: str) -> None:
+    """Say on stderr why the command fails."""
+    print(f"{program}: {text}", file=sys.stderr, flush=True)
+
+
+def start_logging(program: str, logfile: str | None) -> None:
+    """Log to the file, with everything of note; without a file, warnings go to stderr.
+
+    Raises OSError if the file cannot be opened.
+    """
+    if logfile:
+        path = Path(logfile).expanduser().absolute()
+        rotated: Any = LogFile  # which is not typed
+        output = rotated(
+            path.name, str(path.parent), rotateLength=LOG_SIZE, maxRotatedFiles=5, defaultMode=0o600
+        )
+        observer: ILogObserver = textFileLogObserver(output)
+        level = LogLevel.info
+    else:
+        observer = _StderrObserver(program, sys.stderr)
+        level = LogLevel.warn
+    filtered = FilteringLogObserver(observer, [LogLevelFilterPredicate(level)])
+    globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)
+
+
+@implementer(ILogObserver)
+class _StderrObserver:
+    def __init__(self, program: str, stream: TextIO) -> None:
+        self._program = program
+        self._stream = stream
+
+    def __call__(self, event: LogEvent) -> None:
+        text = formatEvent(event)
+        if "log_failure" in event:
+            text = f"{text}\n{event['log_failure'].getTraceback()}"
+        print(f"{self._program}: {text}", file=self._stream, flush=True)
+
+
+def run(
+    program: str, reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], stop: Callable[[], None]
+) -> int:
+    """Run `main` with the reactor; its result is the exit status.
+
+    `stop` is called on SIGINT, SIGTERM and SIGHUP, each time, and should make `main` return.  An error of ours
+    becomes a message and the status 1.
+    """
+    status = 1
+
+    def finished(result: int | Failure) -> None:
+        nonlocal status
+        if isinstance(result, int):
+            status = result
+        elif isinstance(result.value, IPythonError):
+            complain(program, str(result.value))
+        else:
+            complain(program, f"this should not have happened:\n{result.getTraceback()}")
+        reactor.stop()
+
+    def begin() -> None:
+        # Now, since the reactor has just put its own in place. Signals that are ignored (nohup, a shell's &) stay so.
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: reactor.callFromThread(stop))
+        Deferred.fromCoroutine(main()).addBoth(finished)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return status
