@@ -15,6 +15,7 @@ what came back is not what the text shows.  As in doctest, ``...`` in the text s
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import json
 import os
@@ -220,7 +221,5 @@ class _Shell(protocol.ProcessProtocol):
         return b"".join(self._output).decode("utf-8", "replace")
 
     def end(self) -> None:
-        try:
+        with contextlib.suppress(error.ProcessExitedAlready):
             self.transport.signalProcess("KILL")
-        except error.ProcessExitedAlready:
-            pass
