@@ -36,7 +36,10 @@ class Receiver:
         return _Incoming([], bytearray(framing.LENGTH.size), [])
 
     def receive(self) -> Message | None:
-        """The next message, None at the end of file.  Its bodies are writable and were not copied."""
+        """The current message, None at the end of file.  Its bodies are writable and were not copied.
+
+        It stays the current one until `advance` is called.
+        """
         while True:
             parts, buffer, counts = self._incoming
             have = sum(counts)
@@ -48,10 +51,12 @@ class Receiver:
             complete = [*parts, buffer]
             sizes = _sizes(complete)
             if len(complete) == len(sizes):
-                message = _message(complete)
-                self._incoming = self._fresh()
-                return message
+                return _message(complete)
             self._incoming = _Incoming(complete, bytearray(sizes[len(complete)]), [])
+
+    def advance(self) -> None:
+        """Have done with the current message.  Without one, nothing happens."""
+        self._incoming = self._fresh()
 
 
 def _sizes(parts: list[bytearray]) -> list[int]:

@@ -85,12 +85,14 @@ def home_module(function: types.FunctionType) -> str | None:
     the receiving namespace does not have.  So its home is the module, if *all* the names that it uses are there:
     a name that is not must be meant for the engine's namespace.
     """
-    module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
-    if module is None or module.__name__ == "__main__" or module.__dict__ is not function.__globals__:
+    # Not function.__module__: functools.wraps makes that the wrapped function's.
+    home = function.__globals__.get("__name__")
+    module = sys.modules.get(home) if isinstance(home, str) and home != "__main__" else None
+    if module is None or module.__dict__ is not function.__globals__:
         return None
     names = {name for name in _global_names(function.__code__) if not hasattr(builtins, name)}
     if names and all(name in function.__globals__ for name in names):
-        return module.__name__
+        return home
     return None
 
 

@@ -16,7 +16,7 @@ from ipython1.core.compiler import Compiler, Program
 from ipython1.core.display import Bundle, show
 from ipython1.core.history import Inputs, Outputs, Sources
 from ipython1.core.properties import Properties
-from ipython1.core.tracebacks import format_error, users_part
+from ipython1.core.tracebacks import format_error, trim
 
 if TYPE_CHECKING:
     import asyncio
@@ -266,8 +266,9 @@ class Interpreter:
         self._outputs.add(run.number, value)
 
     def _fail(self, run: Execution, error: BaseException) -> None:
-        run.error = error.with_traceback(users_part(error.__traceback__))
-        run.traceback = format_error(run.error)
+        run.error = error
+        trim(error)
+        run.traceback = format_error(error)
 
     # Displays.
 

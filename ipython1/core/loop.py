@@ -11,32 +11,28 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from ipython1.core import stdio, verbs
 from ipython1.core.channel import Receiver, Sending
 from ipython1.core.interpreter import Execution, Interpreter
 from ipython1.core.interrupts import Interrupts, interruptible
 from ipython1.core.remote_error import describe
-from ipython1.core.tracebacks import format_error
+from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
 from ipython1.kernel.framing import Message
 
-_Result = TypeVar("_Result")
-
-
 class _Work:
-    """A command, and how far it has come."""
+    """A message of the agent's, and how far it has come."""
 
     def __init__(self, message: Message) -> None:
-        self.identity = message.fields["id"]
-        self.command = verbs.Command(
-            message.fields["verb"], message.fields["args"], message.fields.get("values", ()), message.bodies
-        )
+        self.message = message
+        self.identity = message.fields.get("id")
         self.begun = False
         self.reply: verbs.Reply | None = None
         self.error: BaseException | None = None
+        self.outgoing: list[Sending] | None = None
+        self.finished = False
 
 
 class Loop:
@@ -48,6 +44,9 @@ class Loop:
         self._interrupts = Interrupts(control)
         self._interpreter = Interpreter()
         self._pid = os.getpid()
+        self._work: _Work | None = None
+        self._told_properties = self._interpreter.properties.version
+        self._agent_gone = False
         sys.modules["__main__"] = self._interpreter.module
         _ = self._interpreter.shell  # made now, so that IPython.get_ipython() finds it from the first command on
         engineservice.register(self._interpreter)
@@ -61,41 +60,63 @@ class Loop:
     def run(self, facts: dict[str, Any]) -> None:
         """Tell the agent that this process is ready, with `facts`; serve until the agent closes its end."""
         self._interrupts.install()
-        self._send(Message("ready", facts))
-        while (message := self._insist(self._receiver.receive)) is not None:
-            if message.kind == "identity":
-                self._interpreter.id = message.fields["id"]
-            elif message.kind == "command":
-                self._serve(message)
-
-    def _insist(self, step: Callable[[], _Result]) -> _Result | None:
-        """Take a step again until no stray exception strikes it; None if the agent is gone."""
-        while True:
+        Sending(self._commands, Message("ready", facts)).finish()
+        # Twice, since a stray exception may strike an except clause, too.
+        while not self._agent_gone:
             try:
-                return step()
-            except MemoryError:  # no way on: the message cannot be taken
-                raise
-            except BaseException as stray:  # raised by a signal handler of the user's
-                if isinstance(stray, OSError) and stray.errno is not None:
-                    return None
+                while not self._agent_gone:
+                    try:
+                        self._step()
+                    except BaseException as stray:
+                        self._survive(stray)
+            except BaseException as stray:
+                self._survive(stray)
 
-    def _send(self, message: Message) -> None:
-        self._insist(Sending(self._commands, message).finish)
+    def _survive(self, stray: BaseException) -> None:
+        """Go on after an exception that a signal handler of the user's raised, or see that there is no way on."""
+        if isinstance(stray, MemoryError):  # a message that cannot be taken
+            raise stray
+        if isinstance(stray, OSError) and stray.errno is not None:  # of the socket
+            self._agent_gone = True
 
-    def _serve(self, message: Message) -> None:
-        work = _Work(message)
-        self._interrupts.current = work.identity
-        self._insist(self._interrupts.install)
-        self._insist(lambda: self._perform(work))
-        if os.getpid() != self._pid:
-            self._leave_as_child(work)
-        self._insist(stdio.flush)
-        reply = self._insist(lambda: self._reply(work))
-        changes = self._interpreter.properties.take_changes()
-        if changes is not None:
-            self._send(Message("properties", {"properties": changes}))
-        if reply is not None:
-            self._send(reply)
+    def _step(self) -> None:
+        """Go on with the current message, or take the next one.  Each line may be the last, and be run again."""
+        if self._work is None:
+            message = self._receiver.receive()
+            if message is None:
+                self._agent_gone = True
+            else:
+                self._work = _Work(message)
+        elif not self._work.finished:
+            self._serve(self._work)
+        else:
+            self._receiver.advance()
+            self._work = None
+
+    def _serve(self, work: _Work) -> None:
+        if work.message.kind == "identity":
+            self._interpreter.id = work.message.fields["id"]
+        elif work.message.kind == "command":
+            self._interrupts.current = work.identity
+            self._interrupts.install()
+            self._perform(work)
+            if os.getpid() != self._pid:
+                self._leave_as_child(work)
+            stdio.flush()
+            self._answer(work)
+        work.finished = True
+
+    def _answer(self, work: _Work) -> None:
+        """Send the reply, and before it the properties if they changed."""
+        version = self._interpreter.properties.version
+        if work.outgoing is None:
+            messages = [self._reply(work)]
+            if version != self._told_properties:
+                messages.insert(0, Message("properties", {"properties": dict(self._interpreter.properties)}))
+            work.outgoing = [Sending(self._commands, message) for message in messages]
+            self._told_properties = version
+        for sending in work.outgoing:
+            sending.finish()
 
     def _perform(self, work: _Work) -> None:
         if work.begun:  # a stray exception struck when it had ended
@@ -109,7 +130,9 @@ class Loop:
     @interruptible
     def _run(self, work: _Work) -> verbs.Reply:
         self._interrupts.raise_if_early()
-        return verbs.perform(self._interpreter, work.command)
+        fields = work.message.fields
+        command = verbs.Command(fields["verb"], fields["args"], fields.get("values", ()), work.message.bodies)
+        return verbs.perform(self._interpreter, command)
 
     def _reply(self, work: _Work) -> Message:
         if work.reply is not None and work.reply.error is None:
@@ -131,13 +154,15 @@ class Loop:
 
     def _unfinished(self, work: _Work) -> verbs.Reply:
         """The reply of a verb that raised."""
-        if work.command.verb != "execute":
+        if work.message.fields["verb"] != "execute":
             return verbs.Reply()
         run = self._interpreter.running
         if run is None:  # it did not come as far as running
             run = Execution(self._interpreter.number, "", "", time.time())
         run.completed = time.time()
-        run.traceback = "" if work.error is None else format_error(work.error)
+        if work.error is not None:
+            trim(work.error)
+            run.traceback = format_error(work.error)
         return verbs.Reply({"number": run.number}, [framing.pack(run.document())], traceback=run.traceback)
 
     def _leave_as_child(self, work: _Work) -> None:

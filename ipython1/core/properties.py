@@ -20,7 +20,8 @@ class Properties(MutableMapping[str, Any]):
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
-        self._changed = False
+        # Counts the changes.
+        self.version = 0
 
     def __getitem__(self, key: str) -> Any:
         return _copy(self._values[key], key, 0)
@@ -30,7 +31,7 @@ class Properties(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         del self._values[key]
-        self._changed = True
+        self.version += 1
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._values))
@@ -49,20 +50,13 @@ class Properties(MutableMapping[str, Any]):
                 raise InvalidProperty(f"the name of a property is a str, not {key!r}")
             copies[str(key)] = _copy(value, key, 0)
         self._values.update(copies)
-        self._changed = True
+        self.version += 1
 
     def clear(self) -> None:
         """Drop all of them."""
         if self._values:
             self._values.clear()
-            self._changed = True
-
-    def take_changes(self) -> dict[str, Any] | None:
-        """All properties if any of them changed since the last call, else None."""
-        if not self._changed:
-            return None
-        self._changed = False
-        return dict(self)
+            self.version += 1
 
 
 def _copy(value: Any, key: str, depth: int) -> Any:

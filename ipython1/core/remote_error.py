@@ -9,7 +9,7 @@ from typing import Any
 
 from ipython1.core.functions import find
 from ipython1.core.text import sendable
-from ipython1.core.tracebacks import format_error, users_part
+from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import framing
 from ipython1.kernel.error import UnpickleableException
 
@@ -27,7 +27,8 @@ def describe(
     Whatever the exception's own methods do, this raises nothing but KeyboardInterrupt.
     """
     if traceback is None:
-        traceback = format_error(error.with_traceback(users_part(error.__traceback__)))
+        trim(error)
+        traceback = format_error(error)
     kind = type(error)
     document = {
         "class": sendable(kind.__name__),

@@ -170,6 +170,11 @@ class EngineShell(InteractiveShell):
     def init_events(self) -> None:
         self.events = EventManager(self, available_events)
 
+    def init_displayhook(self) -> None:
+        kept = {name: self.user_ns[name] for name in ("_", "__", "___") if name in self.user_ns}
+        super().init_displayhook()  # type: ignore[no-untyped-call]
+        self.user_ns.update(kept)  # IPython's hook, which is not used here, emptied them
+
     def init_display_pub(self) -> None:
         self.display_pub = _Publisher(parent=self)  # type: ignore[no-untyped-call]
         self.display_pub.interpreter = self._interpreter

@@ -15,7 +15,13 @@ from ipython1.core.text import sendable
 _OURS = os.path.dirname(os.path.abspath(__file__))
 
 
-def users_part(chain: TracebackType | None) -> TracebackType | None:
+def trim(error: BaseException) -> None:
+    """Leave only the user's frames in the traceback of `error`."""
+    # By the base's own methods: the exception may have a __getattribute__ that raises.
+    BaseException.with_traceback(error, _users_part(BaseException.__traceback__.__get__(error)))
+
+
+def _users_part(chain: TracebackType | None) -> TracebackType | None:
     """The traceback `chain` without the frames of our machinery, at its start and anywhere else."""
     kept: list[TracebackType] = []
     while chain is not None:
@@ -45,12 +51,24 @@ def format_error(error: BaseException) -> str:
 
     Nothing that the exception or the objects in its frames do makes this fail, KeyboardInterrupt excepted.
     """
+    _try_text(error)
     for attempt in (_as_ipython, _as_python):
         try:
             return sendable(attempt(error))
         except Exception:  # the exception's own methods run here
             continue
     return f"{type(error).__name__}: its traceback cannot be shown"
+
+
+def _try_text(error: BaseException) -> None:
+    """Let an exception whose text takes for ever be interrupted here: IPython's formatters would go on."""
+    try:
+        str(error)
+    except Exception:  # the exception's own method; the formatters cope with that
+        return
+    except BaseException as interruption:
+        # Without its context, which is `error`: that would be formatted, too.
+        raise interruption from None
 
 
 def _as_ipython(error: BaseException) -> str:
