@@ -25,7 +25,7 @@ class Config:
     timeout: float
 
 
-class _Gone(argparse.Action):
+class Gone(argparse.Action):
     """An option of older versions: says what to do instead."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **_: Any) -> NoReturn:
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     furl = "the FURL file says where the controller is; name it with --furl-file"
     mpi = "user code may import an MPI library itself"
     for option, instead in (("--controller-ip", furl), ("--controller-port", furl), ("--mpi", mpi)):
-        parser.add_argument(option, action=_Gone, nargs="?", metavar=instead, help=argparse.SUPPRESS)
+        parser.add_argument(option, action=Gone, nargs="?", metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     address = Address(options.furl_file.strip(), find_ipython_dir(options.ipython_dir))
     return Config(options.num, address, options.logfile, options.timeout)
