@@ -5,7 +5,9 @@
 # $PYTHON chooses the Python; without it the first of python3, python3.13 … that is new enough is taken.
 
 venv=$top/.venv
+# While this file is there, the folder is not usable; a virtual environment does not survive being moved, either.
 unfinished=$venv/ipython1-unfinished
+place=$venv/ipython1-place
 
 say() {
     printf '%s: %s\n' "$command" "$*" >&2
@@ -37,17 +39,23 @@ find_python() {
     fail "there is no python3: install Python 3.11 or newer (on Debian: apt install python3 python3-venv)"
 }
 
-# Runs a command that takes long, so that it ends with this script when that is interrupted or terminated: a shell
-# that waits for a command in the foreground leaves it behind.
+# Runs a command that takes long, in a process group of its own, so that all that it started ends when this script is
+# interrupted or terminated: a shell that waits for a command in the foreground leaves it behind.
 run() {
-    "$@" &
+    "$python" -c 'import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])' "$@" &
     running=$!
-    trap 'kill "$running" 2>/dev/null; wait "$running"; trap - EXIT; exit 130' INT
-    trap 'kill "$running" 2>/dev/null; wait "$running"; trap - EXIT; exit 143' TERM HUP
+    trap 'end_run; exit 130' INT
+    trap 'end_run; exit 143' TERM HUP
     status=0
     wait "$running" || status=$?
     trap - INT TERM HUP
     return "$status"
+}
+
+end_run() {
+    trap '' INT TERM HUP
+    kill -s TERM -- "-$running" 2>/dev/null || kill -s TERM "$running" 2>/dev/null || :
+    wait "$running" || :
 }
 
 make_venv() {
@@ -57,14 +65,14 @@ make_venv() {
     say "making $venv with $("$python" --version)"
     mkdir -p "$venv" || fail "cannot write in $top"
     : >"$unfinished"
+    printf '%s\n' "$venv" >"$place"
     run "$python" -m venv "$venv" >"$venv/install.log" 2>&1 ||
         fail "$python could not make $venv; $venv/install.log says why"
 }
 
-# What an installation depends on; a virtual environment does not survive being moved.
+# What an installation depends on.
 requirements() {
-    printf '%s\n' "$venv"
-    "$venv/bin/python" --version
+    "$python" --version
     cksum <"$top/setup.py"
     cksum <"$top/pyproject.toml"
 }
@@ -77,7 +85,7 @@ installed() {
 install() {
     rm -f "$venv/ipython1-installed$1"
     say "installing ipython1$1 and what it needs"
-    if ! run "$venv/bin/python" -m pip --disable-pip-version-check install --retries 2 --timeout 30 \
+    if ! run "$python" -m pip --disable-pip-version-check install --retries 2 --timeout 30 \
         --editable "$top$1" >>"$venv/install.log" 2>&1; then
         if grep -q -e 'NewConnectionError' -e 'NameResolutionError' -e 'ConnectTimeout' "$venv/install.log"; then
             fail "the package index cannot be reached: is there a network? ($venv/install.log has all that pip said)"
@@ -86,6 +94,8 @@ install() {
         fail "pip could not install ipython1; $venv/install.log has all that it said"
     fi
     requirements >"$venv/ipython1-installed$1"
+    # With an extra, all is there that is needed without it.
+    requirements >"$venv/ipython1-installed"
 }
 
 # Has ipython1 installed in $venv, with the extra "$1": '' or '[test]'.
@@ -93,10 +103,14 @@ environment() {
     if [ -e "$unfinished" ]; then
         say "the last installation did not finish: starting again"
         rm -rf "$venv"
+    elif [ -e "$place" ] && [ "$(cat "$place")" != "$venv" ]; then
+        say "this folder was moved: starting again"
+        rm -rf "$venv"
     elif [ -e "$venv" ] && ! new_enough "$venv/bin/python"; then
         fail "the Python of $venv does not work or is older than 3.11: remove that folder, and it is made anew"
     fi
     [ -e "$venv" ] || make_venv
+    python=$venv/bin/python
     installed "$1" || install "$1"
     rm -f "$unfinished"
 }
