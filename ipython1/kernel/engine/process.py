@@ -74,47 +74,53 @@ class Interpreter(ProcessProtocol):
         self._deadline: IDelayedCall | None = None
         self._reason: str | None = None
         self._interrupted: tuple[CommandId | None, int] = (None, 0)
+        self._ours = contextlib.ExitStack()
         self.pid = 0
         self.ended = False
 
     def start(self) -> None:
-        """Start the process; OSError if that cannot be done."""
+        """Start the process; OSError if that cannot be done.
+
+        One that ends at once may be reported before this returns.
+        """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             empty = os.open(os.devnull, os.O_RDONLY)
             theirs.callback(os.close, empty)
-            outputs = []
-            child = [empty]
-            for _ in range(2):
-                read, write = os.pipe()
-                ours.callback(os.close, read)
-                theirs.callback(os.close, write)
-                outputs.append(read)
-                child.append(write)
-            sockets = []
-            for _ in range(2):
-                agent_end, interpreter_end = socket.socketpair()
-                ours.callback(agent_end.close)
-                theirs.callback(interpreter_end.close)
-                sockets.append(agent_end)
-                child.append(interpreter_end.fileno())
-            self._spawn(child)
-            ours.pop_all()
-        self.stdout, self.stderr = (Capture(self._reactor, descriptor) for descriptor in outputs)
-        self._channel = Channel(self._reactor, sockets[0], self._messages_received, self._channel_lost)
-        self._control = sockets[1]
-        self._control.setblocking(False)
-        self._end_within(START_TIME, f"was not ready within {START_TIME:.0f} s")
+            self.stdout, stdout = self._pipe(ours, theirs)
+            self.stderr, stderr = self._pipe(ours, theirs)
+            messages_end, their_messages = _pair(theirs)
+            self._channel = Channel(self._reactor, messages_end, self._messages_received, self._channel_lost)
+            ours.callback(self._channel.close)
+            self._control, their_control = _pair(theirs)
+            ours.callback(self._control.close)
+            self._control.setblocking(False)
+            self._spawn([empty, stdout, stderr, their_messages, their_control])
+            self._ours = ours.pop_all()
+        if self.ended:
+            self._ours.close()
+        else:
+            self._end_within(START_TIME, f"was not ready within {START_TIME:g} s")
+
+    def _pipe(self, ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Capture, int]:
+        read, write = os.pipe()
+        theirs.callback(os.close, write)
+        capture = Capture(self._reactor, read)
+        ours.callback(capture.close)
+        return capture, write
 
     def _spawn(self, descriptors: list[int]) -> None:
         arguments = [*self._arguments, "--socket", "3", "--control", "4"]
-        transport = self._reactor.spawnProcess(
+        self._reactor.spawnProcess(
             self,
             arguments[0],
             arguments,
             env=self._environment,
             childFDs=dict(enumerate(descriptors)),
         )
-        self.pid = transport.pid
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.pid = self.transport.pid
 
     def ready(self) -> None:
         """It has said that it is ready: no more limit on its start."""
@@ -204,12 +210,15 @@ class Interpreter(ProcessProtocol):
         self.ended = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._channel.close()
-        self._control.close()
-        self.stdout.close()
-        self.stderr.close()
+        self._ours.close()
         how = describe_end(reason.value)
         self._owner.interpreter_ended(self._reason or how)
+
+
+def _pair(theirs: contextlib.ExitStack) -> tuple[socket.socket, int]:
+    agent_end, interpreter_end = socket.socketpair()
+    theirs.callback(interpreter_end.close)
+    return agent_end, interpreter_end.fileno()
 
 
 def describe_end(status: BaseException | None) -> str:

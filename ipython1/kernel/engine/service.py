@@ -38,6 +38,7 @@ class Agent:
         self._disconnected: Deferred[str] = Deferred()
         self._waiting_for_end: list[Deferred[None]] = []
         self._announced = False
+        self._stopping = False
 
     def start(self) -> None:
         """Start an interpreter for each engine; they register as they become ready."""
@@ -46,6 +47,7 @@ class Agent:
 
     def stop(self) -> None:
         """End all interpreters."""
+        self._stopping = True
         for engine in list(self.engines.values()):
             engine.end(Fate.STOPPED, "the agent was stopped")
 
@@ -165,7 +167,8 @@ class Agent:
     def engine_gone(self, engine: Engine, failed: bool) -> None:
         """See `Outlet`."""
         del self.engines[engine.place]
-        self.say(f"{engine.name} is gone: {engine.gone}")
+        if not self._stopping:
+            self.say(f"{engine.name} is gone: {engine.gone}")
         if failed:
             self.failures.append(f"{engine.name}: {engine.gone}")
         if self.engines:

@@ -2,90 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
-from ipython1.kernel.engine.process import describe_end
 from ipython1.kernel.engine.service import is_registered_text
 from ipython1.kernel.error import ControllerCreationError, EngineCreationError
-from ipython1.kernel.furl import FURL_FILES
+from ipython1.kernel.furl import FURL_FILES, find_ipython_dir
+from ipython1.kernel.scripts.children import Child
+from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.running import complain
-
-LOOK = 0.05
-"""Seconds between two looks at whether the FURL files have been written."""
-GRACE = 10.0
-"""Seconds that a child has for ending when it is asked to."""
-
-
-class Child(ProcessProtocol):
-    """One of the commands, as a child that ends with us (see `ipython1.kernel.scripts.child`).
-
-    `show` gets each line that it writes.
-    """
-
-    def __init__(self, reactor: Any, arguments: Sequence[str], show: Callable[[str], None]) -> None:
-        self.name = arguments[0]
-        self.ended: str | None = None
-        """How it ended; None while it runs."""
-        self.succeeded = False
-        self._reactor = reactor
-        self._show = show
-        self._rests = {1: b"", 2: b""}
-        self._waiting: list[Deferred[None]] = []
-        command = [sys.executable, "-m", f"{__package__}.child", *arguments]
-        self._process = reactor.spawnProcess(self, command[0], command, env=None)
-
-    def when_ended(self) -> Deferred[None]:
-        """Fires when it has ended."""
-        waiter: Deferred[None] = Deferred()
-        if self.ended is not None:
-            waiter.callback(None)
-        else:
-            self._waiting.append(waiter)
-        return waiter
-
-    async def stop(self) -> None:
-        """Ask it to end; kill it if it does not."""
-        if self.ended is None:
-            self._process.signalProcess("TERM")
-            deadline = self._reactor.callLater(GRACE, self.kill)
-            await self.when_ended()
-            if deadline.active():
-                deadline.cancel()
-
-    def kill(self) -> None:
-        """End it at once.  The interpreters of an agent end with it."""
-        if self.ended is None:
-            self._process.signalProcess("KILL")
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        *lines, self._rests[childFD] = (self._rests[childFD] + data).split(b"\n")
-        for line in lines:
-            self._show_line(line)
-
-    def _show_line(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        if text:
-            self._show(text if text.startswith(f"{self.name}:") else f"{self.name}: {text}")
-
-    def processEnded(self, reason: Failure) -> None:
-        for rest in self._rests.values():
-            self._show_line(rest)
-        self.ended = describe_end(reason.value)
-        self.succeeded = not isinstance(reason.value, ProcessTerminated)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
 
 
 @dataclass(frozen=True)
@@ -111,11 +40,14 @@ class Cluster:
         self._say = say
         self._children: list[Child] = []
         self._stopping = False
-        self._registered = False
+        self._ready = self._registered = False
+        self._held_back: list[str] = []
         self._event: Deferred[None] | None = None
 
     async def run(self) -> int:
         """Until the end; the exit status."""
+        engines = "1 engine" if self._settings.num == 1 else f"{self._settings.num} engines"
+        self._say(f"Starting a controller and {engines} ...")
         try:
             controller = await self._start_controller()
             agent = self._start_agent()
@@ -146,15 +78,13 @@ class Cluster:
         self._woken()
 
     async def _start_controller(self) -> Child:
-        # An old file may lead to another controller: the agent is started when the new one is there.
-        path = self._settings.security_dir / FURL_FILES["engine"]
-        before = _version(path)
+        # An old FURL file may lead to another controller: the agent is started when the new one is there.
         controller = self._start("ipcontroller", *self._settings.controller)
-        while _version(path) in (before, None):
-            self._check(controller, ControllerCreationError)
-            if self._stopping:
-                break
-            await deferLater(self._reactor, LOOK)
+        await self._until(lambda: self._ready or self._ended(controller))
+        if not self._ready:
+            for line in self._held_back:
+                self._say(line)
+        self._check(controller, ControllerCreationError)
         return controller
 
     def _start_agent(self) -> Child:
@@ -168,10 +98,14 @@ class Cluster:
         return child
 
     def _show(self, line: str) -> None:
-        self._say(line)
-        if is_registered_text(line):
-            self._registered = True
-            self._woken()
+        if self._ready:
+            self._say(line)
+        else:
+            # What a controller says when it starts is for those who start the rest by hand.
+            self._held_back.append(line)
+        self._ready = self._ready or line == READY
+        self._registered = self._registered or is_registered_text(line)
+        self._woken()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds, or the cluster is to be stopped."""
@@ -194,11 +128,7 @@ class Cluster:
     def _verdict(self, controller: Child, agent: Child) -> int:
         if self._stopping:
             return 0
-        if (
-            controller.ended is not None
-            and controller.succeeded
-            and agent.ended in (None, "exited with status 0")
-        ):
+        if controller.succeeded and (agent.ended is None or agent.succeeded):
             self._say("ipcluster: the controller has ended at somebody's wish, and so does the cluster")
             return 0
         for child in (controller, agent):
@@ -215,20 +145,10 @@ class Cluster:
             await child.stop()
 
 
-def _version(path: Path) -> tuple[int, int] | None:
-    """What changes whenever the file is written; None if there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
 def connect_text(settings: Settings) -> str:
     """How to connect to a cluster that is ready."""
     file = settings.security_dir / FURL_FILES["multiengine"]
-    usual = Path("~/.ipython").expanduser().absolute()
-    argument = "" if settings.ipython_dir == usual else repr(str(file))
+    argument = "" if settings.ipython_dir == find_ipython_dir() else repr(str(file))
     engines = "1 engine" if settings.num == 1 else f"{settings.num} engines"
     return (
         f"\nThe cluster is ready, with {engines}. To use it, in IPython or Python on this host:\n\n"

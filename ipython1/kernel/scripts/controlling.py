@@ -14,7 +14,7 @@ from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService
 from ipython1.kernel.furl import find_ipython_dir, prepare_security_dir
-from ipython1.kernel.scripts.cluster import Child
+from ipython1.kernel.scripts.children import Child
 
 READY = "ipcontroller: ready"
 """The line that says that engines and clients can connect."""
