@@ -268,6 +268,7 @@ class Interpreter:
     def _fail(self, run: Execution, error: BaseException) -> None:
         run.error = error
         trim(error)
+        _ = self.shell  # by which IPython's formatter calls the commands
         run.traceback = format_error(error)
 
     # Displays.

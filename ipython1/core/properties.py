@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
+from ipython1.kernel import framing
 from ipython1.kernel.error import InvalidProperty
 
 _MAX_DEPTH = 50
+# All of them, in bytes: they travel whole, in a message's header, whenever one of them changes.
+_MAX_SIZE = 256 << 10
 # What the wire's numbers can hold.
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
@@ -49,6 +52,10 @@ class Properties(MutableMapping[str, Any]):
             if not isinstance(key, str):
                 raise InvalidProperty(f"the name of a property is a str, not {key!r}")
             copies[str(key)] = _copy(value, key, 0)
+        updated = {**self._values, **copies}
+        if len(framing.pack(updated)) > _MAX_SIZE:
+            names = ", ".join(map(repr, copies))
+            raise InvalidProperty(f"with {names:.200} the properties would have more than {_MAX_SIZE} bytes in all")
         self._values.update(copies)
         self.version += 1
 

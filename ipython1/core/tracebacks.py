@@ -18,7 +18,8 @@ _OURS = os.path.dirname(os.path.abspath(__file__))
 def trim(error: BaseException) -> None:
     """Leave only the user's frames in the traceback of `error`."""
     # By the base's own methods: the exception may have a __getattribute__ that raises.
-    BaseException.with_traceback(error, _users_part(BaseException.__traceback__.__get__(error)))
+    own: Any = BaseException.__traceback__
+    BaseException.with_traceback(error, _users_part(own.__get__(error)))
 
 
 def _users_part(chain: TracebackType | None) -> TracebackType | None:

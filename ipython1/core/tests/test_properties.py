@@ -66,6 +66,14 @@ class PropertiesTests(SynchronousTestCase):
         self.assertRaises(InvalidProperty, self.properties.update, {5: 1})
         self.assertEqual(len(self.properties), 0)
 
+    def test_too_large(self) -> None:
+        """Properties are small: all of them go into one message's header."""
+        self.properties["a"] = "x" * 200_000
+        with self.assertRaises(InvalidProperty) as caught:
+            self.properties["b"] = "x" * 200_000
+        self.assertIn("'b'", str(caught.exception))
+        self.assertEqual(list(self.properties), ["a"])
+
     def test_missing(self) -> None:
         """A missing one is a KeyError."""
         self.assertRaises(KeyError, lambda: self.properties["k"])
