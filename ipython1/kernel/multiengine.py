@@ -485,8 +485,8 @@ class Face(Protocol):
     def _bare(self) -> bool:
         """Whether a list of one value per engine is to be given as the value itself."""
 
-    def _perform(self, call: VerbCall) -> Any:
-        """Carry out a call."""
+    def _begin(self, begin: Callable[[], VerbCall]) -> Any:
+        """Begin a call, which raises what is wrong with its arguments, and carry it out."""
 
 
 def derive(face: type[Any]) -> type[Any]:
@@ -502,8 +502,7 @@ def _derived(function: Callable[..., Steps[Any]], info: VerbInfo, owner: str) ->
     signature = inspect.signature(function)
     takes_targets = "targets" in signature.parameters
 
-    @functools.wraps(function)
-    def method(self: Face, *args: Any, **kwargs: Any) -> Any:
+    def begin(self: Face, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VerbCall:
         bound = signature.bind(_verbs, *args, **kwargs)
         bare, block = False, True
         if takes_targets:
@@ -514,7 +513,11 @@ def _derived(function: Callable[..., Steps[Any]], info: VerbInfo, owner: str) ->
             if bound.arguments.get("block") is not None:
                 block = check_block(bound.arguments["block"])
         steps = function(*bound.args, **bound.kwargs)
-        return self._perform(VerbCall(_entry(steps) if bare else steps, block, function.__name__))
+        return VerbCall(_entry(steps) if bare else steps, block, function.__name__)
+
+    @functools.wraps(function)
+    def method(self: Face, *args: Any, **kwargs: Any) -> Any:
+        return self._begin(lambda: begin(self, args, kwargs))
 
     # The hints of the generator are not those of the method: what it returns depends on `block`.
     method.__signature__ = signature.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]

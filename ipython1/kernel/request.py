@@ -16,7 +16,7 @@ from ipython1.core.serialize import Serialized, join, split
 from ipython1.kernel.error import CompositeError, ProtocolError
 from ipython1.kernel.framing import Bytes, Message, unpack
 from ipython1.kernel.label import label
-from ipython1.kernel.results import Result
+from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import WireTargets
 from ipython1.kernel.verbs import VERBS, Route
 
@@ -99,6 +99,24 @@ class Outcome:
 
 Steps = Generator[list[Request], list[Answer], T]
 """What a verb is: a generator that yields requests, is sent their answers, and returns a `T`."""
+
+
+class Finished(Exception):
+    """A verb came to its end; `value` is what it returned."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+def advance(steps: Steps[Any], answers: list[Answer] | BaseException | None) -> list[Request]:
+    """The next requests of a verb; raises Finished at its end, else what the verb raises."""
+    try:
+        if isinstance(answers, BaseException):
+            return steps.throw(answers)
+        return steps.send(answers)  # type: ignore[arg-type] # None starts a generator
+    except StopIteration as end:
+        raise Finished(end.value) from None
 
 
 def outcomes(request: Request, answer: Answer, convert: Callable[[Any], Any] | None = None) -> list[Outcome]:
@@ -187,3 +205,31 @@ def ask_controller(request: Request) -> Steps[Any]:
     """The plain result of a verb of the controller."""
     (answer,) = yield [request]
     return whole_result(request, answer)
+
+
+def pending_request(result_id: str, block: bool) -> Request:
+    """Asks for the outcome of a call that the controller holds."""
+    return Request(
+        "get_pending",
+        {"result_id": result_id, "block": block},
+        label=label("get_pending_deferred", result_id),
+        method="get_pending_deferred",
+    )
+
+
+def pending_value(result_id: str, block: bool) -> Steps[Any]:
+    """The outcome of a call that the controller holds, told by the form of the replies alone."""
+    request = pending_request(result_id, block)
+    (answer,) = yield [request]
+    found = outcomes(request, answer, _loaded)
+    if not found:
+        return answer.whole.fields.get("result") if answer.whole is not None else []
+    values = values_of(found, request.method)
+    return ResultList(values) if all(isinstance(value, Result) for value in values) else values
+
+
+def _loaded(value: Any) -> Any:
+    if not (isinstance(value, list) and value and all(isinstance(part, Serialized) for part in value)):
+        return value
+    loaded = [part.load() for part in value]
+    return loaded[0] if len(loaded) == 1 else loaded

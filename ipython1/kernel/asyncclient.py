@@ -1,0 +1,168 @@
+"""The asynchronous client, for programs that run the reactor themselves: its methods return Deferreds."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from ipython1.kernel.client_session import Connection
+from ipython1.kernel.error import CompositeError, ResultNotCompleted
+from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
+from ipython1.kernel.multiengine import VerbCall, derive
+from ipython1.kernel.request import (
+    Answer,
+    Finished,
+    Request,
+    Steps,
+    advance,
+    ask_controller,
+    pending_request,
+    pending_value,
+    whole_result,
+)
+from ipython1.kernel.result_id import new_result_id
+from ipython1.kernel.targets import check_block
+
+__all__ = ["AsyncMultiEngineClient", "CompositeError", "get_multiengine_client"]
+
+
+@derive
+class AsyncMultiEngineClient:
+    """The verbs of the MultiEngine interface, returning Deferreds; all on all engines unless `targets` says.
+
+    With ``block=False`` the Deferred fires with a result id of 40 characters when the call is submitted; it is
+    redeemed, once, with `get_pending_deferred`.  Values are pickled and unpickled in the reactor's thread.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # Verbs whose one command the controller holds, by result id: they go on when its outcome is asked for.
+        self._held: dict[str, Steps[Any]] = {}
+        # Outcomes of the others, which take several commands.
+        self._local: dict[str, Deferred[Any]] = {}
+
+    if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'' if self._connection.peer else 'not '}connected>"
+
+    def _defaults(self) -> tuple[Any, bool]:
+        return "all", True
+
+    def _bare(self) -> bool:
+        return False
+
+    def _begin(self, begin: Any) -> Deferred[Any]:
+        """What is wrong with the arguments comes through the Deferred, like every other error."""
+
+        async def carry_out() -> Any:
+            call: VerbCall = begin()
+            return await (self._finish(call.steps, None) if call.block else self._submit(call))
+
+        return Deferred.fromCoroutine(carry_out())
+
+    async def _finish(self, steps: Steps[Any], answers: list[Answer] | None) -> Any:
+        """Carry out a verb to its end, from the answers on."""
+        sent: list[Answer] | BaseException | None = answers
+        try:
+            while True:
+                sent = await self._answers(advance(steps, sent))
+        except Finished as end:
+            return end.value
+
+    async def _answers(self, requests: list[Request], hold: str | None = None) -> list[Answer] | Exception:
+        for request in requests:
+            request.own_memory()
+        try:
+            return await self._connection.perform(requests, hold)
+        except Exception as problem:  # whatever it is, the verb may have something to say to it
+            return problem
+
+    async def _submit(self, call: VerbCall) -> str:
+        """Submit a call, whose outcome is to wait until it is asked for."""
+        result_id = new_result_id()
+        requests = advance(call.steps, None)
+        if len(requests) == 1 and requests[0].holdable:
+            accepted = await self._answers(requests, result_id)
+            if isinstance(accepted, Exception):
+                raise accepted
+            whole_result(requests[0], accepted[0])
+            self._held[result_id] = call.steps
+        else:
+            self._local[result_id] = Deferred.fromCoroutine(self._finish_from(call.steps, requests))
+        return result_id
+
+    async def _finish_from(self, steps: Steps[Any], requests: list[Request]) -> Any:
+        answers = await self._answers(requests)
+        try:
+            requests = advance(steps, answers)
+        except Finished as end:
+            return end.value
+        return await self._finish_from(steps, requests)
+
+    def get_pending_deferred(self, result_id: str, block: bool = True) -> Deferred[Any]:
+        """Fires with the outcome of the call that was given that id; it can be fetched once.
+
+        Fails with ResultNotCompleted if it is not there and `block` is false, with InvalidDeferredID if there is none.
+        """
+        return Deferred.fromCoroutine(self._redeem(result_id, block))
+
+    async def _redeem(self, result_id: str, block: bool) -> Any:
+        block = check_block(block)
+        if result_id in self._local:
+            if not block and not self._local[result_id].called:
+                raise ResultNotCompleted(f"the call {result_id} is not done")
+            return await self._local.pop(result_id)
+        steps = self._held.pop(result_id, None)
+        if steps is None:
+            return await self._finish(pending_value(result_id, block), None)
+        request = pending_request(result_id, block)
+        try:
+            (answer,) = await self._connection.perform([request])
+            if answer.whole is not None:
+                whole_result(request, answer)
+        except ResultNotCompleted:
+            self._held[result_id] = steps
+            raise
+        return await self._finish(steps, [answer])
+
+    def clear_pending_deferreds(self) -> Deferred[None]:
+        """Forget the outcomes that were not fetched; fetching one of them fails with InvalidDeferredID then."""
+        self._held.clear()
+        local, self._local = self._local, {}
+        for outcome in local.values():
+            outcome.addErrback(lambda failure: None)
+        return Deferred.fromCoroutine(self._finish(ask_controller(Request("clear_pending")), None))
+
+    flush = clear_pending_deferreds
+
+    def mapper(self, dist: str = "b", targets: Any = "all", block: bool = True) -> MultiEngineMapper:
+        """An object with a method ``map(func, *sequences)`` that keeps these choices."""
+        return MultiEngineMapper(self, dist, targets, block)
+
+    def parallel(self, dist: str = "b", targets: Any = "all", block: bool = True) -> ParallelFunction:
+        """A decorator: the decorated function takes sequences, and is applied to their items on the engines."""
+        return ParallelFunction(self.mapper(dist, targets, check_block(block)))
+
+    def disconnect(self) -> None:
+        """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
+        self._connection.disconnect("the client was disconnected")
+
+
+def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncMultiEngineClient]:
+    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.MultiEngineClient`."""
+    return Deferred.fromCoroutine(_connect(furl_or_file))
+
+
+async def _connect(furl_or_file: str | os.PathLike[str]) -> AsyncMultiEngineClient:
+    from twisted.internet import reactor  # the running one; importing this module installs none
+
+    from ipython1.kernel.dial import dial
+
+    connection = Connection(furl_or_file, reactor, dial)
+    await connection.connect()
+    return AsyncMultiEngineClient(connection)

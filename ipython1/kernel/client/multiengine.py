@@ -1,0 +1,167 @@
+"""The blocking client of the MultiEngine interface."""
+
+from __future__ import annotations
+
+import os
+import timeit
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from ipython1.kernel.client.blocking import BlockingMultiEngine
+from ipython1.kernel.client.calls import Calls
+from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
+from ipython1.kernel.client.views import EngineView
+from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.error import NotAPendingResult
+from ipython1.kernel.furl import read_furl
+from ipython1.kernel.multiengine import VerbCall
+from ipython1.kernel.request import Request, ask_controller, pending_value
+from ipython1.kernel.targets import check_block
+
+
+class MultiEngineClient(BlockingMultiEngine):
+    """The engines of a cluster, all of them or some at a time, from a prompt or a program.
+
+    `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote.
+    The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if
+    there is no controller.
+
+    `block` and `targets` are what calls use where they do not say: whether to wait for the outcome (else a
+    `PendingResult` is returned), and the engines: ``'all'``, an id, a list or tuple of ids, or a slice.
+
+    ``mec['a'] = 5`` pushes, ``mec['a']`` pulls.  ``mec[0]``, ``mec[[0, 2]]`` and ``mec[::2]`` are views of some
+    engines.  A client may be used by several threads.
+    """
+
+    def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
+        self.block: Any = True
+        self.targets: Any = "all"
+        # Errors of the argument are raised before a reactor is started for nothing.
+        read_furl(furl_or_file, "multiengine")
+        # Imported by this thread: imports in the reactor's could wait for one that waits for this client.
+        from ipython1.kernel.dial import dial
+
+        self._open(furl_or_file, reactor_thread, dial)
+
+    def _open(self, furl_or_file: str | os.PathLike[str], thread: ReactorThread, dial: Dial) -> None:
+        connection = Connection(furl_or_file, thread.start(), dial)
+        self._calls = Calls(thread, connection)
+        # A client that nobody has any more leaves the controller.
+        self._leave = weakref.finalize(self, thread.call_soon, connection.disconnect, "its client is gone")
+        self._leave.atexit = False
+        thread.check_thread("connecting")
+        thread.wait(thread.submit(connection.connect), "connecting")
+
+    def __repr__(self) -> str:
+        peer = self._calls.connection.peer
+        where = "not connected" if peer is None else f"controller {peer.get('pid')} on {peer.get('host')}"
+        return f"<{type(self).__name__}: {where}, targets={self.targets!r}, block={self.block!r}>"
+
+    # -- engines -----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """The number of engines."""
+        return len(self.get_ids())
+
+    def __bool__(self) -> bool:
+        # Not by __len__, which would ask the controller.
+        return True
+
+    def __getitem__(self, key: Any) -> Any:
+        """A view of one engine for an id, of several for a list, tuple or slice; else the values of a name."""
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        if isinstance(key, slice | list | tuple) or hasattr(key, "__index__"):
+            return EngineView(self, key)
+        raise TypeError(f"{key!r:.80} is neither the name of a value nor an engine id, a list of ids or a slice")
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def barrier(self, pending_results: Iterable[PendingResult]) -> None:
+        """Wait until all of these are done; what they raise is raised where they are fetched.
+
+        NotAPendingResult if a member is none.
+        """
+        members = list(pending_results)
+        for member in members:
+            if not isinstance(member, PendingResult):
+                raise NotAPendingResult(f"{member!r:.80} is no PendingResult")
+        for member in sorted(members):
+            member.exception()
+
+    def flush(self) -> None:
+        """Forget the results of this client that were not fetched, and those that it left with the controller.
+
+        Fetching one of them raises InvalidDeferredID then.
+        """
+        self._calls.flush()
+        self._calls.run(VerbCall(ask_controller(Request("clear_pending")), True, "flush"))
+
+    clear_pending_results = flush
+
+    def get_pending_deferred(self, result_id: str, block: bool = True) -> Any:
+        """The result of that id, which can be fetched once: of a PendingResult, or of an asynchronous client's call.
+
+        InvalidDeferredID if there is none; ResultNotCompleted if it is not there and `block` is false.
+        """
+        block = check_block(block)
+        try:
+            return self._calls.take(result_id, block)
+        except KeyError:
+            pass
+        return self._calls.run(VerbCall(pending_value(result_id, block), True, "get_pending_deferred"))
+
+    # -- the connection ----------------------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
+
+        async def leave() -> None:
+            self._calls.connection.disconnect("the client was disconnected")
+
+        thread = self._calls.reactor
+        thread.check_thread("disconnecting")
+        thread.wait(thread.submit(leave), "disconnecting")
+
+    def activate(self) -> None:
+        """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in."""
+        from ipython1.kernel.client.magics import activate
+
+        activate(self)
+
+    def benchmark(self, push_size: int = 10000) -> dict[str, tuple[float, str]]:
+        """Measure the cluster: ``(value, unit)`` for latencies (msec) and, with numpy, rates of push (MB/sec).
+
+        `push_size` is how many float64 numbers are pushed at a time.  Best of 3 times 10 calls.
+        """
+        first = self.get_ids()[:1]
+
+        def best(call: Any) -> float:
+            return min(timeit.repeat(call, number=10, repeat=3)) / 10
+
+        result = {
+            "single_engine_latency": (best(lambda: self.execute("pass", first, True)) * 1e3, "msec"),
+            "all_engine_latency": (best(lambda: self.execute("pass", "all", True)) * 1e3, "msec"),
+        }
+        try:
+            import numpy
+        except ImportError:
+            return result
+        values = {"_benchmark": numpy.random.default_rng().random(push_size)}
+        size = push_size * 8 / 1e6
+        result["all_engine_push"] = (
+            size * len(self) / best(lambda: self.push(values, "all", True)),
+            "MB/sec",
+        )
+        result["single_engine_push"] = (size / best(lambda: self.push(values, first, True)), "MB/sec")
+        return result
+
+
+def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> MultiEngineClient:
+    """A new `MultiEngineClient`."""
+    return MultiEngineClient(furl_or_file)
+
+
+MultiEngineClient.__module__ = "ipython1.kernel.client"

@@ -1,0 +1,156 @@
+"""The reactor of the blocking clients, in a thread of its own, and calls into it from other threads.
+
+The thread is started at the first use, not at the import.  Where somebody else runs the reactor already, that one is
+used: then calls work from all threads but the reactor's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ipython1.kernel.error import ClientError
+
+T = TypeVar("T")
+
+STOP_WITHIN = 2.0
+"""Seconds that the end of the interpreter waits at most for connections to be closed."""
+
+
+class ReactorThread:
+    """Carries out coroutines in the reactor's thread for the threads of users."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reactor: Any = None
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._over = ""
+        # Only touched in the reactor's thread.
+        self._waiting: set[Future[Any]] = set()
+
+    def start(self) -> Any:
+        """The reactor, which runs when this returns.  ClientError if it cannot be used (any more)."""
+        if os.getpid() != self._pid:
+            raise ClientError(
+                f"clients cannot be used in a process that was forked off (this is {os.getpid()}, they are of"
+                f" {self._pid}): start new processes with subprocess, or with multiprocessing's 'spawn' method"
+            )
+        if self._over:
+            raise ClientError(self._over)
+        with self._lock:
+            if self._reactor is None:
+                self._start()
+        return self._reactor
+
+    def _start(self) -> None:
+        from twisted.internet import reactor  # importing it chooses and installs one
+
+        if not reactor.running:  # type: ignore[attr-defined]
+            running = threading.Event()
+            reactor.callWhenRunning(running.set)  # type: ignore[attr-defined]
+            self._thread = threading.Thread(
+                target=reactor.run,  # type: ignore[attr-defined]
+                kwargs={"installSignalHandlers": False},
+                name="ipython1 client reactor",
+                daemon=True,
+            )
+            self._thread.start()
+            running.wait()
+            atexit.register(self._stop)
+        reactor.addSystemEventTrigger("during", "shutdown", self._stopped)  # type: ignore[attr-defined]
+        self._reactor = reactor
+
+    def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
+        """Start a coroutine in the reactor's thread; the future has its outcome.
+
+        Callbacks of the future run in the reactor's thread: they must not wait, nor run code of users.
+        """
+        reactor = self.start()
+        future: Future[T] = Future()
+        reactor.callFromThread(self._begin, future, function, args)
+        if self._over:
+            # It stopped meanwhile: what was handed over now is perhaps never looked at.
+            _settle(future.set_exception, ClientError(self._over))
+        return future
+
+    def _begin(self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]) -> None:
+        self._waiting.add(future)
+        deferred = Deferred.fromCoroutine(function(*args))
+        deferred.addCallbacks(self._succeeded, self._failed, callbackArgs=(future,), errbackArgs=(future,))
+
+    def _succeeded(self, value: Any, future: Future[Any]) -> None:
+        self._waiting.discard(future)
+        _settle(future.set_result, value)
+
+    def _failed(self, failure: Failure, future: Future[Any]) -> None:
+        self._waiting.discard(future)
+        _settle(future.set_exception, failure.value)
+
+    def wait(self, future: Future[T], what: str) -> T:
+        """The outcome of `future`; ClientError if asked in the reactor's thread, which would wait for itself."""
+        self.check_thread(what)
+        return future.result()
+
+    def check_thread(self, what: str) -> None:
+        """ClientError if this is the reactor's thread."""
+        if self.is_here():
+            raise ClientError(
+                f"{what} would wait in the reactor's own thread, and nothing could ever come: call it from another"
+                " thread (twisted.internet.threads.deferToThread), or use ipython1.kernel.asyncclient"
+            )
+
+    def is_here(self) -> bool:
+        """Whether this is the reactor's thread."""
+        if self._thread is not None:
+            return threading.current_thread() is self._thread
+        from twisted.python.threadable import isInIOThread
+
+        return self._reactor is not None and bool(isInIOThread())
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have `function` called in the reactor's thread, if there is still one; never waits, never raises."""
+        if self._reactor is not None and not self._over and os.getpid() == self._pid:
+            self._reactor.callFromThread(function, *args)
+
+    def _stopped(self) -> None:
+        """The reactor stops, on whoever's account: who waits must not wait for ever."""
+        self._over = self._over or "the reactor was stopped: no client of this process can be used any more"
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            _settle(future.set_exception, ClientError(self._over))
+
+    def _stop(self) -> None:
+        """At the end of the interpreter: close the connections, stop the reactor, and wait a little for that."""
+        if os.getpid() != self._pid or self._thread is None or not self._thread.is_alive():
+            return
+        self._over = "the interpreter is ending: clients cannot be used any more"
+        self._reactor.callFromThread(lambda: Deferred.fromCoroutine(self._hang_up()))
+        self._thread.join(STOP_WITHIN)
+
+    async def _hang_up(self) -> None:
+        dial = sys.modules.get("ipython1.kernel.dial")
+        try:
+            if dial is not None:
+                await dial.hang_up_all()
+        finally:
+            if self._reactor.running:
+                self._reactor.stop()
+
+
+def _settle(setter: Callable[[Any], None], outcome: Any) -> None:
+    with contextlib.suppress(InvalidStateError):
+        setter(outcome)
+
+
+reactor_thread = ReactorThread()
+"""The one of this process."""

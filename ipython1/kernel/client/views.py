@@ -1,0 +1,40 @@
+"""Views: some of the engines of a client, by its index."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from ipython1.kernel.client.blocking import BlockingMultiEngine
+from ipython1.kernel.targets import wire_targets
+
+
+class EngineView(BlockingMultiEngine):
+    """Some engines of a client: ``mec[[0, 2]]``, ``mec[::2]``; or one, ``mec[0]``.
+
+    It has the client's verbs, for these engines, and its dictionary interface.  A view of one engine gives that
+    engine's value itself where a client gives a list of one value per engine.  `block` is the client's, unless it is
+    set here.
+    """
+
+    def __init__(self, client: Any, targets: Any) -> None:
+        if not isinstance(targets, slice | list | tuple):
+            targets = operator.index(targets)
+            self._is_bare = True
+        wire_targets(targets)
+        self.client = client
+        self.targets = targets
+        self._calls = client._calls
+        self._block: Any = None
+
+    @property
+    def block(self) -> Any:  # type: ignore[override]
+        """Whether calls wait for their outcome."""
+        return self.client.block if self._block is None else self._block
+
+    @block.setter
+    def block(self, value: Any) -> None:
+        self._block = value
+
+    def __repr__(self) -> str:
+        return f"<view of {self.client!r}: targets={self.targets!r}>"
