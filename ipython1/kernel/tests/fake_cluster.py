@@ -78,7 +78,7 @@ class FakeCluster:
         if problem:
             raise AssertionError(problem)
         self.received.append(message)
-        if self.held_back and message.fields["verb"] not in ("get_ids", "get_pending"):
+        if self.held_back and message.fields["verb"] not in ("get_ids", "get_pending", "clear_pending"):
             self._later.append((link, message))
             hold = message.fields.get("hold")
             if hold:
