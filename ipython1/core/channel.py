@@ -9,18 +9,23 @@ a call that was left by an exception can simply be made again: no byte is lost o
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ipython1.kernel import framing
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Message
 
+# Parts below this many bytes are joined before they are sent: a copy costs less than a system call.
+_SMALL_PART = 16 << 10
+
 
 class _Incoming(NamedTuple):
-    """A message so far: the parts that are complete, the one that is being received, what each recv added."""
+    """A message so far: its parts (length, header, bodies) as far as they are known, which of them is being
+    received, and what each recv added to that one."""
 
     parts: list[bytearray]
-    buffer: bytearray
+    current: int
     counts: list[int]
 
 
@@ -33,7 +38,7 @@ class Receiver:
 
     @staticmethod
     def _fresh() -> _Incoming:
-        return _Incoming([], bytearray(framing.LENGTH.size), [])
+        return _Incoming([bytearray(framing.LENGTH.size)], 0, [])
 
     def receive(self) -> Message | None:
         """The current message, None at the end of file.  Its bodies are writable and were not copied.
@@ -41,36 +46,36 @@ class Receiver:
         It stays the current one until `advance` is called.
         """
         while True:
-            parts, buffer, counts = self._incoming
+            parts, current, counts = self._incoming
             have = sum(counts)
-            if have < len(buffer):
-                counts.extend(map(self._sock.recv_into, (memoryview(buffer)[have:],)))
+            if have < len(parts[current]):
+                counts.extend(map(self._sock.recv_into, (memoryview(parts[current])[have:],)))
                 if not counts[-1]:
                     return None
                 continue
-            complete = [*parts, buffer]
-            sizes = _sizes(complete)
-            if len(complete) == len(sizes):
-                return _message(complete)
-            self._incoming = _Incoming(complete, bytearray(sizes[len(complete)]), [])
+            if current < 2:
+                parts = _known_parts(parts, current)
+            if current + 1 == len(parts):
+                return _message(parts)
+            self._incoming = _Incoming(parts, current + 1, [])
 
     def advance(self) -> None:
         """Have done with the current message.  Without one, nothing happens."""
         self._incoming = self._fresh()
 
 
-def _sizes(parts: list[bytearray]) -> list[int]:
-    """The sizes of a message's parts (length, header, bodies), as far as the first parts tell."""
-    sizes = [framing.LENGTH.size, *framing.LENGTH.unpack(parts[0])]
-    if len(parts) > 1:
-        sizes.extend(framing.unpack(parts[1])[2])
-    return sizes
+def _known_parts(parts: list[bytearray], current: int) -> list[bytearray]:
+    """The parts of a message, once the part at `current` (the length, the header) is there."""
+    if current == 0:
+        return [parts[0], bytearray(*framing.LENGTH.unpack(parts[0]))]
+    sizes = framing.unpack(parts[1])[2]
+    if not all(isinstance(size, int) for size in sizes):
+        raise ProtocolError("a body beside the message, on a link that has none")
+    return [*parts[:2], *map(bytearray, sizes)]
 
 
 def _message(parts: list[bytearray]) -> Message:
-    kind, fields, sizes = framing.unpack(parts[1])
-    if not all(isinstance(size, int) for size in sizes):
-        raise ProtocolError("a body beside the message, on a link that has none")
+    kind, fields, _ = framing.unpack(parts[1])
     return Message(kind, fields, list(parts[2:]))
 
 
@@ -79,21 +84,31 @@ class Sending:
 
     def __init__(self, sock: socket.socket, message: Message) -> None:
         self._sock = sock
-        self._views = [memoryview(part).cast("B") for part in framing.encode(message)]
-        self._counts: list[int] = []
+        self._views = [memoryview(part).cast("B") for part in _joined(framing.encode(message))]
+        # Which view is being sent, and what each send took of it.
+        self._progress: tuple[int, list[int]] = (0, [])
 
     def finish(self) -> None:
         """Send what is left of it."""
         while True:
-            view = self._rest()
-            if view is None:
+            index, counts = self._progress
+            if index == len(self._views):
                 return
-            self._counts.extend(map(self._sock.send, (view,)))
+            rest = self._views[index][sum(counts) :]
+            if rest:
+                counts.extend(map(self._sock.send, (rest,)))
+            else:
+                self._progress = (index + 1, [])
 
-    def _rest(self) -> memoryview | None:
-        skip = sum(self._counts)
-        for view in self._views:
-            if skip < view.nbytes:
-                return view[skip:]
-            skip -= view.nbytes
-        return None
+
+def _joined(parts: Iterable[framing.Bytes]) -> Iterator[framing.Bytes]:
+    """The same bytes, with small parts joined to their neighbours."""
+    small: list[framing.Bytes] = []
+    for part in parts:
+        if len(part) < _SMALL_PART:
+            small.append(part)
+        else:
+            yield b"".join(small)
+            small = []
+            yield part
+    yield b"".join(small)

@@ -18,6 +18,7 @@ from typing import Any
 import cloudpickle
 
 from ipython1.core import functions
+from ipython1.kernel import framing
 from ipython1.kernel.error import SerializationError
 
 Segment = bytes | bytearray | memoryview
@@ -201,13 +202,16 @@ def _describe(value: Any) -> tuple[str, dict[str, Any]]:
 
 
 def join(values: Iterable[Serialized]) -> tuple[list[list[Any]], list[Segment]]:
-    """Several values as they lie in a message: one ``[number of segments, descriptor, metadata]`` each, and all
-    segments one after the other."""
+    """Several values as they lie in a message: ``[number of segments, descriptor, metadata]`` of each, and all
+    segments one after the other.  SerializationError if these are more than a message takes.
+    """
     headers: list[list[Any]] = []
     bodies: list[Segment] = []
     for value in values:
         headers.append([len(value.segments), value.descriptor, value.metadata])
         bodies.extend(value.segments)
+    if len(bodies) > framing.MAX_BODIES:
+        raise SerializationError(f"the values have {len(bodies)} segments, a message takes {framing.MAX_BODIES}")
     return headers, bodies
 
 

@@ -135,6 +135,7 @@ class EngineShell(InteractiveShell):
             config=settings, user_module=interpreter.module, user_ns=interpreter.namespace
         )
         self.user_ns_hidden = interpreter.hidden
+        self.db = {}  # where %cd and %bookmark remember things; IPython would make a folder for it
         self.set_hook("show_in_pager", _print_page, 0)  # type: ignore[no-untyped-call]
 
     @property

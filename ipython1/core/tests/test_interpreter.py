@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import linecache
+import os
 import sys
 import time
 from contextlib import redirect_stdout
@@ -251,6 +252,13 @@ class IPythonSyntaxTests(InterpreterTestCase):
         self.assertIn("/", self.run_code("pwd").display["repr"])
         self.run_code("pwd = 5")
         self.assertEqual(self.run_code("pwd").display["repr"], "5")
+
+    def test_cd(self) -> None:
+        """The current directory can be changed, and back."""
+        self.addCleanup(os.chdir, os.getcwd())
+        self.run_code("cd /")
+        self.assertEqual(os.getcwd(), "/")
+        self.run_code("%cd -")
 
     def test_help(self) -> None:
         """`?name` prints what there is to know."""
