@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import os
 import sys
 import time
 import types
@@ -123,7 +124,7 @@ class Interpreter:
                 "__IP": self,
                 "In": self.inputs,
                 "_ih": self.inputs,
-                "_dh": [],
+                "_dh": [os.getcwd()],
                 "get_ipython": lambda: self.shell,
                 "display": self._display,
                 "exit": _exit,

@@ -216,6 +216,9 @@ class EngineShell(InteractiveShell):
         self.user_ns["_exit_code"] = output.returncode
         return SList(text.splitlines()) if split else LSString(text)
 
+    def enable_gui(self, gui: str | None = None) -> None:
+        """``%matplotlib`` asks for an event loop; an engine has none, and keeps figures as data."""
+
     def listens(self, event: str) -> bool:
         """Whether somebody (an extension, matplotlib) registered for IPython's event of that name."""
         return bool(self.events.callbacks.get(event))

@@ -259,6 +259,11 @@ class IPythonSyntaxTests(InterpreterTestCase):
         self.run_code("cd /")
         self.assertEqual(os.getcwd(), "/")
         self.run_code("%cd -")
+        self.assertNotEqual(os.getcwd(), "/")
+
+    def test_no_event_loop(self) -> None:
+        """What %matplotlib asks of a shell is granted."""
+        self.run_code("get_ipython().enable_gui(None)")
 
     def test_help(self) -> None:
         """`?name` prints what there is to know."""
