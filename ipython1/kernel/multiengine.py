@@ -331,13 +331,7 @@ class MultiEngine:
 
         `pending` is the running command, or ``'None'``.
         """
-        request = Request("queue_status", {}, wire_targets(targets))
-        (answer,) = yield [request]
-        found = outcomes(request, answer)
-        for outcome in found:
-            if outcome.error is None:
-                outcome.value = (outcome.engine, outcome.value)
-        return values_of(found, "queue_status")
+        return (yield from ask([Request("queue_status", {}, wire_targets(targets))], "queue_status", tuple))
 
     @verb(per_engine=False)
     def get_ids(self) -> Steps[list[int]]:
