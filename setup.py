@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ipython1" / "__init__.py").read_text(encoding="utf-8")).group(1)
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "ipython1" / "__init__.py").read_text(encoding="utf-8")
+).group(1)
 
 # Each lower bound is the oldest release that the tests were run with: see .ci/lowest.txt.
 REQUIRED = [
@@ -64,7 +66,8 @@ setup(
     extras_require={"test": TEST, "docs": DOCS, "dev": TEST + DOCS + LINT},
     entry_points={
         "console_scripts": [
-            f"{command} = ipython1.kernel.scripts.{command}:main" for command in ("ipcontroller", "ipengine", "ipcluster")
+            f"{command} = ipython1.kernel.scripts.{command}:main"
+            for command in ("ipcontroller", "ipengine", "ipcluster")
         ],
     },
     zip_safe=False,

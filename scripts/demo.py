@@ -71,7 +71,9 @@ SAME = "all_words == words and all_names == names"
 
 def main() -> int:
     try:
-        show(f"Starting a controller and {ENGINES} engines, as this command does:\n\n$ ipcluster -n {ENGINES}\n")
+        show(
+            f"Starting a controller and {ENGINES} engines, as this command does:\n\n$ ipcluster -n {ENGINES}\n"
+        )
         with private_cluster("ipcluster", "-n", str(ENGINES), engines=ENGINES):
             show("The cluster is ready. What follows could be typed in IPython:\n")
             namespace: dict[str, Any] = {"__name__": "__main__"}

@@ -83,7 +83,9 @@ def resident(pid: int) -> int:
     """The resident memory of a process in kB."""
     status = Path(f"/proc/{pid}/status")
     if status.exists():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return next(
+            int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")
+        )
     return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 

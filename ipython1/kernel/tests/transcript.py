@@ -15,25 +15,18 @@ what came back is not what the text shows.  As in doctest, ``...`` in the text s
 
 from __future__ import annotations
 
-import contextlib
 import doctest
 import json
-import os
 import re
 import secrets
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
 
-from twisted.internet import error, protocol
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProcessTransport
 from twisted.trial.unittest import TestCase
 
-import ipython1
+from ipython1.kernel.tests.program import Program
 
 PROMPT = re.compile(r"^In \[(\d+)\]: ?(.*)$", re.MULTILINE)
 CONTINUATION = re.compile(r"\s*\.{3,}: ?(.*)$")
@@ -144,7 +137,9 @@ def _last_part(traceback: str, name: str) -> str:
 def _matches(wanted: str, came: str) -> bool:
     if wanted.strip() == "...":
         return True
-    return doctest.OutputChecker().check_output(wanted.rstrip() + "\n", came.rstrip() + "\n", doctest.ELLIPSIS)
+    return doctest.OutputChecker().check_output(
+        wanted.rstrip() + "\n", came.rstrip() + "\n", doctest.ELLIPSIS
+    )
 
 
 def _difference(outcome: Outcome) -> str:
@@ -160,66 +155,27 @@ def _difference(outcome: Outcome) -> str:
     )
 
 
-async def run(test: TestCase, cells: Sequence[Cell], environment: Mapping[str, str] | None = None) -> list[Outcome]:
+async def run(
+    test: TestCase, cells: Sequence[Cell], environment: Mapping[str, str] | None = None
+) -> list[Outcome]:
     """Type `cells` one after the other in a fresh IPython, in a process that ends with the test.
 
     `environment` is added to this process's; with ``IPYTHONDIR`` in it, the clients made there find the FURL
     files of the cluster of that folder.  Fails if that IPython ends before it came to the last cell.
     """
-    from twisted.internet import reactor
-
     marker = secrets.token_hex(16)
-    shell = _Shell(json.dumps({"marker": marker, "cells": [asdict(cell) for cell in cells]}).encode())
-    reactor.spawnProcess(
-        shell,
-        sys.executable,
-        [sys.executable, "-m", SHELL],
-        env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
-    )
-    test.addCleanup(shell.end)
-    return _outcomes(cells, await shell.output(), marker)
-
-
-def _search_path() -> str:
-    """What lets the process find the ipython1 that runs here, also where that is not installed."""
-    source = str(Path(ipython1.__file__).parent.parent)
-    return os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    request = json.dumps({"marker": marker, "cells": [asdict(cell) for cell in cells]}).encode()
+    shell = Program(test, sys.executable, "-m", SHELL, environment=environment, stdin=request)
+    await shell.ended()
+    return _outcomes(cells, shell.output, marker)
 
 
 def _outcomes(cells: Sequence[Cell], output: str, marker: str) -> list[Outcome]:
     parts = re.split(rf"\n{marker} (ok|raised)\n", output)
     outcomes = [
-        Outcome(cell, text, verdict == "raised") for cell, text, verdict in zip(cells, parts[0::2], parts[1::2])
+        Outcome(cell, text, verdict == "raised")
+        for cell, text, verdict in zip(cells, parts[0::2], parts[1::2])
     ]
     if len(outcomes) < len(cells):
         raise AssertionError(f"IPython ended at In [{cells[len(outcomes)].number}]:\n{parts[-1]}")
     return outcomes
-
-
-class _Shell(protocol.ProcessProtocol):
-    """The process in which the cells are typed."""
-
-    transport: IProcessTransport
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-        self._output: list[bytes] = []
-        self._ended: Deferred[None] = Deferred()
-
-    def connectionMade(self) -> None:
-        self.transport.write(self._request)
-        self.transport.closeStdin()
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self._output.append(data)
-
-    def processEnded(self, reason: Any) -> None:
-        self._ended.callback(None)
-
-    async def output(self) -> str:
-        await self._ended
-        return b"".join(self._output).decode("utf-8", "replace")
-
-    def end(self) -> None:
-        with contextlib.suppress(error.ProcessExitedAlready):
-            self.transport.signalProcess("KILL")

@@ -42,7 +42,9 @@ def make_shell(ipython_dir: str) -> TerminalInteractiveShell:
     config.TerminalInteractiveShell.colors = "nocolor"
     config.TerminalInteractiveShell.banner1 = ""
     config.HistoryManager.hist_file = ":memory:"
-    shell: TerminalInteractiveShell = TerminalInteractiveShell.instance(config=config, ipython_dir=ipython_dir)
+    shell: TerminalInteractiveShell = TerminalInteractiveShell.instance(
+        config=config, ipython_dir=ipython_dir
+    )
     return shell
 
 

@@ -1,0 +1,150 @@
+"""Programs that tests run, and end with the test; and a cluster of real processes made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import error, protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProcessTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+import ipython1
+
+
+def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Deferred[None]]:
+    """A test that is a coroutine."""
+
+    @wraps(method)
+    def run(*arguments: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(method(*arguments))
+
+    return run
+
+
+class Program(protocol.ProcessProtocol):
+    """A process that runs `arguments`, with `environment` added to this process's, until the test ends.
+
+    Its standard input is a pipe that stays open until the test ends, unless `stdin` says what it is to hold.
+    """
+
+    transport: IProcessTransport
+
+    def __init__(
+        self,
+        test: TestCase,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> None:
+        from twisted.internet import reactor
+
+        self.arguments = arguments
+        self.output = ""
+        """What it has written to standard output and standard error."""
+        self._stdin = stdin
+        self._status: int | None = None
+        self._waiting: list[Deferred[None]] = []
+        started: Any = reactor
+        started.spawnProcess(
+            self,
+            arguments[0],
+            arguments,
+            env={**os.environ, "PYTHONPATH": search_path(), **(environment or {})},
+        )
+        test.addCleanup(self._end)
+
+    @property
+    def pid(self) -> int:
+        """Its process id; valid until it has ended."""
+        pid: int = self.transport.pid  # type: ignore[attr-defined]
+        return pid
+
+    def signal(self, name: str) -> None:
+        """Send it ``INT``, ``TERM``, ``KILL`` …, if it is there."""
+        with contextlib.suppress(error.ProcessExitedAlready):
+            self.transport.signalProcess(name)
+
+    async def said(self, pattern: str) -> re.Match[str]:
+        """Return when its output matches; AssertionError if it ends before."""
+        while (match := re.search(pattern, self.output)) is None:
+            if self._status is not None:
+                raise AssertionError(
+                    f"{self} ended ({self._status}) and did not say {pattern!r}:\n{self.output}"
+                )
+            await self._news()
+        return match
+
+    async def ended(self) -> int:
+        """Return when it has ended: its exit status, negative if it was a signal."""
+        while self._status is None:
+            await self._news()
+        return self._status
+
+    def __repr__(self) -> str:
+        return " ".join(self.arguments)
+
+    async def _end(self) -> None:
+        self.signal("KILL")
+        await self.ended()
+
+    def _news(self) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def connectionMade(self) -> None:
+        if self._stdin is not None:
+            self.transport.write(self._stdin)
+            self.transport.closeStdin()
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.output += data.decode("utf-8", "replace")
+        self._tell()
+
+    def processEnded(self, reason: Failure) -> None:
+        signal = getattr(reason.value, "signal", None)
+        self._status = -signal if signal else getattr(reason.value, "exitCode", 0)
+        self._tell()
+
+
+def search_path() -> str:
+    """What lets other processes find the ipython1 that runs here, also where that is not installed."""
+    source = str(Path(ipython1.__file__).parent.parent)
+    return os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+
+
+class RealCluster:
+    """A controller and `engines` engines, of real processes, in a folder of their own; gone with the test."""
+
+    def __init__(self, test: TestCase, engines: int = 4) -> None:
+        self.ipython_dir = Path(test.mktemp()).absolute()
+        self.environment = {"IPYTHONDIR": str(self.ipython_dir)}
+        """What processes need to connect to it."""
+        # As a child that ends also with a parent that is killed, and takes the cluster with it.
+        command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines)]
+        self.program = Program(test, sys.executable, "-m", *command, environment=self.environment)
+        # Cleanups run last in, first out: it has the time to stop in good order before it is killed.
+        test.addCleanup(self.stop)
+
+    async def ready(self) -> None:
+        """Return when all engines are there."""
+        await self.program.said("The cluster is ready")
+
+    async def stop(self) -> None:
+        """Stop it in good order."""
+        self.program.signal("TERM")
+        await self.program.ended()
