@@ -259,7 +259,15 @@ class SessionLink:
         answer = incoming.sink.piece(data)
         if incoming.offset == incoming.size:
             answer.addCallback(self._complete, number, incoming)
+        else:
+            answer.addCallback(self._end_unwanted, number, incoming)
         return answer
+
+    def _end_unwanted(self, wanted: bool, number: int, incoming: _Incoming) -> bool:
+        # The peer sends no more of what no destination wants: nothing would end it otherwise.
+        if not wanted and self._incoming.get(number) is incoming:
+            self._complete(wanted, number, incoming)
+        return wanted
 
     def _complete(self, wanted: bool, number: int, incoming: _Incoming) -> bool:
         # A collected stream stays for the messages that refer to it; one that was passed on is over.
