@@ -181,7 +181,8 @@ class CompositeError(KernelError):
 
     def raise_exception(self, excid: int = 0) -> NoReturn:
         """Raise the exception at index `excid` as its own type (IndexError if there is none)."""
-        raise self._entry(excid)
+        # Not in the context of this error, in whose handler one usually is: it was part of it.
+        raise self._entry(excid) from None
 
 
 def engine_label(exception: BaseException) -> str:
