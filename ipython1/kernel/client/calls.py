@@ -10,7 +10,7 @@ from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
-from ipython1.kernel.error import InvalidDeferredID, InvalidEngineID, NoEnginesRegistered
+from ipython1.kernel.error import InvalidDeferredID, InvalidEngineID, KernelError, NoEnginesRegistered
 from ipython1.kernel.multiengine import VerbCall
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
@@ -32,6 +32,11 @@ class Calls:
                 requests = advance(call.steps, self._answers(requests, call.name))
         except Finished as end:
             return end.value
+        except KernelError as problem:
+            # What an engine or the controller said: our own frames below are of no interest to anybody. This is the
+            # frame in which %debug starts, and its `e` is what one looks at there.
+            e = problem.with_traceback(None)
+            raise e from problem.__cause__
 
     def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
         self.reactor.check_thread(name)

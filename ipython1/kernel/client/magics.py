@@ -65,7 +65,7 @@ class ParallelMagics(Magics):  # type: ignore[misc]
         """What becomes of an input while ``%autopx`` is on; not meant to be typed."""
         # Here, where the line is seen with its prompt, and before it runs anywhere.
         compile(TransformerManager().transform_cell(cell), "<input for the engines>", "exec", dont_inherit=True)
-        print(repr(self.active.execute(cell)))
+        print(repr(self.active.execute(cell.rstrip("\n"))))
 
 
 class _AutoParallel:
