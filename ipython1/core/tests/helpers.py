@@ -133,6 +133,7 @@ def command_line(sock: int, control: int) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Where the tests run is not where ipython1 is."""
+    """Where the tests run is not where ipython1 is; and no variable does what the process has to do itself."""
     root = str(Path(ipython1.__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -108,9 +109,15 @@ class LifeTests(ProcessTestCase):
         self.addCleanup(agent.stdout.close)
         pid = int(agent.stdout.readline())
         try:
-            psutil.Process(pid).wait(timeout=PATIENCE)
+            orphan = psutil.Process(pid)
         except psutil.NoSuchProcess:
             return
+        self.addCleanup(self._kill, orphan)
+        orphan.wait(timeout=PATIENCE)
+
+    def _kill(self, process: psutil.Process) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 class VerbTests(ProcessTestCase):
