@@ -226,7 +226,8 @@ class Interpreter:
         translated: str = self.shell.transform_cell(run.raw)  # type: ignore[no-untyped-call]
         if problem is not None and translated.strip() == run.raw.strip():
             raise problem
-        run.translated = translated
+        # The transformation ends its text with a new line, which nobody typed.
+        run.translated = translated if run.raw.endswith("\n") else translated.removesuffix("\n")
         self._sources.replace(filename, translated)
         return self._compiler.compile(translated, filename)
 
