@@ -113,8 +113,7 @@ def _remote_part(source: str, body: list[ast.stmt]) -> str:
     if body[1].lineno == first.end_lineno:
         # remote(); a = 5
         row = first.end_lineno - 1
-        encoded = lines[row].encode()
-        lines[row] = (encoded[: first.col_offset] + encoded[body[1].col_offset :]).decode()
+        lines[row] = " " * first.col_offset + lines[row].encode()[body[1].col_offset :].decode()
         return _dedented(lines, body[1:], first.end_lineno)
     return _dedented(lines, body[1:], first.end_lineno + 1)
 
