@@ -78,8 +78,11 @@ class ClientSession:
             self._end(command_id[1], ProtocolError(f"the controller refused the command: {text}"))
 
     def _stream_broke(self, failure: Failure, message: Message) -> None:
-        failure.trap(KernelError)
-        self._end(message.fields["id"][1], failure.value)
+        problem = failure.value
+        if isinstance(problem, KernelError):
+            self._end(message.fields["id"][1], problem)
+        else:
+            self._end(message.fields["id"][1], ConnectionError(f"a large value did not arrive: {problem}"))
 
     def _replied(self, message: Message) -> None:
         session, number = message.fields["id"]
@@ -111,7 +114,9 @@ class ClientSession:
                 if delivered
                 else "it is not known to have reached the controller"
             )
-            self._end(number, ConnectionError(f"{reason}, while {call.request.name} was not answered: {known}"))
+            self._end(
+                number, ConnectionError(f"{reason}, while {call.request.name} was not answered: {known}")
+            )
 
     def close(self, reason: str) -> None:
         """End the session; calls that wait fail."""

@@ -6,7 +6,7 @@ The first statement of the block is ``client.remote()``, and what follows it is 
         client.remote()
         a = 10
         b = 30
-        c = a+b
+        c = a + b
 
 The source is found as tracebacks find it (linecache), so this works in files, in IPython at any depth of nesting, but
 not where Python keeps no source: its own plain prompt before version 3.13.
@@ -27,7 +27,9 @@ from ipython1.kernel.error import StopLocalExecution
 
 def remote() -> None:
     """First statement of the block of ``with mec:``; ends the local run of the block, which runs on the engines."""
-    raise StopLocalExecution("remote() is for the first line of a block 'with mec:', and was called elsewhere")
+    raise StopLocalExecution(
+        "remote() is for the first line of a block 'with mec:', and was called elsewhere"
+    )
 
 
 class RemoteContextBase:
@@ -71,7 +73,9 @@ def block_source(frame: FrameType) -> str:
     try:
         statement = _find_with(ast.parse(source), frame.f_lineno)
     except SyntaxError as problem:
-        raise ValueError(f"the file of this 'with' block was changed since it was loaded: {problem}") from problem
+        raise ValueError(
+            f"the file of this 'with' block was changed since it was loaded: {problem}"
+        ) from problem
     return _remote_part(source, statement.body)
 
 
@@ -81,10 +85,14 @@ def _find_with(tree: ast.AST, line: int) -> ast.With:
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.With)
-        and any(item.context_expr.lineno <= line <= (item.context_expr.end_lineno or 0) for item in node.items)
+        and any(
+            item.context_expr.lineno <= line <= (item.context_expr.end_lineno or 0) for item in node.items
+        )
     ]
     if not found:
-        raise ValueError(f"there is no 'with' in line {line} of the source: was the file changed since it was loaded?")
+        raise ValueError(
+            f"there is no 'with' in line {line} of the source: was the file changed since it was loaded?"
+        )
     return max(found, key=lambda node: (node.lineno, node.col_offset))
 
 
@@ -104,7 +112,9 @@ def strip_whitespace(source: str, require_remote: bool = True) -> str:
 
 def _remote_part(source: str, body: list[ast.stmt]) -> str:
     if not _is_remote_call(body[0]):
-        raise ValueError("a block 'with mec:' begins with client.remote() (ipython1.kernel.client) on its first line")
+        raise ValueError(
+            "a block 'with mec:' begins with client.remote() (ipython1.kernel.client) on its first line"
+        )
     if len(body) == 1:
         return ""
     lines = source.splitlines(keepends=True)
@@ -148,8 +158,5 @@ def _lines_within_strings(body: list[ast.stmt]) -> Iterator[int]:
     """The lines that begin within a string: their leading blanks are part of it."""
     for statement in body:
         for node in ast.walk(statement):
-            is_string = isinstance(node, ast.JoinedStr) or (
-                isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
-            )
-            if is_string:
-                yield from range(node.lineno + 1, node.end_lineno + 1)
+            if isinstance(node, ast.JoinedStr | ast.Constant):
+                yield from range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)

@@ -10,7 +10,9 @@ from typing import Any
 class MultiEngineMapper:
     """Applies functions to sequences on the engines of `multiengine`, with fixed `dist`, `targets` and `block`."""
 
-    def __init__(self, multiengine: Any, dist: str = "b", targets: Any = None, block: bool | None = None) -> None:
+    def __init__(
+        self, multiengine: Any, dist: str = "b", targets: Any = None, block: bool | None = None
+    ) -> None:
         self.multiengine = multiengine
         self.dist = dist
         self.targets = targets

@@ -56,7 +56,9 @@ class MultiEngine:
     # -- running code ----------------------------------------------------------------------------------
 
     @verb()
-    def execute(self, lines: str, targets: Targets | None = None, block: bool | None = None) -> Steps[ResultList]:
+    def execute(
+        self, lines: str, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[ResultList]:
         """Run source text on the engines: Python, or IPython input such as ``%time f()`` or ``!ls``.
 
         Gives a `ResultList` with one result dict per target.  The block stops at its first error.
@@ -65,7 +67,9 @@ class MultiEngine:
         return ResultList((yield from ask([request], "execute")))
 
     @verb()
-    def run(self, filename: str, targets: Targets | None = None, block: bool | None = None) -> Steps[list[Result]]:
+    def run(
+        self, filename: str, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[list[Result]]:
         """Run a file of this machine on the engines; a list with one result dict per target.
 
         The file is read and checked here: OSError if it cannot be read, SyntaxError if it is no Python.
@@ -95,7 +99,9 @@ class MultiEngine:
         IndexError, for each engine that has no such command.
         """
         number = None if i is None else operator.index(i)
-        request = Request("get_result", {"number": number}, wire_targets(targets), label=label("get_result", i))
+        request = Request(
+            "get_result", {"number": number}, wire_targets(targets), label=label("get_result", i)
+        )
         return ResultList((yield from ask([request], "get_result")))
 
     # -- moving values -----------------------------------------------------------------------------------
@@ -118,7 +124,9 @@ class MultiEngine:
         return (yield from ask([request], "push"))
 
     @verb()
-    def pull(self, keys: Names, targets: Targets | None = None, block: bool | None = None) -> Steps[list[Any]]:
+    def pull(
+        self, keys: Names, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[list[Any]]:
         """Fetch values from the engines: for each target the value of one name, or a list for several names.
 
         NameError, for each engine where a name is not defined.
@@ -150,7 +158,11 @@ class MultiEngine:
         names = _checked_names(_checked_namespace(namespace, "push_function"))
         values = [serialize(value, name, by_value=True) for name, value in namespace.items()]
         request = Request(
-            "push_function", {"names": names}, wire_targets(targets), values, label=label("push_function", namespace)
+            "push_function",
+            {"names": names},
+            wire_targets(targets),
+            values,
+            label=label("push_function", namespace),
         )
         return (yield from ask([request], "push_function"))
 
@@ -273,7 +285,9 @@ class MultiEngine:
             raise TypeError(f"raw_map takes a list or tuple of sequences, not {type(seq).__name__}")
         return (yield from self._map(func, seq, dist, targets))
 
-    def _map(self, func: Any, sequences: Sequence[Iterable[Any]], dist: str, targets: Any) -> Steps[list[Any]]:
+    def _map(
+        self, func: Any, sequences: Sequence[Iterable[Any]], dist: str, targets: Any
+    ) -> Steps[list[Any]]:
         check_distribution(dist)
         wire = wire_targets(targets)
         if not sequences:
@@ -352,7 +366,11 @@ class MultiEngine:
                 f"properties are plain values (None, bool, numbers, str, bytes, lists, dicts): {problem}"
             ) from problem
         request = Request(
-            "set_properties", {}, wire_targets(targets), bodies=[document], label=label("set_properties", properties)
+            "set_properties",
+            {},
+            wire_targets(targets),
+            bodies=[document],
+            label=label("set_properties", properties),
         )
         return (yield from ask([request], "set_properties"))
 
@@ -379,7 +397,9 @@ class MultiEngine:
         return (yield from self._properties("del_properties", list(_name_list(keys)), targets))
 
     @verb()
-    def clear_properties(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
+    def clear_properties(
+        self, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[list[None]]:
         """Delete all properties of the engines."""
         return (yield from ask([Request("clear_properties", {}, wire_targets(targets))], "clear_properties"))
 
@@ -395,10 +415,15 @@ class MultiEngine:
         return (yield from ask([Request("interrupt", {}, wire_targets(targets))], "interrupt"))
 
     @verb()
-    def signal(self, signal: int, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
+    def signal(
+        self, signal: int, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[list[None]]:
         """Send a signal (a number or ``signal.SIGUSR1``) to the engines' processes."""
         request = Request(
-            "signal", {"signal": int(operator.index(signal))}, wire_targets(targets), label=label("signal", int(signal))
+            "signal",
+            {"signal": int(operator.index(signal))},
+            wire_targets(targets),
+            label=label("signal", int(signal)),
         )
         return (yield from ask([request], "signal"))
 
@@ -453,7 +478,13 @@ def _push_parts(namespace: Mapping[str, Any], ids: Sequence[int]) -> list[Reques
             columns.append([serialize(value, name)] * len(ids))
     names = list(namespace)
     return [
-        Request("push", {"names": names}, [engine], [column[place] for column in columns], label=label("push", namespace))
+        Request(
+            "push",
+            {"names": names},
+            [engine],
+            [column[place] for column in columns],
+            label=label("push", namespace),
+        )
         for place, engine in enumerate(ids)
     ]
 

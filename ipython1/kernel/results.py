@@ -27,7 +27,9 @@ class Result(dict[str, Any]):
     """When the command started and was completed, on the engine's clock: seconds since the epoch."""
     completed: float | None
 
-    def __init__(self, document: dict[str, Any], engine: int | None, stdout: str = "", stderr: str = "") -> None:
+    def __init__(
+        self, document: dict[str, Any], engine: int | None, stdout: str = "", stderr: str = ""
+    ) -> None:
         super().__init__(input=document.get("input", {}), number=document.get("number"), id=engine)
         if stdout:
             self["stdout"] = stdout

@@ -59,7 +59,8 @@ class BlockingMultiEngine(RemoteContextBase):
 
             @mec.parallel()
             def f(x):
-                return 10.0*x**4
+                return 10.0 * x**4
+
 
             f(range(32))
         """
@@ -91,5 +92,3 @@ class BlockingMultiEngine(RemoteContextBase):
 
     def _run_remotely(self, source: str) -> Any:
         return self.execute(source)
-
-

@@ -75,7 +75,9 @@ class Calls:
         """Runs in the results' thread: what came is unpickled here."""
         problem = future.exception()
         try:
-            self._perform_later(steps, advance(steps, future.result() if problem is None else problem), pending)
+            self._perform_later(
+                steps, advance(steps, future.result() if problem is None else problem), pending
+            )
         except Finished as end:
             pending._settle(end.value)
         except BaseException as raised:  # code of users; it must reach whoever waits, and the thread go on

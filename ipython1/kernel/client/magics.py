@@ -18,6 +18,8 @@ NO_CLIENT = "No client is active: make one with mec = client.MultiEngineClient()
 class ParallelMagics(Magics):  # type: ignore[misc]
     """The magics of one shell."""
 
+    shell: Any
+
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.active: Any = None
@@ -64,7 +66,9 @@ class ParallelMagics(Magics):  # type: ignore[misc]
     def autopx_input(self, line: str, cell: str = "") -> None:
         """What becomes of an input while ``%autopx`` is on; not meant to be typed."""
         # Here, where the line is seen with its prompt, and before it runs anywhere.
-        compile(TransformerManager().transform_cell(cell), "<input for the engines>", "exec", dont_inherit=True)
+        compile(
+            TransformerManager().transform_cell(cell), "<input for the engines>", "exec", dont_inherit=True
+        )
         print(repr(self.active.execute(cell.rstrip("\n"))))
 
 

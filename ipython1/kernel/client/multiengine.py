@@ -75,7 +75,9 @@ class MultiEngineClient(BlockingMultiEngine):
             return super().__getitem__(key)
         if isinstance(key, slice | list | tuple) or hasattr(key, "__index__"):
             return EngineView(self, key)
-        raise TypeError(f"{key!r:.80} is neither the name of a value nor an engine id, a list of ids or a slice")
+        raise TypeError(
+            f"{key!r:.80} is neither the name of a value nor an engine id, a list of ids or a slice"
+        )
 
     # -- results -----------------------------------------------------------------------------------------
 

@@ -148,7 +148,9 @@ class PendingResult(Future[Any]):
                 self._chain_error = problem
 
     def _gone(self) -> InvalidDeferredID:
-        return InvalidDeferredID(f"the result of {self._name} ({self.result_id}) was flushed before it was fetched")
+        return InvalidDeferredID(
+            f"the result of {self._name} ({self.result_id}) was flushed before it was fetched"
+        )
 
     # -- for the client ----------------------------------------------------------------------------------
 
@@ -164,7 +166,9 @@ class PendingResult(Future[Any]):
         """Forget the result, unless it was fetched; who waits for it now gets AbortedPendingDeferredError."""
         if not self._fetched:
             self._flushed = True
-            self._settle(error=AbortedPendingDeferredError(f"the result of {self._name} was flushed while waited for"))
+            self._settle(
+                error=AbortedPendingDeferredError(f"the result of {self._name} was flushed while waited for")
+            )
 
     def _take(self, block: bool) -> Any:
         """The result, for somebody who has only its id."""

@@ -83,7 +83,9 @@ class ReactorThread:
             _settle(future.set_exception, ClientError(self._over))
         return future
 
-    def _begin(self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]) -> None:
+    def _begin(
+        self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
+    ) -> None:
         self._waiting.add(future)
         deferred = Deferred.fromCoroutine(function(*args))
         deferred.addCallbacks(self._succeeded, self._failed, callbackArgs=(future,), errbackArgs=(future,))

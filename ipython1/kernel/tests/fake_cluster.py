@@ -53,7 +53,10 @@ class FakeCluster:
             "keys": lambda engine, message: ({}, [pack(sorted(self.namespaces[engine]))]),
             "get_result": self._get_result,
             "reset": self._reset,
-            "queue_status": lambda engine, message: ({"result": [engine, {"queue": [], "pending": "None"}]}, []),
+            "queue_status": lambda engine, message: (
+                {"result": [engine, {"queue": [], "pending": "None"}]},
+                [],
+            ),
         }
 
     @property

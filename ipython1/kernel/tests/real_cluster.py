@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -56,8 +57,6 @@ class _Cluster(protocol.ProcessProtocol):
 
     def stop(self) -> Deferred[None]:
         """Stop it as Ctrl-C does; fires when it has ended."""
-        try:
+        with contextlib.suppress(error.ProcessExitedAlready):
             self.transport.signalProcess(signal.SIGINT)  # type: ignore[union-attr]
-        except error.ProcessExitedAlready:
-            pass
         return self._ended

@@ -93,7 +93,9 @@ class VerbTests(AsyncTestCase):
     def test_scatter_and_gather(self) -> None:
         """The parts are consecutive, the first ones longer; gather joins them."""
         self.assertEqual(self.result(self.mec.scatter("a", range(10), targets=[0, 1, 2])), [None] * 3)
-        self.assertEqual(self.result(self.mec.pull("a", targets=[0, 1, 2])), [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]])
+        self.assertEqual(
+            self.result(self.mec.pull("a", targets=[0, 1, 2])), [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        )
         self.assertEqual(self.result(self.mec.gather("a", targets=[0, 1, 2])), list(range(10)))
         self.result(self.mec.scatter("s", "abcd", flatten=True))
         self.assertEqual(self.result(self.mec.gather("s")), ["a", "b", "c", "d"])
@@ -111,7 +113,9 @@ class VerbTests(AsyncTestCase):
 
     def test_map(self) -> None:
         """Any callable and any iterables, with more, fewer and no items than engines."""
-        self.assertEqual(self.result(self.mec.map(divmod, range(9), [2] * 9)), [divmod(i, 2) for i in range(9)])
+        self.assertEqual(
+            self.result(self.mec.map(divmod, range(9), [2] * 9)), [divmod(i, 2) for i in range(9)]
+        )
         self.assertEqual(self.result(self.mec.map(str.upper, iter("ab"))), ["A", "B"])
         self.assertEqual(self.result(self.mec.map(len, [])), [])
         self.result(self.mec.execute("def f(x): return x + id"))
@@ -135,7 +139,9 @@ class VerbTests(AsyncTestCase):
 
     def test_namespaces(self) -> None:
         self.assertEqual(self.result(self.mec.keys(targets=0)), [["id"]])
-        self.assertEqual(self.result(self.mec.queue_status(targets=1)), [(1, {"queue": [], "pending": "None"})])
+        self.assertEqual(
+            self.result(self.mec.queue_status(targets=1)), [(1, {"queue": [], "pending": "None"})]
+        )
         self.assertEqual(self.result(self.mec.reset()), [None] * 4)
         self.assertEqual(self.cluster.verbs[-2:], ["clear_queue", "reset"])
         self.assertIsNone(self.result(self.mec.kill(controller=True)))
@@ -202,7 +208,10 @@ class TwoPhaseTests(AsyncTestCase):
             self.assertEqual(self.result(other.get_pending_deferred(result_id)), expected)
 
     def test_clear(self) -> None:
-        ids = [self.result(self.mec.execute("a=1", block=False)), self.result(self.mec.map(len, ["a"], block=False))]
+        ids = [
+            self.result(self.mec.execute("a=1", block=False)),
+            self.result(self.mec.map(len, ["a"], block=False)),
+        ]
         self.result(self.mec.clear_pending_deferreds())
         for each in ids:
             self.failure(self.mec.get_pending_deferred(each), error.InvalidDeferredID)

@@ -33,7 +33,9 @@ class WithTests(SynchronousTestCase):
         with open(path, "w") as file:
             file.write(textwrap.dedent(program))
         recorder = Recorder()
-        names = runpy.run_path(path, {"mec": recorder, "remote": remote, "RemoteMultiEngine": RemoteMultiEngine})
+        names = runpy.run_path(
+            path, {"mec": recorder, "remote": remote, "RemoteMultiEngine": RemoteMultiEngine}
+        )
         return recorder.sent, names
 
     def test_file(self) -> None:

@@ -14,7 +14,9 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import check_block, pick, wire_targets
 
 
-def result(source: str, number: int = 1, engine: int = 0, stdout: str = "", stderr: str = "", **more: object) -> Result:
+def result(
+    source: str, number: int = 1, engine: int = 0, stdout: str = "", stderr: str = "", **more: object
+) -> Result:
     document = {"input": {"translated": source, "raw": source}, "number": number, **more}
     return Result(document, engine, stdout, stderr)
 
@@ -33,9 +35,7 @@ class ResultTests(SynchronousTestCase):
 
     def test_all_keys(self) -> None:
         full = result("a", stdout="o", stderr="e", display={"pprint": "1", "repr": "1"}, traceback="text")
-        self.assertEqual(
-            list(full), ["input", "number", "id", "stdout", "stderr", "display", "traceback"]
-        )
+        self.assertEqual(list(full), ["input", "number", "id", "stdout", "stderr", "display", "traceback"])
 
     def test_list(self) -> None:
         """Prompts with input; output and errors only where there are any, then the value of an expression."""
@@ -111,7 +111,10 @@ class LabelTests(SynchronousTestCase):
                 raise AssertionError
 
         self.assertEqual(label("execute", "a=5"), "execute('a=5')")
-        self.assertEqual(label("push", {"x": 1, "y": Fails(), "z": [1] * 9}), "push({'x': 1, 'y': <Fails>, 'z': [1, 1, 1, 1, ...]})")
+        self.assertEqual(
+            label("push", {"x": 1, "y": Fails(), "z": [1] * 9}),
+            "push({'x': 1, 'y': <Fails>, 'z': [1, 1, 1, 1, ...]})",
+        )
         self.assertEqual(label("get_result", None), "get_result(None)")
         self.assertLessEqual(len(label("pull", tuple("a" * 40 for _ in range(9)))), LONGEST)
 

@@ -705,9 +705,7 @@ class TranscriptTests(TestCase):
 
     def test_2008_commands(self) -> Deferred[None]:
         """Executing commands, with and without blocking, in with blocks; errors."""
-        return Deferred.fromCoroutine(
-            self.type_in(4, [HELLO], [BLOCKING], [NON_BLOCKING], [WITH], [ERRORS])
-        )
+        return Deferred.fromCoroutine(self.type_in(4, [HELLO], [BLOCKING], [NON_BLOCKING], [WITH], [ERRORS]))
 
     def test_2008_session(self) -> Deferred[None]:
         """The long session: block and targets, magics, push and pull, functions, scatter and gather, map."""
