@@ -66,12 +66,19 @@ def unpack(body: Bytes) -> Any:
         raise ProtocolError(f"not plain data: {type(problem).__name__}: {problem}") from None
 
 
-def encode(message: Message) -> list[Bytes]:
-    """The frame of `message`, as parts to be written one after the other; large bodies are not copied."""
+def encode(message: Message, max_header: int = MAX_HEADER) -> list[Bytes]:
+    """The frame of `message`, as parts to be written one after the other; large bodies are not copied.
+
+    Raises ProtocolError if its header is too long, or its bodies are too many.
+    """
+    if len(message.bodies) > MAX_BODIES:
+        raise ProtocolError(f"a {message.kind} message has {len(message.bodies)} bodies, at most {MAX_BODIES} go")
     sizes = [list(body) if isinstance(body, StreamRef) else _length(body) for body in message.bodies]
     header = pack([message.kind, message.fields, sizes])
-    if len(header) > MAX_HEADER:
-        raise ProtocolError(f"the header of a {message.kind} message has {len(header)} bytes, at most {MAX_HEADER} go")
+    if len(header) > max_header:
+        raise ProtocolError(
+            f"a {message.kind} message names too much: its header has {len(header)} bytes, at most {max_header} go"
+        )
     parts: list[Bytes] = [LENGTH.pack(len(header)) + header]
     parts.extend(body for body in message.bodies if not isinstance(body, StreamRef))
     return parts

@@ -15,12 +15,13 @@ from twisted.logger import Logger
 
 from ipython1.kernel import messages, session
 from ipython1.kernel.error import ConnectionError, ProtocolError
-from ipython1.kernel.framing import Bytes, Decoder, Message, StreamRef, encode
+from ipython1.kernel.framing import MAX_HEADER, Bytes, Decoder, Message, StreamRef, encode
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.stream import THRESHOLD, Collector, Outgoing, Relay, Sink
 
 BATCH = 1 << 20
 """A batch is closed when it has so many bytes."""
+_FIELDS_ADDED = 4096
 
 _BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
     # `ack`: the highest number received; `first`: the number of the first message in the batch;
@@ -73,6 +74,8 @@ class SessionLink:
         self._incarnation = incarnation
         self._allowed = {**allowed, **messages.OF_LINK}
         self._refuses = allowed is messages.FROM_CLIENT
+        # What a client sends is passed on with a few fields more, and must not become too long by them.
+        self._max_header = MAX_HEADER - _FIELDS_ADDED if allowed is messages.TO_CLIENT else MAX_HEADER
         self._carrier: Carrier | None = None
         self._receiver: Receiver | None = None
         self._sequence = session.Sequence()
@@ -100,10 +103,11 @@ class SessionLink:
             message = Message(message.kind, message.fields, list(message.bodies))
             for index in large:
                 message.bodies[index] = self._send_body(message.bodies[index])
-        parts = encode(message)
+        parts = encode(message, self._max_header)
         size = sum(map(len, parts))
-        self._outbox.append((parts, size))
-        self._schedule_flush()
+        if self._lost is None:
+            self._outbox.append((parts, size))
+            self._schedule_flush()
         return self._sequence.number(size)
 
     def _send_body(self, body: Any) -> StreamRef:

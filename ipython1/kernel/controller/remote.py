@@ -180,7 +180,9 @@ class ControllerTub:
             if problem.errno == errno.EADDRINUSE and not self._settings.port and not self._settings.reuse_furls:
                 self.log.info("port {port} of the earlier run is taken, using another", port=earlier)
                 return _bound(self._settings.interface, 0)
-            where = f"port {self._settings.port or earlier} of {self._settings.interface or 'this host'}"
+            host = self._settings.interface or "this host"
+            port = self._settings.port or earlier
+            where = f"port {port} of {host}" if port else host
             raise ControllerCreationError(
                 f"cannot listen on {where}: {problem.strerror}; choose another one with --port or --interface"
             ) from None
