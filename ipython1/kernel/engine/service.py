@@ -183,13 +183,15 @@ class Agent:
         if self._announced or self.link is None or any(engine.id is None for engine in self.engines.values()):
             return
         self._announced = True
-        self.say(registered_text([engine.id for engine in self.engines.values()]))
+        self.say(
+            registered_text(sorted(engine.id for engine in self.engines.values() if engine.id is not None))
+        )
 
 
 _REGISTERED = re.compile(r"\b\d+ engines? registered: ")
 
 
-def registered_text(ids: Sequence[int | None]) -> str:
+def registered_text(ids: Sequence[int]) -> str:
     """What an agent says when all of its engines are registered."""
     return f"{len(ids)} {'engine' if len(ids) == 1 else 'engines'} registered: {', '.join(map(str, ids))}"
 

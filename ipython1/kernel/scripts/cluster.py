@@ -123,19 +123,17 @@ class Cluster:
 
     def _check(self, child: Child, kind: type[Exception]) -> None:
         if child.ended is not None and not self._stopping:
-            raise kind(f"{child.name} {child.ended} while the cluster was starting: see what it said above")
+            raise kind(f"{child.name} did not come up ({child.ended}): see above what it says")
 
     def _verdict(self, controller: Child, agent: Child) -> int:
         if self._stopping:
             return 0
         if controller.succeeded and (agent.ended is None or agent.succeeded):
-            self._say("ipcluster: the controller has ended at somebody's wish, and so does the cluster")
+            self._say("ipcluster: the controller was stopped, and so is the cluster")
             return 0
         for child in (controller, agent):
             if child.ended is not None and not child.succeeded:
-                complain(
-                    "ipcluster", f"{child.name} {child.ended}, so the cluster ends: see what it said above"
-                )
+                complain("ipcluster", f"{child.name} has ended ({child.ended}), and so does the cluster")
         return 1
 
     async def _end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -32,12 +33,23 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def say(text: str) -> None:
     """Tell the person who started the command, at once."""
-    print(text, flush=True)
+    _write(text, sys.stdout)
 
 
 def complain(program: str, text: str) -> None:
     """Say on stderr why the command fails."""
-    print(f"{program}: {text}", file=sys.stderr, flush=True)
+    _write(f"{program}: {text}", sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        # Nobody reads it any more: the parent was killed, or the terminal is gone. That must not keep a command from
+        # ending its own children.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
 
 
 def start_logging(program: str, logfile: str | None) -> None:
@@ -70,7 +82,7 @@ class _StderrObserver:
         text = formatEvent(event)
         if "log_failure" in event:
             text = f"{text}\n{event['log_failure'].getTraceback()}"
-        print(f"{self._program}: {text}", file=self._stream, flush=True)
+        _write(f"{self._program}: {text}", self._stream)
 
 
 def run(
