@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.client_session import Connection
+from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CompositeError, ResultNotCompleted
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
-from ipython1.kernel.multiengine import VerbCall, derive
 from ipython1.kernel.request import (
     Answer,
     Finished,

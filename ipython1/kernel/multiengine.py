@@ -1,20 +1,18 @@
 """The verbs of the MultiEngine interface, each written once.
 
 A verb is a generator method without I/O: it yields lists of `Request`, is sent their `Answer`, and returns what the
-caller gets.  The asynchronous and the blocking client are derived from this class (`derive`), so that they have the
+caller gets.  The asynchronous and the blocking client are derived from this class (`ipython1.kernel.derive`), so that they have the
 same methods with the same signatures and docstrings.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import operator
 import os
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ipython1.core.functions import EngineName, map_part
 from ipython1.core.serialize import Serialized, serialize
@@ -24,7 +22,7 @@ from ipython1.kernel.label import label
 from ipython1.kernel.mapping import Scatter, check_distribution, join, partition
 from ipython1.kernel.request import Request, Steps, ask, ask_controller, outcomes, values_of
 from ipython1.kernel.results import Result, ResultList
-from ipython1.kernel.targets import Targets, WireTargets, check_block, pick, wire_targets
+from ipython1.kernel.targets import Targets, WireTargets, pick, wire_targets
 
 Names = str | Sequence[str]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -487,73 +485,3 @@ def _push_parts(namespace: Mapping[str, Any], ids: Sequence[int]) -> list[Reques
         )
         for place, engine in enumerate(ids)
     ]
-
-
-# -- deriving clients ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class VerbCall:
-    """A call of a verb that was begun: its `steps`, whether to wait for the outcome, and what to call it."""
-
-    steps: Steps[Any]
-    block: bool
-    name: str
-
-
-class Face(Protocol):
-    """What a derived client has."""
-
-    def _defaults(self) -> tuple[Any, bool]:
-        """`targets` and `block` where a call does not say."""
-
-    def _bare(self) -> bool:
-        """Whether a list of one value per engine is to be given as the value itself."""
-
-    def _begin(self, begin: Callable[[], VerbCall]) -> Any:
-        """Begin a call, which raises what is wrong with its arguments, and carry it out."""
-
-
-def derive(face: type[Any]) -> type[Any]:
-    """Class decorator: give a client class all the verbs, each with its signature and docstring."""
-    for name, function in vars(MultiEngine).items():
-        info = getattr(function, "verb_info", None)
-        if info is not None and name not in vars(face):
-            setattr(face, name, _derived(function, info, face.__qualname__))
-    return face
-
-
-def _derived(function: Callable[..., Steps[Any]], info: VerbInfo, owner: str) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    takes_targets = "targets" in signature.parameters
-
-    def begin(self: Face, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VerbCall:
-        bound = signature.bind(_verbs, *args, **kwargs)
-        bare, block = False, True
-        if takes_targets:
-            targets, block = self._defaults()
-            bare = info.per_engine and self._bare() and bound.arguments.get("targets") is None
-            if bound.arguments.get("targets") is None:
-                bound.arguments["targets"] = targets
-            if bound.arguments.get("block") is not None:
-                block = check_block(bound.arguments["block"])
-        steps = function(*bound.args, **bound.kwargs)
-        return VerbCall(_entry(steps) if bare else steps, block, function.__name__)
-
-    @functools.wraps(function)
-    def method(self: Face, *args: Any, **kwargs: Any) -> Any:
-        return self._begin(lambda: begin(self, args, kwargs))
-
-    # The hints of the generator are not those of the method: what it returns depends on `block`.
-    method.__signature__ = signature.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
-    method.__qualname__ = f"{owner}.{function.__name__}"
-    method.__annotations__ = {key: hint for key, hint in function.__annotations__.items() if key != "return"}
-    return method
-
-
-def _entry(steps: Steps[Any]) -> Steps[Any]:
-    values = yield from steps
-    return values[0] if isinstance(values, list) else values
-
-
-_verbs = MultiEngine()

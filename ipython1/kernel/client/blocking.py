@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.contexts import RemoteContextBase
+from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
-from ipython1.kernel.multiengine import VerbCall, derive
 from ipython1.kernel.targets import check_block
 
 

@@ -14,9 +14,9 @@ from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
 from ipython1.kernel.client.views import EngineView
 from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
 from ipython1.kernel.furl import read_furl
-from ipython1.kernel.multiengine import VerbCall
 from ipython1.kernel.request import Request, ask_controller, pending_value
 from ipython1.kernel.targets import check_block
 
