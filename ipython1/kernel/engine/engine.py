@@ -34,6 +34,10 @@ class Fate(Enum):
 class Outlet(Protocol):
     """What an engine has of its agent."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a controller at the moment."""
+
     def send(self, message: Message) -> None:
         """Send a message to the controller, if there is one at the moment."""
 
@@ -199,7 +203,12 @@ class Engine:
 
     def offer(self) -> None:
         """Ask the controller for an id, if there is an interpreter to offer and it was not asked yet."""
-        if not self.ready or self._offered is not None or self.interpreter is None:
+        if (
+            not self.ready
+            or self._offered is not None
+            or self.interpreter is None
+            or not self._outlet.connected
+        ):
             return
         self._offered = self.generation
         fields = {

@@ -78,6 +78,11 @@ class Agent:
         disconnected, self._disconnected = self._disconnected, Deferred()
         disconnected.callback(reason)
 
+    @property
+    def connected(self) -> bool:
+        """See `Outlet`."""
+        return self.link is not None
+
     def send(self, message: Message) -> None:
         """See `Outlet`."""
         if self.link is not None:

@@ -441,6 +441,20 @@ class ConnectionTests(AgentCase):
         self.assertEqual((await names).shown, "[True, True, False]")
         self.assertEqual(len(self.controller.kinds("reply")), 1)
 
+    async def test_death_while_disconnected(self) -> None:
+        """An interpreter that ends meanwhile is replaced, and its successor registers under the old id."""
+        await self.start()
+        self.controller.link.close("gone")
+        await self.disconnected
+        os.kill(self.interpreter().pid, signal.SIGKILL)
+        engine = self.agent.engines[0]
+        while engine.generation == 1 or not engine.ready:
+            await deferLater(reactor, 0.01)
+        self.connect()
+        await self.all_registered(1)
+        self.assertEqual(self.controller.kinds("register")[0].fields["generation"], 2)
+        self.assertTrue((await self.controller.execute("1")).ok)
+
     async def test_new_id(self) -> None:
         """The next controller may give another id, and the namespace is told."""
         await self.start()
