@@ -31,7 +31,7 @@ def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[.
 
 
 class Program(protocol.ProcessProtocol):
-    """A process that runs `arguments`, with `environment` added to this process's, until the test ends.
+    """A process that runs `arguments` in `folder`, with `environment` added to this process's, until the test ends.
 
     Its standard input is a pipe that stays open until the test ends, unless `stdin` says what it is to hold.
     """
@@ -43,6 +43,7 @@ class Program(protocol.ProcessProtocol):
         test: TestCase,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         stdin: bytes | None = None,
     ) -> None:
         from twisted.internet import reactor
@@ -59,6 +60,7 @@ class Program(protocol.ProcessProtocol):
             arguments[0],
             arguments,
             env={**os.environ, "PYTHONPATH": search_path(), **(environment or {})},
+            path=None if folder is None else str(folder),
         )
         test.addCleanup(self._end)
 

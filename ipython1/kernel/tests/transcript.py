@@ -23,6 +23,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
@@ -59,13 +60,14 @@ class Outcome:
 
 def blocks(page: str) -> list[str]:
     """The indented blocks of a reStructuredText page that hold a transcript, each without its indentation."""
-    found = []
+    return [block for block in indented_blocks(page) if PROMPT.search(block)]
+
+
+def indented_blocks(page: str) -> list[str]:
+    """All indented blocks of a reStructuredText page, each without its indentation."""
     indented = re.compile(r"^(?:(?:[ \t]+\S.*|[ \t]*)\n?)+", re.MULTILINE)
-    for match in indented.finditer(page):
-        block = textwrap.dedent(match.group().expandtabs()).strip("\n")
-        if PROMPT.search(block):
-            found.append(block)
-    return found
+    found = [textwrap.dedent(match.group().expandtabs()).strip("\n") for match in indented.finditer(page)]
+    return [block for block in found if block]
 
 
 def parse(text: str) -> list[Cell]:
@@ -156,16 +158,19 @@ def _difference(outcome: Outcome) -> str:
 
 
 async def run(
-    test: TestCase, cells: Sequence[Cell], environment: Mapping[str, str] | None = None
+    test: TestCase,
+    cells: Sequence[Cell],
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> list[Outcome]:
     """Type `cells` one after the other in a fresh IPython, in a process that ends with the test.
 
     `environment` is added to this process's; with ``IPYTHONDIR`` in it, the clients made there find the FURL
-    files of the cluster of that folder.  Fails if that IPython ends before it came to the last cell.
+    files of the cluster of that folder.  `folder` is the one it starts in.  Fails if that IPython ends before it came to the last cell.
     """
     marker = secrets.token_hex(16)
     request = json.dumps({"marker": marker, "cells": [asdict(cell) for cell in cells]}).encode()
-    shell = Program(test, sys.executable, "-m", SHELL, environment=environment, stdin=request)
+    shell = Program(test, sys.executable, "-m", SHELL, environment=environment, folder=folder, stdin=request)
     await shell.ended()
     return _outcomes(cells, shell.output, marker)
 

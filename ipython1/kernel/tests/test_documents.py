@@ -1,0 +1,89 @@
+"""Every example of the documentation does what the page shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, TestCase
+
+import ipython1
+from ipython1.kernel.tests.pages import Command, Reader, examples, pattern
+from ipython1.kernel.tests.program import Program, asynchronous
+
+TOP = Path(ipython1.__file__).parent.parent
+PAGES = TOP / "docs" / "source"
+ALL = "IPYTHON1_TEST_ALL"
+"""Set by ``sh scripts/test --all``: run also what takes long or needs a network."""
+
+
+def need_pages() -> None:
+    """Skip the test where the pages are not."""
+    if not PAGES.exists():
+        raise SkipTest("the documentation is not installed with the package; it is in the source tree")
+
+
+def text(page: str) -> str:
+    return (TOP / page).read_text(encoding="utf-8")
+
+
+class PageTests(TestCase):
+    """Each page, with clusters of its own."""
+
+    timeout = 110
+
+    def setUp(self) -> None:
+        need_pages()
+
+    async def check(self, page: str) -> None:
+        problems = await Reader(self).run(text(page))
+        self.assertEqual(problems, [], "\n\n".join(problems))
+
+    @asynchronous
+    async def test_readme(self) -> None:
+        """README"""
+        await self.check("README")
+
+    @asynchronous
+    async def test_introduction(self) -> None:
+        """parallel_intro.txt"""
+        await self.check("docs/source/parallel_intro.txt")
+
+    @asynchronous
+    async def test_multiengine(self) -> None:
+        """parallel_multiengine.txt"""
+        await self.check("docs/source/parallel_multiengine.txt")
+
+
+class InstallationTests(TestCase):
+    """The pages about installing."""
+
+    timeout = 3600
+
+    def setUp(self) -> None:
+        need_pages()
+
+    def commands(self, page: str) -> list[Command]:
+        return [typed for block in examples(text(page)) for typed in block if isinstance(typed, Command)]
+
+    def test_short_page(self) -> None:
+        """INSTALL has no command that install.txt has not."""
+        known = [command.line for command in self.commands("docs/source/install.txt")]
+        self.assertEqual([each.line for each in self.commands("INSTALL") if each.line not in known], [])
+
+    @asynchronous
+    async def test_commands(self) -> None:
+        """The commands of install.txt, one after the other in a copy of the sources, all succeed."""
+        if not os.environ.get(ALL):
+            raise SkipTest("needs a network and some minutes: sh scripts/test --all")
+        copy = Path(self.mktemp()).absolute()
+        made = shutil.ignore_patterns(".*", "_trial_temp*", "*.egg-info", "build", "dist", "__pycache__")
+        shutil.copytree(TOP, copy, ignore=made)
+        commands = self.commands("docs/source/install.txt")
+        script = "\n".join(["set -ex", *(command.line for command in commands)])
+        program = Program(self, "sh", "-c", script, environment={ALL: "", "PYTHONPATH": ""}, folder=copy)
+        self.assertEqual(await program.ended(), 0, program.output)
+        for command in commands:
+            self.assertTrue(re.search(pattern(command.expected), program.output), command.line)
