@@ -173,15 +173,19 @@ class Interpreter:
 
     # Commands.
 
+    def count(self, text: str) -> None:
+        """Give the next number to a command that is no source text; `In` has `text` for it."""
+        self.number += 1
+        self.inputs.append(text)
+
     def execute(self, source: str) -> Execution:
         """Run a block of code, up to its first error.
 
         Every exception, SystemExit and KeyboardInterrupt too, is the command's and ends up in what is returned.
         """
-        self.number += 1
+        self.count(source)
         run = self.running = Execution(self.number, source, source, time.time())
         self._displays = {}
-        self.inputs.append(source)
         try:
             self._run(run)
         except BaseException as error:  # SystemExit and KeyboardInterrupt are errors of the command

@@ -93,6 +93,7 @@ def _function_or_value(value: Any, name: str) -> Serialized:
 
 
 def _apply(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.count("<a function applied>")  # as in 0.10.2, where that was done with source text
     function, (args, kwargs) = command.loaded(interpreter)
     if isinstance(function, EngineName):
         function = function.resolve(interpreter.namespace)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.tests import transcript
-from ipython1.kernel.tests.real_cluster import start_cluster
+from ipython1.kernel.tests.program import RealCluster
 
 CONNECT = """
 In [1]: from ipython1.kernel import client
@@ -411,7 +411,6 @@ In [60]: mec.gather('a')
 Out[60]: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
 """
 
-# A map has no number of its own any more: from here on the engines' numbers are lower by one than in the text.
 MAP = """
 In [63]: serial_result = list(map(lambda x:x**10, range(32)))
 
@@ -427,10 +426,10 @@ In [67]: px y = [i**10 for i in x]
 Parallel execution on engines: all
 Out[67]:
 <Results List>
-[0] In [18]: y = [i**10 for i in x]
-[1] In [17]: y = [i**10 for i in x]
-[2] In [18]: y = [i**10 for i in x]
-[3] In [17]: y = [i**10 for i in x]
+[0] In [19]: y = [i**10 for i in x]
+[1] In [18]: y = [i**10 for i in x]
+[2] In [19]: y = [i**10 for i in x]
+[3] In [18]: y = [i**10 for i in x]
 
 In [68]: y = mec.gather('y')
 
@@ -449,10 +448,10 @@ In [74]: mec.barrier(pr_list)
 In [75]: pr_list[0].r
 Out[75]:
 <Results List>
-[0] In [19]: import time; time.sleep(0.03)
-[1] In [18]: import time; time.sleep(0.03)
-[2] In [19]: import time; time.sleep(0.03)
-[3] In [18]: import time; time.sleep(0.03)
+[0] In [20]: import time; time.sleep(0.03)
+[1] In [19]: import time; time.sleep(0.03)
+[2] In [20]: import time; time.sleep(0.03)
+[3] In [19]: import time; time.sleep(0.03)
 """
 
 ERRORS = """
@@ -696,11 +695,12 @@ class TranscriptTests(TestCase):
 
     async def type_in(self, engines: int, *stories: Sequence[str]) -> None:
         """Type each of `stories` in an IPython of its own, with engines that start anew."""
-        environment = await start_cluster(self, engines)
+        cluster = RealCluster(self, engines)
+        await cluster.ready()
         for number, story in enumerate(stories):
             reset = ["In [3]: r = mec.reset()"] if number else []
             cells = [cell for text in (CONNECT, *reset, *story) for cell in transcript.parse(text)]
-            differences = transcript.differences(await transcript.run(self, cells, environment))
+            differences = transcript.differences(await transcript.run(self, cells, cluster.environment))
             self.assertEqual(differences, [], "\n\n".join(differences))
 
     def test_2008_commands(self) -> Deferred[None]:

@@ -11,7 +11,7 @@ from twisted.internet import reactor, utils
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.tests.real_cluster import start_cluster
+from ipython1.kernel.tests.program import RealCluster, search_path
 
 DURING_IMPORT = """
 import {module}
@@ -122,7 +122,9 @@ class ProgramTests(TestCase):
     timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
-        self.environment = await start_cluster(self, 3)
+        cluster = RealCluster(self, 3)
+        await cluster.ready()
+        self.environment = {**cluster.environment, "PYTHONPATH": search_path()}
 
     async def run_program(self, program: str, environment: Mapping[str, str] | None = None) -> str:
         """What a program prints; it has to end without an error, and soon."""
