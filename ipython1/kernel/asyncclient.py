@@ -24,8 +24,16 @@ from ipython1.kernel.request import (
 )
 from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.task import MapTask, StringTask, Task
 
-__all__ = ["AsyncMultiEngineClient", "CompositeError", "get_multiengine_client"]
+__all__ = [
+    "AsyncMultiEngineClient",
+    "CompositeError",
+    "MapTask",
+    "StringTask",
+    "Task",
+    "get_multiengine_client",
+]
 
 
 @derive

@@ -32,6 +32,7 @@ from ipython1.kernel.error import (
 )
 from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.results import Result, ResultList
+from ipython1.kernel.task import MapTask, StringTask, Task
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidEngineID",
     "InvalidProperty",
     "KernelError",
+    "MapTask",
     "MultiEngineClient",
     "NoEnginesRegistered",
     "NotAPendingResult",
@@ -58,6 +60,8 @@ __all__ = [
     "Scatter",
     "SerializationError",
     "Serialized",
+    "StringTask",
+    "Task",
     "UnpickleableException",
     "get_multiengine_client",
     "remote",
