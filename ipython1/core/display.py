@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipython1.core.text import sendable
+from ipython1.core.text import encodable, sendable
 from ipython1.kernel import framing
 
 Bundle = dict[str, Any]
@@ -43,7 +43,7 @@ def _plain_mapping(mapping: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         # Never cut: it may be an image in base64.
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return encodable(value)
     try:
         return framing.unpack(framing.pack(value))
     except (TypeError, ValueError, OverflowError, RecursionError):

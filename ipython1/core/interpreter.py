@@ -17,6 +17,7 @@ from ipython1.core.compiler import Compiler, Program
 from ipython1.core.display import Bundle, show
 from ipython1.core.history import Inputs, Outputs, Sources
 from ipython1.core.properties import Properties
+from ipython1.core.text import encodable
 from ipython1.core.tracebacks import format_error, trim
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Execution:
     def document(self) -> dict[str, Any]:
         """The result as plain data."""
         plain: dict[str, Any] = {
-            "input": {"translated": self.translated, "raw": self.raw},
+            "input": {"translated": encodable(self.translated), "raw": encodable(self.raw)},
             "number": self.number,
         }
         if self.display is not None:
@@ -227,8 +228,11 @@ class Interpreter:
             problem = None
         except SyntaxError as error:
             problem = error
-        translated: str = self.shell.transform_cell(run.raw)  # type: ignore[no-untyped-call]
-        if problem is not None and translated.strip() == run.raw.strip():
+        try:
+            translated: str = self.shell.transform_cell(run.raw)  # type: ignore[no-untyped-call]
+        except SyntaxError as error:  # IPython's tokenizer, which does not know what the command is called
+            raise problem or error from None
+        if problem is not None and translated.strip("\n") == run.raw.strip("\n"):
             raise problem
         # The transformation ends its text with a new line, which nobody typed.
         run.translated = translated if run.raw.endswith("\n") else translated.removesuffix("\n")

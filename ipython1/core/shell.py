@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.compilerop import CachingCompiler
@@ -64,6 +65,16 @@ class _Publisher(DisplayPublisher):
         self.interpreter.clear_displays()
 
 
+class _NotKept(dict[int, Any]):
+    """Where IPython keeps the output and the errors of each cell, which an engine has sent."""
+
+    def __missing__(self, number: int) -> list[Any]:
+        return []
+
+    def __setitem__(self, number: int, value: Any) -> None:
+        """Nothing is kept."""
+
+
 class _CommandHistory(HistoryAccessorBase):
     """What ``%history``, ``%rerun``, ``%macro`` and ``%save`` see: the interpreter's `In` and `Out`."""
 
@@ -73,6 +84,13 @@ class _CommandHistory(HistoryAccessorBase):
     def __init__(self, interpreter: Interpreter) -> None:
         super().__init__()
         self._interpreter = interpreter
+        self.outputs = self.exceptions = self.output_hist_reprs = _NotKept()
+
+    def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
+        """A cell that runs within a command is part of that command."""
+
+    def store_output(self, line_num: int) -> None:
+        """As `store_inputs`."""
 
     @property
     def input_hist_raw(self) -> list[str]:
@@ -188,6 +206,17 @@ class EngineShell(InteractiveShell):
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
         """``%reset``: empty the namespace.  Numbers, properties and ``__future__`` imports stay."""
         self._interpreter.clear_namespace()
+
+    def run_cell(self, *args: Any, **options: Any) -> Any:
+        """Run a cell within the running command, whose error is the command's, too."""
+        result = super().run_cell(*args, **options)
+        result.raise_error()
+        return result
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """Within it, IPython's `run_cell` would keep what is printed; and go on for ever if it is left by an error."""
+        yield
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **options: Any) -> None:
         """An error inside a magic is an error of the command, and ends it."""

@@ -57,7 +57,8 @@ def perform(interpreter: Interpreter, command: Command) -> Reply:
 
 
 def _execute(interpreter: Interpreter, command: Command) -> Reply:
-    run = interpreter.execute(bytes(command.bodies[0]).decode("utf-8"))
+    # With lone surrogates as they are: what Python says of such source is the command's error.
+    run = interpreter.execute(bytes(command.bodies[0]).decode("utf-8", "surrogatepass"))
     return Reply({"number": run.number}, [framing.pack(run.document())], run.error, run.traceback)
 
 

@@ -63,6 +63,17 @@ class ExecuteTests(InterpreterTestCase):
         self.fail_code("a = 1\nreturn", SyntaxError)
         self.assertNotIn("a", self.interpreter.keys())
 
+    def test_indented_code(self) -> None:
+        """Code that is indented as a whole runs, as in IPython; one line too."""
+        for source in ("  a = 1", "\ta = 1", "\n    a = 1\n    b = 2\n"):
+            self.run_code(source)
+        self.assertEqual(self.interpreter.pull(["a", "b"]), [1, 2])
+
+    def test_source_with_surrogates(self) -> None:
+        """Source that no file could hold is an error of the command, whose result can be sent."""
+        run = self.fail_code("a = '\ud800'", UnicodeEncodeError)
+        self.assertEqual(run.document()["input"]["raw"], "a = '\\ud800'")
+
     def test_every_command_has_a_number(self) -> None:
         """Blank, failing and commented commands are counted, too."""
         for source in ("", "  \n", "# nothing", "1/0", "a b", "x = 1"):
@@ -287,6 +298,25 @@ class IPythonSyntaxTests(InterpreterTestCase):
             self.assertNotIn("interactiveshell.py", run.traceback)
         self.assertNotIn("a", self.interpreter.keys())
 
+    def test_cells_within_a_command(self) -> None:
+        """Magics that run a cell (%%capture, %rerun) print what it prints, and leave nothing behind."""
+        self.run_code("%%capture captured\nprint('a')\nprint('b')\n")
+        self.assertEqual(self.interpreter.namespace["captured"].stdout, "a\nb\n")
+        self.run_code("print('again')")
+        self.assertIn("\nagain\n", self.printed("%rerun"))
+        self.assertEqual(self.printed("get_ipython().run_cell('x = 7', store_history=True).success; None"), "")
+        self.assertEqual(self.interpreter.pull(["x"]), [7])
+        self.assertEqual(self.interpreter.number, 4)
+
+    def test_failing_cell_within_a_command(self) -> None:
+        """The error of a cell that a magic runs is the command's, and sys.stdout is as before."""
+        with redirect_stdout(io.StringIO()) as output:
+            self.fail_code("%%capture\n1/0", ZeroDivisionError)
+            run = self.fail_code("get_ipython().run_cell('1/0')", ZeroDivisionError)
+            self.fail_code("get_ipython().run_cell('a b')", SyntaxError)
+            self.assertNotIn("write", vars(output))
+        self.assertNotIn("interactiveshell.py", run.traceback)
+
     def test_get_ipython(self) -> None:
         """get_ipython() gives the shell, from IPython's module too."""
         self.run_code("from IPython import get_ipython as g\nassert get_ipython() is g()")
@@ -347,6 +377,12 @@ class TracebackTests(InterpreterTestCase):
             run.traceback.splitlines(),
             ["  Cell In[1], line 2", "    b = = 2", "        ^", "SyntaxError: invalid syntax"],
         )
+
+    def test_indentation_error(self) -> None:
+        """So does one of indentation, on which IPython's own tokenizer gives up."""
+        run = self.fail_code("if 1:\n    a\n  b", IndentationError)
+        self.assertEqual(run.traceback.splitlines()[0], "  Cell In[1], line 3")
+        self.assertEqual(run.error.filename.split("-")[:2], ["<ipython1", "input"])
 
     def test_chain(self) -> None:
         """The cause of an error shows, without our frames."""

@@ -146,6 +146,13 @@ class VerbTests(ProcessTestCase):
         self.assertIsInstance(self.error(self.engine.ask("execute", bodies=[b"\xff"])), UnicodeDecodeError)
         self.assertEqual(self.engine.value("1"), "1")
 
+    def test_surrogates_in_the_source(self) -> None:
+        """Lone surrogates are an error of the command, which has its number and its input."""
+        reply = self.engine.ask("execute", bodies=["a = '\ud800'".encode("utf-8", "surrogatepass")])
+        self.assertIsInstance(self.error(reply), UnicodeEncodeError)
+        self.assertEqual(framing.unpack(reply.bodies[2])["input"]["raw"], "a = '\\ud800'")
+        self.assertEqual(reply.fields["number"], 1)
+
     def test_push_and_pull(self) -> None:
         """Values go in and come out, arrays as segments of their own and writable, and any hashable is a name."""
         values = [serialize(1.5), serialize(numpy.arange(1000.0)), serialize(0), serialize(1)]
