@@ -17,7 +17,7 @@ from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.stream import PIECE
 
-MAX_BATCH = 8 << 20
+MAX_BATCH = 4 << 20
 """More than any batch has: the limits of `ipython1.kernel.link` and the largest header together."""
 MAX_HELLO = 64 << 10
 MAX_REASON = 4096
@@ -110,6 +110,10 @@ class FoolscapCarrier:
         self._remote.dontNotifyOnDisconnect(self._watch)
         if reason is not None:
             self._remote.callRemoteOnly("close", reason[:MAX_REASON])
+
+    def cut_off(self) -> None:
+        # Not loseConnection, which would wait until all that was written has been taken.
+        self._remote.tracker.broker.transport.abortConnection()
 
 
 def _not_wanted(_: Failure) -> bool:

@@ -69,10 +69,10 @@ async def dial(
             f"no controller answers at {location} ({_reason(problem)}): start one with ipcontroller; if it runs, its"
             " FURL file is newer than this FURL: copy it again"
         ) from None
-    except (BananaError, NegotiationError, RemoteNegotiationError) as problem:
+    except (BananaError, NegotiationError, RemoteNegotiationError):
         raise FURLError(
             f"what listens at {location} is not the controller of this FURL (tub {tub_id[:6]}...): copy the FURL file"
-            f" of the running controller again ({problem})"
+            " of the running controller again"
         ) from None
     except RemoteException:
         # The door was not found: KeyError from the Tub's table of names.

@@ -1,9 +1,10 @@
 """The listening endpoint: gives each connection a few seconds to show that it may be here.
 
 Foolscap alone lets a silent connection stay for two minutes, and one that negotiated with a Tub of its own but
-knows no FURL stays for ever.  Here a connection is *unidentified* until its peer has opened a session through a
-FURL; an unidentified one is cut off after `IDENTIFY_WITHIN` seconds, and when there are more than
-`MAX_UNIDENTIFIED` of them the oldest goes, since a peer that means well identifies itself in milliseconds.
+knows no FURL stays for ever, and may send a string without an end, which is kept.  Here a connection is
+*unidentified* until its peer has opened a session through a FURL; an unidentified one is cut off after
+`IDENTIFY_WITHIN` seconds or `MAX_UNIDENTIFIED_BYTES`, and when there are more than `MAX_UNIDENTIFIED` of them the
+oldest goes, since a peer that means well identifies itself in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from zope.interface import implementer
 
 IDENTIFY_WITHIN = 5.0
 """Seconds."""
-MAX_UNIDENTIFIED = 256
+MAX_UNIDENTIFIED = 2048
+"""So many that under a thousand new ones a second a peer that means well has two seconds, which it may need then."""
+MAX_UNIDENTIFIED_BYTES = 128 << 10
+"""More than the negotiation, the TLS handshake and the largest hello have together."""
 
 # A Foolscap connection opens with "GET /id/<tub id>". What starts otherwise is cut off with its first byte; 0x16, with
 # which TLS starts, is kept for a second protocol on the same port.
@@ -31,7 +35,8 @@ class GuardedConnection(ProtocolWrapper):
 
     factory: GuardingFactory
     transport: Any
-    _begun = False
+    _received = 0
+    _identified = False
     _timeout: Any = None
 
     def makeConnection(self, transport: Any) -> None:
@@ -40,26 +45,35 @@ class GuardedConnection(ProtocolWrapper):
         self.factory.add_unidentified(self)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun = True
-            if data[:1] != _FIRST_BYTE:
+        if not self._identified:
+            first = not self._received
+            self._received += len(data)
+            if (first and data[:1] != _FIRST_BYTE) or self._received > MAX_UNIDENTIFIED_BYTES:
                 self.abort()
                 return
         super().dataReceived(data)
 
     def identified(self) -> None:
         """The peer has shown a valid FURL: the connection may stay."""
+        self._identified = True
+        self._leave_unidentified()
+
+    def _leave_unidentified(self) -> None:
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
         self.factory.drop_unidentified(self)
 
     def abort(self) -> None:
         """Cut the connection off."""
-        self.identified()
+        self._leave_unidentified()
+        self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """See `ITCPTransport.abortConnection`."""
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.identified()
+        self._leave_unidentified()
         super().connectionLost(reason)
 
 

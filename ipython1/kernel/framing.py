@@ -69,12 +69,15 @@ def unpack(body: Bytes) -> Any:
 def encode(message: Message, max_header: int = MAX_HEADER) -> list[Bytes]:
     """The frame of `message`, as parts to be written one after the other; large bodies are not copied.
 
-    Raises ProtocolError if its header is too long, or its bodies are too many.
+    Raises ProtocolError if its header is too long or no plain data, or its bodies are too many.
     """
     if len(message.bodies) > MAX_BODIES:
         raise ProtocolError(f"a {message.kind} message has {len(message.bodies)} bodies, at most {MAX_BODIES} go")
     sizes = [list(body) if isinstance(body, StreamRef) else _length(body) for body in message.bodies]
-    header = pack([message.kind, message.fields, sizes])
+    try:
+        header = pack([message.kind, message.fields, sizes])
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise ProtocolError(f"a {message.kind} message cannot be encoded: {problem}") from None
     if len(header) > max_header:
         raise ProtocolError(
             f"a {message.kind} message names too much: its header has {len(header)} bytes, at most {max_header} go"

@@ -21,6 +21,12 @@ from ipython1.kernel.stream import THRESHOLD, Collector, Outgoing, Relay, Sink
 
 BATCH = 1 << 20
 """A batch is closed when it has so many bytes."""
+BATCH_MESSAGES = 256
+"""... or so many messages: its receiver deals with others before it opens the next one."""
+MAX_REFUSED = 100
+"""A peer that sent so many malformed messages is not worth more."""
+MAX_IN_FLIGHT = 256 << 20
+"""Bytes, beside streams, that a controller keeps for a peer that does not take them."""
 _FIELDS_ADDED = 4096
 
 _BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
@@ -42,6 +48,9 @@ class Carrier(Protocol):
     def close(self, reason: str | None) -> None:
         """The session is over: let go of the peer, and tell it `reason` unless that is None."""
 
+    def cut_off(self) -> None:
+        """End the connection, soon and without a word: the peer takes none."""
+
 
 class _Incoming:
     """A stream that is coming in, or has come and is kept for its remaining uses."""
@@ -57,7 +66,7 @@ class SessionLink:
     """One end of a session; provides `ipython1.kernel.peer.Link`.
 
     `allowed` is the table of messages that the peer may send.  Others, and malformed ones, are logged, and a client
-    is told: the session goes on.
+    is told: the session goes on, unless there are very many.
     """
 
     log = Logger()
@@ -72,10 +81,12 @@ class SessionLink:
         self.peer = peer
         self._reactor = reactor
         self._incarnation = incarnation
-        self._allowed = {**allowed, **messages.OF_LINK}
         self._refuses = allowed is messages.FROM_CLIENT
-        # What a client sends is passed on with a few fields more, and must not become too long by them.
-        self._max_header = MAX_HEADER - _FIELDS_ADDED if allowed is messages.TO_CLIENT else MAX_HEADER
+        # Only the controller passes streams on, and so announces them; it is also what others must not fill up.
+        self._serves = allowed is messages.FROM_CLIENT or allowed is messages.FROM_AGENT
+        self._allowed = {**allowed, **(messages.TO_LINK if self._serves else messages.OF_LINK)}
+        # What others send is passed on by the controller with a few fields more, and must not become too long by them.
+        self._max_header = MAX_HEADER if self._serves else MAX_HEADER - _FIELDS_ADDED
         self._carrier: Carrier | None = None
         self._receiver: Receiver | None = None
         self._sequence = session.Sequence()
@@ -85,6 +96,7 @@ class SessionLink:
         self._ack_call: IDelayedCall | None = None
         self._incoming: dict[int, _Incoming] = {}
         self._streams = 0
+        self._refused = 0
         self._lost: str | None = None
 
     def attach(self, carrier: Carrier, receiver: Receiver) -> None:
@@ -108,7 +120,11 @@ class SessionLink:
         if self._lost is None:
             self._outbox.append((parts, size))
             self._schedule_flush()
-        return self._sequence.number(size)
+        number = self._sequence.number(size)
+        if self._serves and self._sequence.bytes_in_flight > MAX_IN_FLIGHT and self._carrier is not None:
+            self.log.warn("the peer {pid} does not take what is sent to it: cut off", pid=self.peer["pid"])
+            self._carrier.cut_off()
+        return number
 
     def _send_body(self, body: Any) -> StreamRef:
         ref = self._new_stream(memoryview(body).nbytes)
@@ -131,7 +147,7 @@ class SessionLink:
         first = self._sequence.sent - len(outbox) + 1
         while outbox:
             count, size = 0, 0
-            while count < len(outbox) and size < BATCH:
+            while count < min(len(outbox), BATCH_MESSAGES) and size < BATCH:
                 size += outbox[count][1]
                 count += 1
             self._deliver(first, [part for parts, _ in outbox[:count] for part in parts])
@@ -186,7 +202,7 @@ class SessionLink:
         return received[repeats:]
 
     def _message_received(self, message: Message) -> None:
-        problem = messages.check(message.kind, message.fields, self._allowed)
+        problem = messages.check(message.kind, message.fields, self._allowed) or self._check_streams(message)
         if problem:
             self._refuse(message, problem)
         elif message.kind in messages.OF_LINK:
@@ -198,6 +214,16 @@ class SessionLink:
             except Exception:  # a fault of ours in one message must not end the session for all others
                 self.log.failure("while taking a {kind} message", kind=message.kind)
 
+    def _check_streams(self, message: Message) -> str | None:
+        """What is wrong with the streams that a message refers to: those that were not announced must be new."""
+        refs = set(message.streams())
+        if not self._serves or not refs:
+            return None
+        numbers = {ref.number for ref in refs}
+        if len(numbers) < len(refs) or not numbers.isdisjoint(self._incoming):
+            return f"a {message.kind} message refers to a stream that is another one's already"
+        return None
+
     def _refuse(self, message: Message, problem: str) -> None:
         self.log.warn("refused a message: {problem}", problem=problem)
         if self._refuses:
@@ -205,6 +231,9 @@ class SessionLink:
             if not messages.is_command_id(command_id):
                 command_id = None
             self.send(Message("refused", {"id": command_id, "error": problem}))
+        self._refused += 1
+        if self._refused >= MAX_REFUSED:
+            self.close(f"protocol error: {self._refused} malformed messages, the last one: {problem}")
 
     def _acknowledge_alone(self) -> None:
         if self._ack_call is not None and self._ack_call.active():
@@ -241,7 +270,7 @@ class SessionLink:
         incoming = _Incoming(ref.size, sink if sink is not None else Collector(ref.size), uses)
         self._incoming[ref.number] = incoming
         if not ref.size:
-            incoming.sink.complete()
+            self._complete(True, ref.number, incoming)
         return incoming
 
     def _used(self, number: int, uses: int) -> None:

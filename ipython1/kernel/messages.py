@@ -120,6 +120,9 @@ OF_LINK: Mapping[str, Mapping[str, Types]] = {
     "abort_stream": {"number": (int,), "reason": (str,)},
 }
 
+TO_LINK: Mapping[str, Mapping[str, Types]] = {"abort_stream": OF_LINK["abort_stream"]}
+"""Those that a controller takes: streams are announced by whoever passes them on, and nobody passes on to it."""
+
 
 def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, Types]]) -> str | None:
     """What is wrong with a message that arrived, in words; None if nothing is."""

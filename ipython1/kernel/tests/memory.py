@@ -18,6 +18,7 @@ class MemoryCarrier:
 
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
+        self.own: SessionLink
         self.other: SessionLink | None = None
         self.batches: list[bytes] = []
 
@@ -41,6 +42,11 @@ class MemoryCarrier:
         if reason is not None:
             self.reactor.callLater(0, self.other.lost, reason)
 
+    def cut_off(self) -> None:
+        assert self.other is not None
+        for end in (self.own, self.other):
+            self.reactor.callLater(0, end.lost, "cut off")
+
 
 Allowed = Mapping[str, Mapping[str, messages.Types]]
 
@@ -58,6 +64,6 @@ def link_pair(
     b = SessionLink(reactor, hello(role, "a"), "incarnation", b_may_receive)
     for link, receiver, other in ((a, receiver_a, b), (b, receiver_b, a)):
         carrier = MemoryCarrier(reactor)
-        carrier.other = other
+        carrier.own, carrier.other = link, other
         link.attach(carrier, receiver)
     return a, b

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel import messages, session
+from ipython1.kernel import link, messages, session
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message, StreamRef, encode
 from ipython1.kernel.stream import PIECE, THRESHOLD, WINDOW
@@ -66,6 +66,14 @@ class LinkTests(SynchronousTestCase):
         self.turns()
         self.assertGreater(len(self.carrier(self.a).batches), 2)
         self.assertEqual([message.fields["id"][1] for message in self.controller.messages], list(range(1, 51)))
+
+    def test_batches_of_few_messages(self) -> None:
+        """A batch has no more messages than its receiver should take without looking at others."""
+        for number in range(1, 2 * link.BATCH_MESSAGES + 2):
+            self.a.send(command(number))
+        self.turns()
+        self.assertEqual(len(self.carrier(self.a).batches), 3)
+        self.assertEqual(len(self.controller.messages), 2 * link.BATCH_MESSAGES + 1)
 
     def test_acknowledged_by_the_answer(self) -> None:
         """An answer carries the acknowledgement: no batch is sent for it alone."""
@@ -126,6 +134,44 @@ class LinkTests(SynchronousTestCase):
             self.b.batch_received(whole)
             self.assertEqual(self.controller.messages, [])
 
+    def test_very_many_malformed_messages(self) -> None:
+        """One that sends nothing but malformed messages is told of some of them, and then its session ends."""
+        for _ in range(2 * link.MAX_REFUSED):
+            self.a.send(Message("nonsense"))
+        self.turns()
+        self.assertEqual([message.kind for message in self.client.messages], ["refused"] * link.MAX_REFUSED)
+        (reason,) = self.controller.lost
+        self.assertIn("malformed", reason)
+
+    def test_peer_that_takes_nothing(self) -> None:
+        """A controller does not keep more and more for a peer that takes nothing; others keep what they have to say."""
+        self.patch(link, "MAX_IN_FLIGHT", 1_000_000)
+        self.a.batch_received = lambda batch: None  # type: ignore[method-assign]
+        for end, receiver in ((self.a, self.client), (self.b, self.controller)):
+            for number in range(1, 30):
+                end.send(command(number, [bytes(50_000)]))
+            self.turns()
+            self.assertEqual(receiver.lost, [] if end is self.a else ["cut off"])
+
+    def test_stream_of_another_message(self) -> None:
+        """A message that refers to a stream that is under way already is refused; the stream goes on."""
+        self.controller.message_received = self._answer  # type: ignore[method-assign]
+        twice = [StreamRef(2, 100_000), StreamRef(2, 100_001)]
+        for number, refs in enumerate(([StreamRef(1, 100_000)], [StreamRef(1, 100_000)], twice), 1):
+            self.a.send(command(number, refs))
+        self.turns()
+        self.successResultOf(self.b.piece_received(1, 0, bytes(100_000)))
+        self.turns()
+        self.assertEqual([message.fields["id"][1] for message in self.controller.messages], [1])
+        self.assertEqual([message.fields["id"][1] for message in self.client.messages], [2, 3])
+
+    def test_only_controllers_announce(self) -> None:
+        """A controller takes no streams but those that messages refer to."""
+        self.a.send(Message("stream", {"number": 1, "size": 1 << 60, "uses": 1}))
+        self.turns()
+        self.assertEqual([message.kind for message in self.client.messages], ["refused"])
+        self.assertFalse(self.successResultOf(self.b.piece_received(1, 0, bytes(10))))
+
     def test_inline_limit(self) -> None:
         """A body that should have been a stream ends the session."""
         self.b.batch_received(batch(1, command(1, [b"x" * (THRESHOLD + 1)])))
@@ -185,6 +231,17 @@ class LinkTests(SynchronousTestCase):
         self.turns(100)
         self.assertEqual(len(self.controller.messages), 5)
         self.assertEqual((self.a._incoming, self.b._incoming), ({}, {}))
+
+    def test_nothing_remains_of_empty_streams(self) -> None:
+        """An empty stream that is passed on is over at once."""
+        self.controller.message_received = lambda message: relays.append(  # type: ignore[method-assign]
+            self.b.relay(message.streams()[0], [])
+        )
+        relays: list[Any] = []
+        self.b.batch_received(batch(1, command(1, [StreamRef(1, 0)])))
+        ends: list[Any] = []
+        relays[0].when_done(ends.append)
+        self.assertEqual((ends, self.b._incoming), ([None], {}))
 
     def _collect(self, message: Message) -> None:
         self.b.collect(message).addErrback(lambda failure: failure.trap(ConnectionError) and None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foolscap.api import flushEventualQueue
+from foolscap.api import RemoteException, flushEventualQueue
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
@@ -24,6 +24,7 @@ from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURL
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
 from ipython1.kernel.peer import Link
+from ipython1.kernel.tub import FOR_CLIENTS, new_tub
 
 
 @dataclass(frozen=True)
@@ -399,6 +400,22 @@ class StrangerTests(WireTestCase):
         strangers = [await self.stranger(tub, says) for says in beginnings]
         for stranger in strangers:
             await stranger.cut_off.addTimeout(3, reactor)
+
+    async def test_no_end_of_it(self) -> None:
+        """What is sent before one has shown a FURL is not much, or one is cut off."""
+        tub = await self.controller()
+        furl = tub.furls["multiengine"]
+        other = new_tub(FOR_CLIENTS)
+        other.startService()
+        self.addCleanup(other.stopService)
+        await self.assertFailure(other.getReference(furl.replace(secret(furl), "a" * 32)), RemoteException)
+        (broker,) = other.brokers.values()
+        cut_off: Deferred[None] = Deferred()
+        broker.notifyOnDisconnect(cut_off.callback, None)
+        # Banana: a call (request 5, of object 0, which everybody may call) of a method whose name has 1 GB.
+        broker.transport.write(b"\x09\x88" + b"\x04\x82call" + b"\x05\x81\x00\x81" + b"\x00\x00\x00\x00\x04\x82")
+        broker.transport.write(bytes(1 << 20))
+        await cut_off.addTimeout(2, reactor)
 
     async def test_wrong_secret_does_not_keep_the_connection(self) -> None:
         """A correct Tub that knows no FURL is cut off too."""
