@@ -5,11 +5,12 @@ They act on the client that was made active last (`MultiEngineClient.activate`).
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.core.inputtransformer2 import TransformerManager
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 NO_CLIENT = "No client is active: make one with mec = client.MultiEngineClient(), then call mec.activate()"
 
@@ -27,6 +28,7 @@ class ParallelMagics(Magics):  # type: ignore[misc]
         # A transformation that acts must not run while IPython merely looks whether an input is complete.
         self._transform = _AutoParallel(self)
 
+    @no_var_expand  # names in braces and after dollars are the engines'
     @line_cell_magic
     def px(self, line: str, cell: str | None = None) -> Any:
         """Run code on the engines of the active client: ``%px a = 5``, or the lines after ``%%px``."""
@@ -65,11 +67,19 @@ class ParallelMagics(Magics):  # type: ignore[misc]
     @line_cell_magic
     def autopx_input(self, line: str, cell: str = "") -> None:
         """What becomes of an input while ``%autopx`` is on; not meant to be typed."""
-        # Here, where the line is seen with its prompt, and before it runs anywhere.
-        compile(
-            TransformerManager().transform_cell(cell), "<input for the engines>", "exec", dont_inherit=True
-        )
-        print(repr(self.active.execute(cell.rstrip("\n"))))
+        if self._compiles(cell):
+            print(repr(self.active.execute(cell.rstrip("\n"))))
+
+    def _compiles(self, cell: str) -> bool:
+        """Whether an input is Python; if not, what is wrong with it is shown, before it runs anywhere."""
+        try:
+            source = TransformerManager().transform_cell(cell)
+            name = self.shell.compile.cache(source, self.shell.execution_count, raw_code=cell)
+            compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except SyntaxError:
+            self.shell.showsyntaxerror()  # not raised: IPython would show how it came here, too
+            return False
+        return True
 
 
 class _AutoParallel:

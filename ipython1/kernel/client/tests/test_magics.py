@@ -55,6 +55,13 @@ class MagicTests(SynchronousTestCase):
         self.assertIn("engines: [0, 2]", self.type("%%px\nb = 1\nc = 2\n"))
         self.assertEqual(self.client.calls, ["a = 5", "b = 1\nc = 2\n"])
 
+    def test_px_as_typed(self) -> None:
+        """IPython puts no values of its own into the code: braces are Python's, of dicts, sets and f-strings."""
+        self.shell.user_ns["name"] = "local"
+        for code in ("print(f'{name}')", "x = {name}", "print($name)"):
+            self.type(f"%px {code}")
+            self.assertEqual(self.client.calls.pop(), code)
+
     def test_result(self) -> None:
         for line in ("%result", "%result 3", "%result all"):
             self.type(line)
@@ -73,6 +80,20 @@ class MagicTests(SynchronousTestCase):
         self.type("y = 1")
         self.assertEqual(self.shell.user_ns["y"], 1)
         self.assertNotIn("x", self.shell.user_ns)
+
+    def test_autopx_syntax_error(self) -> None:
+        """It is shown here, as IPython shows its own, and nothing is sent."""
+        self.type("%autopx")
+        shown = self.type("a = = 1").splitlines()
+        self.assertEqual(shown[1:4], ["    a = = 1", "        ^", "SyntaxError: invalid syntax"])
+        self.assertIn("'return' outside function", self.type("x = 1\nreturn x"))
+        self.assertEqual(self.client.calls, [])
+
+    def test_autopx_await(self) -> None:
+        """An engine takes an await at the top level of an input."""
+        self.type("%autopx")
+        self.type("await f()")
+        self.assertEqual(self.client.calls, ["await f()"])
 
     def test_incomplete_input(self) -> None:
         """Whether an input is complete is judged by what was typed, and nothing is sent meanwhile."""
