@@ -39,7 +39,7 @@ class Calls:
             raise e from problem.__cause__
 
     def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
-        self.reactor.check_thread(name)
+        self.reactor.check_can_wait(name)
         try:
             return self.reactor.wait(self.reactor.submit(self.connection.perform, requests), name)
         except Exception as problem:  # whatever it is, the verb may have something to say to it

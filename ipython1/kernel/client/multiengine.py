@@ -51,7 +51,7 @@ class MultiEngineClient(BlockingMultiEngine):
         # A client that nobody has any more leaves the controller.
         self._leave = weakref.finalize(self, thread.call_soon, connection.disconnect, "its client is gone")
         self._leave.atexit = False
-        thread.check_thread("connecting")
+        thread.check_can_wait("connecting")
         thread.wait(thread.submit(connection.connect), "connecting")
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class MultiEngineClient(BlockingMultiEngine):
             self._calls.connection.disconnect("the client was disconnected")
 
         thread = self._calls.reactor
-        thread.check_thread("disconnecting")
+        thread.check_can_wait("disconnecting")
         thread.wait(thread.submit(leave), "disconnecting")
 
     def activate(self) -> None:

@@ -125,7 +125,7 @@ class PendingResult(Future[Any]):
         if self._flushed and not self._fetched:
             raise self._gone()
         if not self.done():
-            reactor_thread.check_thread(f"the result of {self._name}")
+            reactor_thread.check_can_wait(f"the result of {self._name}")
             if results_worker.is_here():
                 raise ClientError(
                     f"the result of {self._name} was waited for while another result was being unpickled, which is"

@@ -40,17 +40,20 @@ class ReactorThread:
 
     def start(self) -> Any:
         """The reactor, which runs when this returns.  ClientError if it cannot be used (any more)."""
-        if os.getpid() != self._pid:
-            raise ClientError(
-                f"clients cannot be used in a process that was forked off (this is {os.getpid()}, they are of"
-                f" {self._pid}): start new processes with subprocess, or with multiprocessing's 'spawn' method"
-            )
+        self._check_process()
         if self._over:
             raise ClientError(self._over)
         with self._lock:
             if self._reactor is None:
                 self._start()
         return self._reactor
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise ClientError(
+                f"clients cannot be used in a process that was forked off (this is {os.getpid()}, they are of"
+                f" {self._pid}): start new processes with subprocess, or with multiprocessing's 'spawn' method"
+            )
 
     def _start(self) -> None:
         from twisted.internet import reactor  # importing it chooses and installs one
@@ -99,12 +102,13 @@ class ReactorThread:
         _settle(future.set_exception, failure.value)
 
     def wait(self, future: Future[T], what: str) -> T:
-        """The outcome of `future`; ClientError if asked in the reactor's thread, which would wait for itself."""
-        self.check_thread(what)
+        """The outcome of `future`; ClientError where that could never come."""
+        self.check_can_wait(what)
         return future.result()
 
-    def check_thread(self, what: str) -> None:
-        """ClientError if this is the reactor's thread."""
+    def check_can_wait(self, what: str) -> None:
+        """ClientError if this is the reactor's thread, or a process that was forked off and has none."""
+        self._check_process()
         if self.is_here():
             raise ClientError(
                 f"{what} would wait in the reactor's own thread, and nothing could ever come: call it from another"

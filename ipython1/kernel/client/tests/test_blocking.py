@@ -410,6 +410,13 @@ class ConnectionTests(BlockingTestCase):
         os.close(reading)
         os.close(writing)
 
+    @in_thread
+    def test_pending_in_child(self) -> None:
+        """So is who waits there for a result that was not there yet."""
+        pending = client.PendingResult(self.mec, "0" * 40, "execute")
+        self.patch(reactor_thread, "_pid", 0)
+        self.assertIn("forked", str(self.assertRaises(error.ClientError, pending.result)))
+
     def test_stopped_reactor(self) -> None:
         """When the reactor stops, who waits is told, and so is who comes later."""
         thread = ReactorThread()
