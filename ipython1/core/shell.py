@@ -209,7 +209,7 @@ class EngineShell(InteractiveShell):
 
     def run_cell(self, *args: Any, **options: Any) -> Any:
         """Run a cell within the running command, whose error is the command's, too."""
-        result = super().run_cell(*args, **options)
+        result = super().run_cell(*args, **options)  # type: ignore[no-untyped-call]
         result.raise_error()
         return result
 
