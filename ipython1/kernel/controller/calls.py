@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.error import IPythonError
+from ipython1.kernel.error import IPythonError, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, StreamRef
 from ipython1.kernel.messages import CommandId
@@ -83,7 +83,11 @@ class Call:
     def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
         """See `queue.Owner`."""
         said = {name: reply.fields[name] for name in _PASSED_ON if reply.fields.get(name) is not None}
-        self._sink.pass_on({**self._place(entry.index), "ok": reply.fields["ok"], **said}, reply, link)
+        try:
+            self._sink.pass_on({**self._place(entry.index), "ok": reply.fields["ok"], **said}, reply, link)
+        except ProtocolError as problem:
+            # An agent of ours leaves room for what is added to its header; others may not.
+            self.failed(entry, engine, problem)
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """See `queue.Owner`."""

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.controller.queue import Answer, Cancel, EngineQueue, Entry, Instruction, Send
 from ipython1.kernel.controller.registry import EngineRecord, EngineState, Registry
+from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Message, StreamRef
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
@@ -68,7 +69,12 @@ class Engine:
 
     def _carry_out(self, instruction: Instruction, reply: Message | None) -> None:
         if isinstance(instruction, Send):
-            self._send(instruction.entry, instruction.generation)
+            try:
+                self._send(instruction.entry, instruction.generation)
+            except ProtocolError as problem:
+                # A client of ours leaves room for what is added to its header; others may not.
+                failed = self.queue.unsendable(instruction.entry, str(problem))
+                self._instructions.extend((follows, None) for follows in failed)
         elif isinstance(instruction, Cancel):
             ids = [list(entry.id) for entry in instruction.entries]
             self.agent.link.send(Message("cancel", {"engine": self.record.id, "ids": ids}))

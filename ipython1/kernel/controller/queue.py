@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SEND_AHEAD = 8
 """So many commands wait at the agent behind the one that runs."""
+MAX_UNFINISHED = 100_000
+"""So many commands without an outcome an engine has at most; more are not taken."""
 
 
 class Owner(Protocol):
@@ -126,6 +128,7 @@ class EngineQueue:
         self._window = send_ahead + 1
         self._ready = True
         self._positions = 0
+        self._unfinished = 0
         # In the order in which the agent got them; the first one runs, or is the next to run.
         self._sent: list[Entry] = []
         self._lines: dict[str, _Line] = {}
@@ -135,7 +138,7 @@ class EngineQueue:
 
     def __len__(self) -> int:
         """How many entries have no outcome yet."""
-        return sum(line.unfinished for line in self._lines.values())
+        return self._unfinished
 
     @property
     def remembers(self) -> int:
@@ -151,7 +154,15 @@ class EngineQueue:
     # What clients do.
 
     def submit(self, entry: Entry) -> list[Instruction]:
-        """Put an entry at the end."""
+        """Put an entry at the end, if there is room."""
+        if self._unfinished >= MAX_UNFINISHED:
+            entry.state = EntryState.ENDED
+            text = (
+                f"{entry.label} was not taken into the queue of engine {self._engine}: {self._unfinished} commands"
+                " are there already; wait for some of them"
+            )
+            return [Fail(entry, QueueCleared(text), sent=False)]
+        self._unfinished += 1
         line = self._lines.setdefault(entry.client, _Line())
         line.unfinished += 1
         line.waiting.append(entry)
@@ -183,6 +194,15 @@ class EngineQueue:
         error = ConnectionError(f"{entry.label} did not reach engine {self._engine}: {reason}")
         failed = self._fail(entry, error)
         return [failed, *self._drop(reversed(behind), f"{entry.label} failed"), *self._pump()]
+
+    def unsendable(self, entry: Entry, reason: str) -> list[Instruction]:
+        """An entry that was to be sent makes no message: it fails, and what its client has behind it."""
+        self._sent.remove(entry)
+        line = self._lines[entry.client]
+        behind, line.waiting = line.waiting, deque()
+        error = ProtocolError(f"{entry.label} cannot be sent to engine {self._engine}: {reason}")
+        failed = self._fail(entry, error, sent=False)
+        return [failed, *self._drop(behind, f"{entry.label} failed"), *self._pump()]
 
     def clear(self, reason: str) -> list[Instruction]:
         """Drop all that has not begun to run; what was sent ahead is asked back."""
@@ -315,6 +335,7 @@ class EngineQueue:
 
     def _end(self, entry: Entry) -> None:
         entry.state = EntryState.ENDED
+        self._unfinished -= 1
         line = self._lines[entry.client]
         line.unfinished -= 1
         self._tidy(entry.client, line)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
-from ipython1.kernel.error import EngineLost
+from ipython1.kernel.error import EngineLost, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
 
@@ -19,6 +20,8 @@ MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
 START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
+INTERRUPTED_WITHIN = 1.0
+"""Seconds after which an interrupt is answered though the command that it was for goes on."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
 
@@ -82,6 +85,8 @@ class Engine:
         self._until_ready: list[Command] = []
         self._until_gone: list[Command] = []
         self._until_result: list[Command] = []
+        # Interrupts, to be answered when the running command has ended, and when at the latest.
+        self._until_ended: list[tuple[Command, IDelayedCall]] = []
 
     @property
     def name(self) -> str:
@@ -132,14 +137,12 @@ class Engine:
         """See `Owner`."""
         ended, self.interpreter = self.interpreter, None
         assert ended is not None
-        was_ready, self.ready = self.ready, False
         self._lose(reason, ended)
+        was_ready, self.ready = self.ready, False
         stderr = ended.stderr.take()
         if self._fate is not Fate.SUCCESSOR:
             self._over(reason, failed=False)
         elif was_ready:
-            if self.id is not None:
-                self._send("died", {"generation": self.generation, "reason": reason})
             said = _tail(stderr)
             self._outlet.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
             self.start()
@@ -176,6 +179,9 @@ class Engine:
             self.interpreter.kill(reason)
 
     def _lose(self, reason: str, interpreter: Interpreter) -> None:
+        if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
+            # First of all: so that what waits in the controller is dropped on account of this.
+            self._send("died", {"generation": self.generation, "reason": reason})
         running = self.queue.running
         if running is not None and running.verb == "execute":
             self._record_loss(running, reason, interpreter)
@@ -183,6 +189,7 @@ class Engine:
         self._properties = {}
         self._carry_out(self.queue.died(reason))
         self._answer_results()
+        self._answer_ended()
 
     def _over(self, reason: str, failed: bool) -> None:
         if self._delayed_start is not None:
@@ -240,6 +247,9 @@ class Engine:
         self._until_ready.clear()
         self._until_gone.clear()
         self._until_result.clear()
+        for _, deadline in self._until_ended:
+            deadline.cancel()
+        self._until_ended.clear()
 
     def _open(self) -> None:
         assert self.interpreter is not None
@@ -303,8 +313,16 @@ class Engine:
             fields.update(
                 (name, message.fields[name]) for name in ("number", "values") if name in message.fields
             )
-            self._send("reply", fields, bodies)
+            self._reply_with(command, fields, bodies)
         self.carry_out(self.queue.finished(ok))
+        self._answer_ended()
+
+    def _reply_with(self, command: Command, fields: dict[str, Any], bodies: list[Bytes]) -> None:
+        try:
+            self._send("reply", fields, bodies)
+        except ProtocolError as problem:
+            # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
+            self.fail(command, problem)
 
     def _record_loss(self, command: Command, reason: str, interpreter: Interpreter) -> None:
         """An execute during which the interpreter ended has a result too: what it had printed."""
@@ -334,6 +352,18 @@ class Engine:
     def answer_when_ready(self, command: Command) -> None:
         """Answer when there is an interpreter that takes commands."""
         self._until_ready.append(command)
+
+    def answer_when_ended(self, command: Command) -> None:
+        """Answer when the command that runs now has ended; before long, if it does not."""
+        deadline = self._reactor.callLater(INTERRUPTED_WITHIN, self._answer_ended)
+        self._until_ended.append((command, deadline))
+
+    def _answer_ended(self) -> None:
+        answered, self._until_ended = self._until_ended, []
+        for command, deadline in answered:
+            if deadline.active():
+                deadline.cancel()
+            self.reply(command)
 
     def answer_when_gone(self, command: Command) -> None:
         """Answer when the engine is gone."""

@@ -90,6 +90,11 @@ class CommandQueue:
         self._failures: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is an interpreter that takes commands."""
+        return self._open
+
+    @property
     def busy(self) -> bool:
         """Whether a command runs or waits."""
         return self.running is not None or bool(self._waiting)

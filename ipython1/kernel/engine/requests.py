@@ -16,13 +16,18 @@ def get_result(engine: Engine, command: Command) -> None:
 
 
 def interrupt(engine: Engine, command: Command) -> None:
-    """Raise KeyboardInterrupt in the command that runs now, if one does."""
+    """Raise KeyboardInterrupt in the command that runs now, if one does; answered when that has ended.
+
+    So what the client submits after it is no part of what it interrupted.
+    """
     if _is_late(engine, command):
         return
     running = engine.queue.running
-    if running is not None and engine.interpreter is not None:
+    if running is None or engine.interpreter is None:
+        engine.reply(command)
+    else:
         engine.interpreter.interrupt(running.id)
-    engine.reply(command)
+        engine.answer_when_ended(command)
 
 
 def send_signal(engine: Engine, command: Command) -> None:

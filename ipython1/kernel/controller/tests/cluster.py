@@ -46,7 +46,7 @@ class Peer:
         receiver = cluster.service.doors[self.role].open_session(said, self.far)
         for link, other, takes in ((self.link, self.far, self), (self.far, self.link, receiver)):
             carrier = MemoryCarrier(cluster.clock)
-            carrier.other = other
+            carrier.own, carrier.other = link, other
             link.attach(carrier, takes)
 
     def leave(self) -> None:

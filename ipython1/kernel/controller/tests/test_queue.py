@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.controller import queue as queue_module
 from ipython1.kernel.controller.queue import (
     Answer,
     Cancel,
@@ -69,6 +70,32 @@ class QueueTests(SynchronousTestCase):
         instructions = self.queue.replied(("a", 1), True)
         self.assertIsInstance(instructions[0], Answer)
         self.assertEqual(sent(instructions), ["b2"])
+
+    def test_full(self) -> None:
+        """A queue that is full takes no more, says so, and goes on when there is room."""
+        self.patch(queue_module, "MAX_UNFINISHED", 4)
+        self.submit("a1", "a2", "b1", "a3")
+        (refused,) = self.queue.submit(entry("b", 2))
+        text = "b2 was not taken into the queue of engine 0: 4 commands are there already; wait for some of them"
+        self.assertEqual(failed([refused]), {"b2": f"QueueCleared: {text}"})
+        self.assertEqual(len(self.queue), 4)
+        self.queue.started(("a", 1))
+        self.queue.replied(("a", 1), True)
+        self.assertEqual(failed(self.queue.submit(entry("b", 3))), {})
+
+    def test_unsendable(self) -> None:
+        """An entry that makes no message fails with what is behind it, and its place is another client's."""
+        entries = self.submit("a1", "b1", "a2", "a3", "b2")
+        instructions = self.queue.unsendable(entries[2], "it is too long")
+        self.assertEqual(
+            failed(instructions),
+            {
+                "a2": "ProtocolError: a2 cannot be sent to engine 0: it is too long",
+                "a3": "QueueCleared: a3 was dropped from the queue of engine 0: a2 failed",
+            },
+        )
+        self.assertEqual(sent(instructions), ["b2"])
+        self.assertEqual(self.queue.status(), (["b1", "b2"], "a1"))
 
     def test_failure_touches_its_client_alone(self) -> None:
         """When a command fails, what its client has waiting is dropped first, naming it; others go on."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
-from ipython1.kernel.framing import Message
+from ipython1.kernel.error import ProtocolError
+from ipython1.kernel.framing import MAX_HEADER, Message
 
 LARGE = bytes(range(256)) * 2_000
 RESULT_ID = "r" * 40
@@ -123,6 +126,30 @@ class CallTests(ServiceCase):
         number = self.client.execute()
         self.finish_all(body=b"ok")
         self.assertEqual(self.settled(number), [b"ok", b"ok"])
+
+    def test_header_of_full_length(self) -> None:
+        """A command or a reply whose header leaves no room for what the controller adds fails alone."""
+        self.client.link._max_header = self.agent.link._max_header = MAX_HEADER
+        fields = {"id": [self.client.session, 1], "verb": "pull", "label": "x", "targets": [0]}
+        self.send_longest(self.client, lambda text: Message("command", {**fields, "args": {"names": [text]}}))
+        self.client.number = 1
+        later = self.client.execute([0])
+        (failure,) = self.settled(1)
+        self.assertIn("ProtocolError: x cannot be sent to engine 0", failure)
+        self.assertEqual(self.agent.running(), f"execute({later})")
+        said = {"engine": 0, "id": [self.client.session, later], "ok": True}
+        self.send_longest(
+            self.agent, lambda text: Message("reply", {**said, "values": [[1, text, {}]]}, [b""])
+        )
+        (failure,) = self.settled(later)
+        self.assertIn("ProtocolError: a reply message names too much", failure)
+
+    def send_longest(self, peer: Any, message: Callable[[str], Message]) -> None:
+        """Send the message with the longest text that its header has room for."""
+        for length in range(MAX_HEADER, 0, -1):
+            with contextlib.suppress(ProtocolError):
+                peer.link.send(message("x" * length))
+                return
 
     def test_long_label(self) -> None:
         """A label is cut before it is kept and shown."""

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
+from ipython1.kernel.engine import engine as engine_module
 from ipython1.kernel.engine.tests.harness import AgentCase, Outcome
 from ipython1.kernel.framing import Message
 
@@ -163,6 +164,10 @@ class DeathTests(AgentCase):
         self.assertIn("engine 0 lost its interpreter", outcome.text)
         self.assertIn(reason, outcome.text)
         self.assertEqual((await waiting).error, "QueueCleared")
+        # First: it is the reason for all that follows.
+        self.assertEqual(
+            [message.kind for message in self.controller.kinds("died", "reply")[-3:]], ["died", "reply", "reply"]
+        )
         self.assertEqual((await died).fields["generation"], 1)
         self.assertEqual((await restarted).fields["generation"], 2)
         self.assertLess(time.monotonic() - before, 10)
@@ -277,6 +282,31 @@ class InterruptTests(AgentCase):
         self.assertTrue((await self.controller.command("interrupt")).ok)
         self.assertEqual((await endless).error, "KeyboardInterrupt")
         self.assertEqual((await self.controller.execute("a")).shown, "1")
+
+    async def test_answered_when_it_has_ended(self) -> None:
+        """The interrupt is answered after the command and what was dropped with it: what follows is not."""
+        await self.start()
+        started = self.controller.hears("started")
+        self.controller.execute("while True: pass", failures=0)
+        self.controller.execute("1", failures=0)
+        await started
+        before = len(self.controller.kinds("reply"))
+        await self.controller.command("interrupt")
+        replies = [Outcome(reply) for reply in self.controller.kinds("reply")[before:]]
+        self.assertEqual([reply.ok or reply.error for reply in replies], ["KeyboardInterrupt", "QueueCleared", True])
+
+    async def test_answered_though_it_goes_on(self) -> None:
+        """A command that does not end does not keep the answer for long."""
+        self.patch(engine_module, "INTERRUPTED_WITHIN", 0.1)
+        await self.start()
+        os.kill(self.interpreter().pid, signal.SIGSTOP)
+        started = self.controller.hears("started")
+        deaf = self.controller.execute("while True: pass")
+        await started
+        self.assertTrue((await self.controller.command("interrupt")).ok)
+        self.assertFalse(deaf.called)
+        os.kill(self.interpreter().pid, signal.SIGCONT)
+        self.assertEqual((await deaf).error, "KeyboardInterrupt")
 
     async def test_child_process(self) -> None:
         """A child process that the command waits for is interrupted with it."""
