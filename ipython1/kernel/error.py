@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ipython1.kernel.terminal import at_terminal, paint_traceback
+
 
 class IPythonError(Exception):
     """Base of all errors of ipython1 (0.10.2)."""
@@ -172,11 +174,15 @@ class CompositeError(KernelError):
             ) from None
 
     def print_tracebacks(self, excid: int | None = None) -> None:
-        """Print the engines' tracebacks: all of them, or the one at index `excid` (IndexError if there is none)."""
+        """Print the engines' tracebacks: all of them, or the one at index `excid` (IndexError if there is none).
+
+        At a terminal they have colours.
+        """
         chosen = [entry[1] for entry in self.elist] if excid is None else [self._entry(excid)]
         for exception in chosen:
             print(engine_label(exception).rstrip())
-            print(traceback_text(exception))
+            text = traceback_text(exception)
+            print(paint_traceback(text) if at_terminal() else text)
             print()
 
     def raise_exception(self, excid: int = 0) -> NoReturn:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Paint = Callable[[str, str], str]
+from ipython1.kernel.terminal import at_terminal, paint
 
-_COLOURS = {"green": "\x1b[0;32m", "blue": "\x1b[0;34m", "red": "\x1b[0;31m"}
-_NORMAL = "\x1b[0m"
+Paint = Callable[[str, str], str]
 
 
 class Result(dict[str, Any]):
@@ -59,7 +56,7 @@ class ResultList(list[Result]):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         # Called by IPython. Only what is shown at a terminal has colours: a repr may go into a file or a test.
-        printer.text(self._text(_paint if _at_terminal() else lambda colour, text: text))
+        printer.text(self._text(paint if at_terminal() else lambda colour, text: text))
 
     def _text(self, paint: Paint) -> str:
         lines = ["<Results List>"]
@@ -87,13 +84,3 @@ def _output(result: Result) -> str:
     if printed and value and not printed.endswith("\n"):
         printed += "\n"
     return printed + value
-
-
-def _paint(colour: str, text: str) -> str:
-    return f"{_COLOURS[colour]}{text}{_NORMAL}"
-
-
-def _at_terminal() -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return sys.stdout is not None and sys.stdout.isatty()

@@ -1,0 +1,33 @@
+"""Colours for what is shown at a terminal; what goes into a pipe, a file or a test stays plain."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_COLOURS = {"green": "\x1b[0;32m", "blue": "\x1b[0;34m", "red": "\x1b[0;31m"}
+_NORMAL = "\x1b[0m"
+
+
+def at_terminal() -> bool:
+    """Whether standard output is a terminal that is to have colours."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def paint(colour: str, text: str) -> str:
+    """`text` in a colour."""
+    return f"{_COLOURS[colour]}{text}{_NORMAL}"
+
+
+def paint_traceback(text: str) -> str:
+    """An engine's traceback in the colours of its parts."""
+    # Not for those who never see one, such as engines and the controller.
+    from IPython.lib.lexers import IPythonTracebackLexer
+    from pygments import highlight
+    from pygments.formatters import TerminalFormatter
+
+    # The lexer knows a last line only by its end.
+    painted: str = highlight(text + "\n", IPythonTracebackLexer(stripnl=False), TerminalFormatter())
+    return painted.removesuffix("\n")
