@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -28,6 +30,8 @@ from ipython1.kernel.error import IPythonError
 
 LOG_SIZE = 1 << 20
 """Bytes after which a log file is rotated; five old ones are kept."""
+MAX_DESCRIPTORS = 1 << 16
+"""No more than this: some programs that engines start try to close every descriptor that there may be."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -85,6 +89,15 @@ class _StderrObserver:
         _write(f"{self._program}: {text}", self._stream)
 
 
+def _raise_descriptor_limit() -> None:
+    """Have as many descriptors as the system lets us have: each connection, and each engine, takes some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # less than promised, as on some systems: then it stays
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run(
     program: str, reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], stop: Callable[[], None]
 ) -> int:
@@ -94,6 +107,7 @@ def run(
     becomes a message and the status 1.
     """
     status = 1
+    _raise_descriptor_limit()
 
     def finished(result: int | Failure) -> None:
         nonlocal status
@@ -106,9 +120,10 @@ def run(
         reactor.stop()
 
     def begin() -> None:
-        # Now, since the reactor has just put its own in place. Signals that are ignored (nohup, a shell's &) stay so.
+        # Now, since the reactor has just put its own in place. A SIGHUP that is ignored (nohup) stays so; a SIGINT
+        # that is ignored does not: to what it starts with &, a shell without job control does that unasked.
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: reactor.callFromThread(stop))
         Deferred.fromCoroutine(main()).addBoth(finished)
 
