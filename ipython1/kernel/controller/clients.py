@@ -11,6 +11,8 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import check_command
 from ipython1.kernel.peer import Link
 
+MAX_REFUSED = 100
+"""A client of which so many commands were refused or repeated is not worth more."""
 MAX_LABEL = 200
 """Labels are cut to so many characters: they are for people, and are kept and sent on."""
 
@@ -38,6 +40,7 @@ class ClientSession:
         self._name = f"the client on {hello['host']} (pid {hello['pid']})"
         self._last = 0
         self._sent = 0
+        self._bad = 0
         self.log.info("{name} connected, version {version}", name=self._name, version=hello["version"])
 
     def send(self, message: Message) -> None:
@@ -55,7 +58,7 @@ class ClientSession:
         fields = message.fields
         session, number = fields["id"]
         if session == self.key and number <= self._last:
-            self.log.warn("{name} repeated command {number}: ignored", name=self._name, number=number)
+            self._refused(f"command {number} was repeated")
             return
         problem = self._problem(message)
         if session == self.key:
@@ -64,8 +67,14 @@ class ClientSession:
             fields["label"] = _short(fields["label"] or fields["verb"])
             self._interface.command(self, message)
         else:
-            self.log.warn("refused a command of {name}: {problem}", name=self._name, problem=problem)
             self.send(Message("refused", {"id": fields["id"], "error": problem}))
+            self._refused(problem)
+
+    def _refused(self, problem: str) -> None:
+        self.log.warn("refused a command of {name}: {problem}", name=self._name, problem=problem)
+        self._bad += 1
+        if self._bad >= MAX_REFUSED:
+            self.link.close(f"protocol error: {self._bad} unsound commands, the last one: {problem}")
 
     def _problem(self, message: Message) -> str | None:
         if message.fields["id"][0] != self.key:

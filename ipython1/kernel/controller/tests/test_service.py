@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.controller.clients import MAX_REFUSED
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import MAX_HEADER, Message
@@ -126,6 +127,14 @@ class CallTests(ServiceCase):
         number = self.client.execute()
         self.finish_all(body=b"ok")
         self.assertEqual(self.settled(number), [b"ok", b"ok"])
+
+    def test_very_many_unsound_commands(self) -> None:
+        """A client that sends nothing else is told of some of them, and then its session ends."""
+        for _ in range(MAX_REFUSED + 50):
+            self.client.call("nonsense")
+        self.cluster.settle()
+        self.assertEqual(len(self.client.refused), MAX_REFUSED)
+        self.assertIn("unsound", str(self.client.lost))
 
     def test_header_of_full_length(self) -> None:
         """A command or a reply whose header leaves no room for what the controller adds fails alone."""
