@@ -18,14 +18,14 @@ REQUIRED = [
     "cryptography>=42.0",
     "pyOpenSSL>=24.1",
     "service-identity>=24.1",
-    "ipython>=8.20",
+    "ipython>=9.17",
     "cloudpickle>=3.0",
     "msgpack>=1.0.5",
 ]
 TEST = [
     "hypothesis>=6.100",
     "numpy>=1.26",
-    "pexpect>=4.9",
+    "psutil>=5.9",
 ]
 DOCS = [
     "sphinx>=7.2",
