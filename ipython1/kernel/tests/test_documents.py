@@ -25,7 +25,7 @@ def need_pages() -> None:
         raise SkipTest("the documentation is not installed with the package; it is in the source tree")
 
 
-def text(page: str) -> str:
+def text(page: str | Path) -> str:
     return (TOP / page).read_text(encoding="utf-8")
 
 
@@ -55,6 +55,19 @@ class PageTests(TestCase):
     async def test_multiengine(self) -> None:
         """parallel_multiengine.txt"""
         await self.check("docs/source/parallel_multiengine.txt")
+
+    @asynchronous
+    async def test_security(self) -> None:
+        """security.txt"""
+        await self.check("docs/source/security.txt")
+
+    def test_no_other_examples(self) -> None:
+        """No page has examples but those that are run here."""
+        run = {"parallel_intro.txt", "parallel_multiengine.txt", "security.txt", "install.txt"}
+        pages = sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob("*.txt"))
+        self.assertEqual(
+            [page for page in pages if page not in run and list(examples(text(PAGES / page)))], []
+        )
 
 
 class InstallationTests(TestCase):
