@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import functools
 import importlib
 import sys
 import types
@@ -59,15 +60,36 @@ def find(module: str, qualname: str) -> Any:
     return found
 
 
-def is_importable(function: types.FunctionType) -> bool:
+def is_importable(function: Any) -> bool:
     """Whether the function's module and qualified name lead to this very function."""
-    name = getattr(function, "__module__", None)
-    if not isinstance(name, str) or name == "__main__":
+    name, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(name, str) or not isinstance(qualname, str) or name == "__main__":
         return False
     found: Any = sys.modules.get(name)
-    for part in function.__qualname__.split("."):
+    for part in qualname.split("."):
         found = getattr(found, part, None)
     return found is function
+
+
+def _is_users(function: types.FunctionType) -> bool:
+    """Whether the function uses the names of ``__main__``, here or on an engine."""
+    return function.__globals__.get("__name__") == "__main__"
+
+
+def _module_of(function: types.FunctionType) -> types.ModuleType | None:
+    """The loaded module whose names the function uses."""
+    # Not function.__module__: functools.wraps makes that the wrapped function's.
+    name = function.__globals__.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return module if module is not None and module.__dict__ is function.__globals__ else None
+
+
+def has_own_globals(function: types.FunctionType) -> bool:
+    """Whether the function's globals are nobody's namespace, but made for it: by exec, as collections.namedtuple does.
+
+    Such a function finds its names nowhere else, and has to take them with it.
+    """
+    return not _is_users(function) and _module_of(function) is None
 
 
 def _global_names(code: types.CodeType) -> set[str]:
@@ -85,14 +107,12 @@ def home_module(function: types.FunctionType) -> str | None:
     the receiving namespace does not have.  So its home is the module, if *all* the names that it uses are there:
     a name that is not must be meant for the engine's namespace.
     """
-    # Not function.__module__: functools.wraps makes that the wrapped function's.
-    home = function.__globals__.get("__name__")
-    module = sys.modules.get(home) if isinstance(home, str) and home != "__main__" else None
-    if module is None or module.__dict__ is not function.__globals__:
+    module = _module_of(function)
+    if module is None or _is_users(function):
         return None
     names = {name for name in _global_names(function.__code__) if not hasattr(builtins, name)}
     if names and all(name in function.__globals__ for name in names):
-        return home
+        return module.__name__
     return None
 
 
@@ -147,6 +167,16 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     function.__qualname__ = state["qualname"]
     function.__module__ = state["module"]
     function.__doc__ = state["doc"]
+
+
+def reduce_cached(function: functools._lru_cache_wrapper[Any]) -> tuple[Any, ...]:
+    """How a pickler writes a function that ``functools.lru_cache`` made: it arrives with an empty cache."""
+    return make_cached, (function.__wrapped__, function.cache_parameters())
+
+
+def make_cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """`function` with a cache of its own."""
+    return functools.lru_cache(**parameters)(function)
 
 
 def reduce_cell(cell: types.CellType) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ cloudpickle.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
@@ -110,12 +111,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no 
             return self._reduce_function(obj)
         if type(obj) is types.CellType:
             return functions.reduce_cell(obj)
+        if type(obj) is functools._lru_cache_wrapper and not functions.is_importable(obj):
+            return functions.reduce_cached(obj)
         return super().reducer_override(obj)
 
     def _reduce_function(self, function: types.FunctionType) -> Any:
         if function is self._by_value:
             return functions.reduce_function(function, None)
         if not functions.is_importable(function):
+            if functions.has_own_globals(function):
+                return super().reducer_override(function)  # cloudpickle sends those that it uses
             return functions.reduce_function(function, functions.home_module(function))
         if self._carry_code and not _is_everywhere(function.__module__):
             code = _code_of(function)
@@ -156,9 +161,9 @@ def find_or_rebuild(module: str, qualname: str, code: bytes) -> Any:
 
 
 def serialize(
-    value: Any, name: object = None, *, by_value: bool = False, carry_code: bool = False
+    value: Any, name: object = None, *, what: str = "", by_value: bool = False, carry_code: bool = False
 ) -> Serialized:
-    """`value` as bytes.  What pickling it raises is raised, saying that it was the value of `name`.
+    """`value` as bytes.  What pickling it raises is raised, saying that it was the value of `name`, or `what` it was.
 
     `by_value`
         `value` is a function that is to be rebuilt in the receiving namespace even if it could be imported.
@@ -168,7 +173,8 @@ def serialize(
     try:
         pickled, buffers = _dump(value, value if by_value else None, carry_code)
     except Exception as problem:  # anything: the value's own methods run here
-        what = f"a value of type {type(value).__name__}" if name is None else f"the value of {name!r}"
+        if not what:
+            what = f"a value of type {type(value).__name__}" if name is None else f"the value of {name!r}"
         named = _named(problem, f"{what} cannot be serialized")
         if named is problem:
             raise

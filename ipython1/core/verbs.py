@@ -102,7 +102,7 @@ def _apply(interpreter: Interpreter, command: Command) -> Reply:
         argument.resolve(interpreter.namespace) if isinstance(argument, EngineName) else argument
         for argument in args
     ]
-    return _with_values([serialize(function(*args, **kwargs), "the result")])
+    return _with_values([serialize(function(*args, **kwargs), what="the result")])
 
 
 def _with_values(values: list[Serialized]) -> Reply:

@@ -304,7 +304,7 @@ class MultiEngine:
                 "apply",
                 {},
                 [engine],
-                [function, serialize(((func, part), {}), "the function or the items", carry_code=True)],
+                [function, serialize(((func, part), {}), what="the function or an item", carry_code=True)],
                 label=label("map", func),
                 method="map",
             )

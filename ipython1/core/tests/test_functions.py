@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
 import functools
 import importlib
 import pickle
@@ -132,6 +133,15 @@ class ByValueTests(FunctionTestCase):
         self.assertEqual(list(arrived["count"](3)), [0, 1, 2])
         self.assertEqual(asyncio.run(arrived["later"]()), 5)
 
+    def test_cached(self) -> None:
+        """A function with a cache arrives with an empty one; one that can be imported, as itself."""
+        f = self.define("import functools\n@functools.lru_cache(maxsize=3)\ndef f(x): return x + c")["f"]
+        self.engine["c"] = 41
+        arrived = self.travel(f)
+        self.assertEqual((arrived(1), arrived(1)), (42, 42))
+        self.assertEqual(arrived.cache_info()[::2], (1, 3))
+        self.assertIs(self.travel(fnmatch._compile_pattern), fnmatch._compile_pattern)
+
     def test_there_and_back(self) -> None:
         """A function goes to an engine and comes back, each time at home where it is."""
         f = self.define("def f(): return where")["f"]
@@ -163,6 +173,14 @@ class HomeTests(FunctionTestCase):
     def test_no_names(self) -> None:
         """A function that uses no names at all does not have its module imported."""
         self.assertIs(self.travel(lambda x: len(x)).__globals__, self.engine)
+
+
+    def test_globals_of_its_own(self) -> None:
+        """A function whose globals were made for it brings those that it uses."""
+        made: dict[str, Any] = {"offset": 3, "__name__": "made", "unused": sys.stdout}
+        exec("def f(x): return x + offset", made)
+        self.engine["offset"] = 100
+        self.assertEqual(self.travel(made["f"])(1), 4)
 
 
 class ImportableTests(FunctionTestCase):
@@ -236,6 +254,8 @@ class ClassTests(FunctionTestCase):
             x: int
             y: int = 2
             def total(self): return self.x + self.y + offset
+        from collections import namedtuple
+        Pair = namedtuple('Pair', 'left right', defaults=[2])
         """
 
     def test_instances(self) -> None:
@@ -247,12 +267,13 @@ class ClassTests(FunctionTestCase):
     def test_in_another_process(self) -> None:
         """The same where the classes are new, and methods see the receiving namespace."""
         names = self.define(self.source)
-        serialized = serialize([names["Child"](), names["Point"](1), names["Base"]])
+        serialized = serialize([names["Child"](), names["Point"](1), names["Base"], names["Pair"](1)])
         script = (
             "import sys, ipython1.core.serialize as s\n"
             "space = {'offset': 100, 'name': 'n'}\n"
-            "child, point, base = s.Serialized([sys.stdin.buffer.read()]).load(space)\n"
+            "child, point, base, pair = s.Serialized([sys.stdin.buffer.read()]).load(space)\n"
             "print(child.both, point.total(), point == type(point)(1), isinstance(child, base), base.plain(), point)\n"
+            "print(pair, pair == type(pair)(1))\n"
         )
         output = subprocess.run(
             [sys.executable, "-c", script],
@@ -261,7 +282,10 @@ class ClassTests(FunctionTestCase):
             check=True,
             env={"PYTHONPATH": ":".join(sys.path)},
         )
-        self.assertEqual(output.stdout, b"('child of base', 'Base') 103 True True n Point(x=1, y=2)\n")
+        self.assertEqual(
+            output.stdout,
+            b"('child of base', 'Base') 103 True True n Point(x=1, y=2)\nPair(left=1, right=2) True\n",
+        )
 
     def test_bound_method(self) -> None:
         """A bound method travels with its instance."""

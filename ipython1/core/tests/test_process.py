@@ -216,7 +216,7 @@ class VerbTests(ProcessTestCase):
     def test_result_that_cannot_be_pickled(self) -> None:
         """It is an error of that command."""
         reply = self.engine.ask("apply", values=[serialize(EngineName("lambda: (i for i in [])")), serialize(((), {}))])
-        self.assertIn("cannot be serialized", str(self.error(reply)))
+        self.assertIn("the result cannot be serialized", str(self.error(reply)))
 
     def test_reset_and_keys(self) -> None:
         """keys() and reset() as in the interpreter."""
