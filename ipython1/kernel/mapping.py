@@ -69,6 +69,8 @@ def join(parts: Sequence[Any]) -> Any:
     Arrays are concatenated, lists, tuples and ranges become one list; of anything else there is a list of the parts.
     Raises IndexError if there are no parts, TypeError if lists and single values are mixed.
     """
+    if not parts:
+        raise IndexError("there are no parts to join, as there are no engines among the targets")
     first = parts[0]
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(first, numpy.ndarray):

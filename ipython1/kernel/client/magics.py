@@ -74,8 +74,8 @@ class ParallelMagics(Magics):  # type: ignore[misc]
         """Whether an input is Python; if not, what is wrong with it is shown, before it runs anywhere."""
         try:
             source = TransformerManager().transform_cell(cell)
-            name = self.shell.compile.cache(source, self.shell.execution_count, raw_code=cell)
-            compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            compile(source, "<input for the engines>", "exec", flags, dont_inherit=True)
         except SyntaxError:
             self.shell.showsyntaxerror()  # not raised: IPython would show how it came here, too
             return False

@@ -142,7 +142,7 @@ class MappingTests(SynchronousTestCase):
         self.assertEqual(join(["a", "b"]), ["a", "b"])
         self.assertEqual(join([1, [2]]), [1, [2]])
         self.assertRaises(TypeError, join, [[1], 2])
-        self.assertRaises(IndexError, join, [])
+        self.assertIn("no engines", str(self.assertRaises(IndexError, join, [])))
 
     def test_arrays(self) -> None:
         try:
