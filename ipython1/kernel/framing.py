@@ -134,41 +134,45 @@ class Decoder:
 
     def feed(self, data: Bytes) -> list[Message]:
         """Take `data`; return the messages that it completes. ProtocolError if it is malformed."""
-        self._chunks.append(data)
-        self._have += len(data)
-        if self._have < self._wanted:
-            return []
-        # Joined only when a part is complete: at each feed it would copy a large body once per chunk.
-        joined = memoryview(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         messages = []
-        start = 0
-        while self._have >= self._wanted:
-            part = bytes(joined[start : start + self._wanted])
-            start += self._wanted
-            self._have -= self._wanted
+        view = memoryview(data)
+        while self._have + len(view) >= self._wanted:
+            end = self._wanted - self._have
+            self._chunks.append(view[:end])
+            view = view[end:]
+            # Joined when it is complete: a large body is copied once.
+            part = b"".join(self._chunks)
+            self._chunks.clear()
+            self._have = 0
             step = self._machine.send(part)
             self._inside = not isinstance(step, Message)
             while isinstance(step, Message):
                 messages.append(step)
                 step = next(self._machine)
             self._wanted = step
-        self._chunks = [bytes(joined[start:])] if self._have else []
+        if view:
+            self._chunks.append(bytes(view))
+            self._have += len(view)
         return messages
 
     def _frames(self) -> Generator[Any, Bytes, None]:
         """A coroutine that yields how many bytes it wants next, or a finished message."""
         while True:
-            (length,) = LENGTH.unpack((yield LENGTH.size))
-            if length > MAX_HEADER:
-                raise ProtocolError(f"a header of {length} bytes, at most {MAX_HEADER} go")
-            kind, fields, sizes = _parse_header((yield length), self._max_body)
-            bodies: list[Bytes | StreamRef] = []
-            for size in sizes:
-                if isinstance(size, StreamRef):
-                    bodies.append(size)
-                else:
-                    bodies.append((yield size) if size else b"")
-            yield Message(kind, fields, bodies)
+            # In no variable: that would keep the last message, however large, until the next one comes.
+            yield (yield from self._frame())
+
+    def _frame(self) -> Generator[Any, Bytes, Message]:
+        (length,) = LENGTH.unpack((yield LENGTH.size))
+        if length > MAX_HEADER:
+            raise ProtocolError(f"a header of {length} bytes, at most {MAX_HEADER} go")
+        kind, fields, sizes = _parse_header((yield length), self._max_body)
+        bodies: list[Bytes | StreamRef] = []
+        for size in sizes:
+            if isinstance(size, StreamRef):
+                bodies.append(size)
+            else:
+                bodies.append((yield size) if size else b"")
+        return Message(kind, fields, bodies)
 
 
 def send(sock: socket.socket, message: Message) -> None:

@@ -400,8 +400,10 @@ class SessionLink:
         for stream in incoming.values():
             if stream.offset < stream.size:
                 stream.sink.broken(reason)
-        if self._carrier is not None:
-            self._carrier.close(reason if tell else None)
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            # No longer kept: each end of a session would keep the other's object, and this one its own by that.
+            carrier.close(reason if tell else None)
         if self._receiver is not None:
             self._receiver.link_lost(reason)
 

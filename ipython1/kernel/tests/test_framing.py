@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -49,6 +50,14 @@ class DecoderTests(SynchronousTestCase):
         """Garbage is refused or waits for more; nothing else happens."""
         with contextlib.suppress(ProtocolError):
             Decoder(max_body=1000).feed(data)
+
+    def test_nothing_remains(self) -> None:
+        """A decoder keeps no message that it has given away: the next one may not come for long."""
+        decoder = Decoder()
+        (message,) = decoder.feed(frame(Message("kind", {}, [bytes(100_000)])))
+        body = message.bodies.pop()
+        # The names `body` here and `object` in the call, and nobody else.
+        self.assertEqual(sys.getrefcount(body), 2)
 
     def test_partial(self) -> None:
         """The decoder knows when it stands in the middle of a message."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +138,26 @@ class SessionTests(WireTestCase):
         [reply] = await client.when(1)
         self.assertEqual(reply.bodies, [b"body"])
         self.assertTrue(client.link.acknowledged(2000))
+
+    async def test_nothing_is_left_of_a_session(self) -> None:
+        """A session that is over is forgotten at both ends, though their connection goes on."""
+        tub = await self.controller()
+        client = await self.dial(tub.furls["multiengine"])
+        client.link.send(command())
+        await self.multiengine.when(1)
+        references = [weakref.ref(client.link), weakref.ref(self.multiengine.link)]
+        stays = await self.dial(tub.furls["multiengine"])
+        client.link.close("done")
+        await self.multiengine.when_lost()
+        client.link = None
+        for _ in range(100):
+            gc.collect()
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0.01, turn.callback, None)
+            await turn
+        self.assertEqual([reference() for reference in references], [None, None])
+        stays.link.send(command(2))
+        await self.multiengine.when(2)
 
     async def test_acknowledged_in_silence(self) -> None:
         """A message that nothing answers is acknowledged all the same, soon."""
