@@ -148,7 +148,7 @@ class EngineQueue:
     def status(self) -> tuple[list[str], str | None]:
         """The labels of what waits, in the order of submission, and of what runs (None if nothing does)."""
         waiting = sorted(self._waiting(), key=lambda entry: entry.position)
-        queued = [entry.label for entry in [*self._sent[1:], *waiting]]
+        queued = [entry.label for entry in [*self._sent[1:], *waiting] if entry.taken_back is None]
         return queued, self._sent[0].label if self._sent else None
 
     # What clients do.

@@ -129,7 +129,7 @@ class Registry:
                 f"an engine id is a number, not {target!r:.50}; registered: {self._named()}"
             )
         if target not in self._records:
-            raise InvalidEngineID(f"engine with id {target} is not registered; registered: {self._named()}")
+            raise InvalidEngineID(f"Engine with id {target} is not registered; registered: {self._named()}")
 
     def _named(self) -> str:
         ids = self.ids()

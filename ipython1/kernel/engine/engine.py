@@ -389,9 +389,12 @@ class Engine:
             elif self.queue.busy:
                 self._until_result.append(command)
             else:
-                self.fail(
-                    command, IndexError(f"index {command.args.get('number')} out of range on {self.name}")
-                )
+                self.fail(command, IndexError(self._no_result(command.args.get("number"))))
+
+    def _no_result(self, number: int | None) -> str:
+        if number is None:
+            return f"{self.name} has executed nothing yet"
+        return f"index {number} out of range on {self.name}"
 
     def _send(self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None) -> None:
         self._outlet.send(Message(kind, {**fields, "engine": self.id}, list(bodies or [])))

@@ -157,6 +157,7 @@ class QueueTests(SynchronousTestCase):
         instructions = self.queue.clear("clear_queue() was called")
         self.assertEqual(list(failed(instructions)), ["a2"])
         self.assertEqual(instructions[-1], Cancel(entries[1:3]))
+        self.assertEqual(self.queue.status(), ([], "a1"))
         (returned,) = self.queue.returned(("b", 1))
         self.assertIsInstance(returned, Fail)
         self.assertIsInstance(returned.error, QueueCleared)

@@ -90,7 +90,7 @@ class TargetsTests(RegistryCase):
     def test_unknown_id(self) -> None:
         """An id that is not registered is named, with those that are."""
         problem = self.assertRaises(InvalidEngineID, self.registry.resolve, [0, 7])
-        self.assertEqual(str(problem), "engine with id 7 is not registered; registered: [0, 1, 2, 3]")
+        self.assertEqual(str(problem), "Engine with id 7 is not registered; registered: [0, 1, 2, 3]")
 
     def test_no_targets(self) -> None:
         """What is no target at all is refused: bools, other texts, other types, impossible slices."""
@@ -125,7 +125,7 @@ class TargetsTests(RegistryCase):
         self.assertRaises(NoEnginesRegistered, self.registry.resolve, "all")
         self.assertRaises(NoEnginesRegistered, self.registry.resolve, {"slice": [None, None, None]})
         problem = self.assertRaises(InvalidEngineID, self.registry.resolve, [0])
-        self.assertEqual(str(problem), "engine with id 0 is not registered; registered: none")
+        self.assertEqual(str(problem), "Engine with id 0 is not registered; registered: none")
 
 
 class ObserverTests(RegistryCase):

@@ -75,7 +75,7 @@ class CallTests(ServiceCase):
     def test_bad_targets(self) -> None:
         """Unknown engines are an error of the call as a whole."""
         number = self.client.execute([7])
-        text = "InvalidEngineID: engine with id 7 is not registered; registered: [0, 1]"
+        text = "InvalidEngineID: Engine with id 7 is not registered; registered: [0, 1]"
         self.assertEqual(self.settled(number), [text])
 
     def test_failure(self) -> None:

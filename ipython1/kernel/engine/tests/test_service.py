@@ -425,7 +425,8 @@ class OtherVerbsTests(AgentCase):
         """By number, or the latest; a number that has not come waits; one that will not come is an IndexError."""
         await self.start()
         get_result = self.controller.command
-        self.assertEqual((await get_result("get_result")).error, "IndexError")
+        missing = await get_result("get_result")
+        self.assertEqual((missing.error, missing.text), ("IndexError", "engine 0 has executed nothing yet"))
         await self.controller.execute("print('one')")
         started = self.controller.hears("started")
         running = self.controller.execute("import time; time.sleep(0.2); print('two')")
