@@ -20,7 +20,7 @@ from ipython1.kernel.error import InvalidProperty, NoEnginesRegistered
 from ipython1.kernel.framing import pack
 from ipython1.kernel.label import label
 from ipython1.kernel.mapping import Scatter, check_distribution, join, partition
-from ipython1.kernel.request import Request, Steps, ask, ask_controller, outcomes, values_of
+from ipython1.kernel.request import Request, Steps, ask, ask_controller
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import Targets, WireTargets, pick, wire_targets
 
@@ -324,11 +324,7 @@ class MultiEngine:
     @verb()
     def reset(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
         """Clear the engines' queues, then give them an empty namespace and start their numbering at 1 again."""
-        wire = wire_targets(targets)
-        requests = [Request("clear_queue", {}, wire), Request("reset", {}, wire)]
-        cleared, done = [outcomes(*pair) for pair in zip(requests, (yield requests), strict=True)]
-        values_of(cleared, "reset")
-        return values_of(done, "reset")
+        return (yield from ask([Request("reset", {}, wire_targets(targets))], "reset"))
 
     @verb()
     def clear_queue(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
