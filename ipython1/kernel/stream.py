@@ -16,8 +16,8 @@ from ipython1.kernel.framing import Bytes, StreamRef
 
 THRESHOLD = 64 * 1024
 """Bodies above this size (bytes) travel as streams."""
-PIECE = 256 * 1024
-"""The size of a piece (bytes)."""
+PIECE = 1024 * 1024
+"""The size of a piece (bytes): each costs a call and an answer on every hop, and others wait for it to pass."""
 WINDOW = 4
 """So many pieces of one stream are under way unanswered."""
 

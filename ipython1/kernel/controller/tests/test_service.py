@@ -197,7 +197,7 @@ class StreamTests(ServiceCase):
 
     def test_client_leaves_amid(self) -> None:
         """A command whose client leaves before its body has come never runs."""
-        self.client.execute("all", LARGE * 10)
+        self.client.execute("all", LARGE * 40)
         self.cluster.step(6)
         self.assertEqual(len(self.cluster.service.engines[0].queue), 1)
         self.client.leave()
