@@ -85,8 +85,9 @@ _TABLE = (
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
     Verb("depend", Route.QUEUE, values=True, interface=""),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
-    Verb("interrupt", Route.AGENT),
-    Verb("signal", Route.AGENT, {"signal": (int,)}),
+    # `only`, a command id: if that is what runs.
+    Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
+    Verb("signal", Route.AGENT, {"signal": (int,), "only": (list, NoneType)}),
     Verb("restart", Route.AGENT),
     Verb("kill", Route.AGENT),
     Verb("clear_queue", Route.WAITING),

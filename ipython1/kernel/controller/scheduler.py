@@ -61,7 +61,8 @@ _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
 class Task:
     """What is known of one task.
 
-    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to.
+    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
+    are the engines of the tasks that it follows.
     """
 
     spec: TaskSpec
@@ -75,6 +76,7 @@ class Task:
     ticket: Ticket | None = None
     attempt: Attempt | None = None
     blockers: set[int] = field(default_factory=set)
+    leaders: set[int] = field(default_factory=set)
     outcome: Outcome | None = None
 
     @property
@@ -127,6 +129,8 @@ class Scheduler:
             elif self._prevents(known, task):
                 self._dependency_failed(task, known)
                 return self._done(now)
+            else:
+                self._learn_from(task, known)
         if task.blockers:
             self._move(task, Event.SUBMITTED, State.BLOCKED)
         else:
@@ -360,8 +364,7 @@ class Scheduler:
     def _place(self, task: Task, rejected: frozenset[int] = frozenset()) -> Place:
         spec, targets = task.spec, task.spec.targets
         if spec.follow:
-            leaders = (self.tasks[other].engine for other in spec.follow if other in self.tasks)
-            led = frozenset(engine for engine in leaders if engine is not None)
+            led = frozenset(task.leaders)
             targets = led if targets is None else targets & led
         return Place(task.now.depend, targets, spec.resources, rejected)
 
@@ -432,9 +435,14 @@ class Scheduler:
         if self._prevents(ended, task):
             self._dependency_failed(task, ended)
             return
+        self._learn_from(task, ended)
         task.blockers.discard(ended.spec.id)
         if not task.blockers:
             self._ready(task, Event.UNBLOCKED)
+
+    def _learn_from(self, task: Task, ended: Task) -> None:
+        if ended.spec.id in task.spec.follow and ended.engine is not None:
+            task.leaders.add(ended.engine)
 
     def _prevents(self, ended: Task, task: Task) -> bool:
         if ended.spec.id in task.spec.after and not task.spec.after_any:

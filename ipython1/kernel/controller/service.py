@@ -11,6 +11,7 @@ from ipython1.kernel.controller.agents import Agents
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.multiengine import MultiEngine
 from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.peer import Link, Receiver
 
 
@@ -30,7 +31,7 @@ class Interface(Protocol):
 
 InterfaceFactory = Callable[[Engines, Shutdown], Interface]
 
-INTERFACES: Iterable[InterfaceFactory] = (MultiEngine,)
+INTERFACES: Iterable[InterfaceFactory] = (MultiEngine, TaskController)
 """Those that a controller has unless it is told otherwise."""
 
 
@@ -43,7 +44,7 @@ class ControllerService:
         stop: Callable[[], None],
         interfaces: Iterable[InterfaceFactory] = INTERFACES,
     ) -> None:
-        self.engines = Engines()
+        self.engines = Engines(reactor)
         self.agents = Agents(self.engines)
         shutdown = Shutdown(self.engines, self.agents, reactor, stop)
         made = [factory(self.engines, shutdown) for factory in interfaces]

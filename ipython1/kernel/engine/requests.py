@@ -16,11 +16,11 @@ def get_result(engine: Engine, command: Command) -> None:
 
 
 def interrupt(engine: Engine, command: Command) -> None:
-    """Raise KeyboardInterrupt in the command that runs now, if one does."""
+    """Raise KeyboardInterrupt in the command that runs now, if one does (and is the one that is meant)."""
     if _is_late(engine, command):
         return
     running = engine.queue.running
-    if running is not None and engine.interpreter is not None:
+    if running is not None and engine.interpreter is not None and not _is_over(engine, command):
         engine.interpreter.interrupt(running.id)
     engine.reply(command)
 
@@ -35,7 +35,8 @@ def send_signal(engine: Engine, command: Command) -> None:
             command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted")
         )
     elif not _is_late(engine, command):
-        engine.interpreter.signal(number)
+        if not _is_over(engine, command):
+            engine.interpreter.signal(number)
         engine.reply(command)
 
 
@@ -56,6 +57,13 @@ def _is_late(engine: Engine, command: Command) -> bool:
         return False
     engine.fail(command, QueueCleared(f"{command.label} was dropped: {engine.name} has been restarted since"))
     return True
+
+
+def _is_over(engine: Engine, command: Command) -> bool:
+    """Whether the request is meant for a command that does not run any more."""
+    only = command.args.get("only")
+    running = engine.queue.running
+    return only is not None and (running is None or list(running.id) != only)
 
 
 REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {
