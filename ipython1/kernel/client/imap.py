@@ -62,7 +62,8 @@ def _results(
         running = [pending.taskid for pending in left if not pending.done()]
         if running:
             client._perform(abandon(running), "imap")
-        fetched += [pending.taskid for pending in left if pending.taskid not in running]
+        # Some of them may have ended meanwhile.
+        fetched += [pending.taskid for pending in left]
         if fetched:
             client._perform(forget(fetched), "imap")
 
