@@ -6,9 +6,13 @@ import heapq
 import random
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.controller.agents import Agents
+from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
+from ipython1.kernel.controller.named import USUAL, named_scheduler
 from ipython1.kernel.controller.scheduler import (
     GRACE,
     FIFOScheduler,
@@ -17,6 +21,8 @@ from ipython1.kernel.controller.scheduler import (
     Scheduler,
     Task,
 )
+from ipython1.kernel.controller.service import interfaces
+from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_values import (
     AskDepend,
     Finish,
@@ -29,6 +35,8 @@ from ipython1.kernel.controller.task_values import (
     TakeBack,
     TaskSpec,
 )
+from ipython1.kernel.controller.tasks import TaskController
+from ipython1.kernel.error import ControllerCreationError
 
 
 class ShortLabelsFirst(Scheduler):
@@ -118,6 +126,21 @@ class OrderTests(SchedulerCase):
         self.submit(0, targets=frozenset({5}))
         self.assertEqual(sent(self.submit(1)), [(1, 0)])
         self.assertEqual(sent(self.join(5)), [(0, 5)])
+
+
+    def test_by_name(self) -> None:
+        """A controller is told its scheduler by name; one that does not exist is an error that says how."""
+        self.assertIs(named_scheduler(USUAL), FIFOScheduler)
+        name = f"{ShortLabelsFirst.__module__}.ShortLabelsFirst"
+        self.assertEqual(named_scheduler(name).__name__, "ShortLabelsFirst")
+        _, make = interfaces(name)
+        engines = Engines(Clock())
+        tasks = make(engines, Shutdown(engines, Agents(engines), engines.clock, lambda: None))
+        assert isinstance(tasks, TaskController)
+        self.assertEqual(type(tasks.scheduler).__name__, "ShortLabelsFirst")
+        for wrong in ("", "LIFOScheduler", "ipython1.kernel.nowhere.Scheduler", "os.path.join", "."):
+            error = self.assertRaises(ControllerCreationError, named_scheduler, wrong)
+            self.assertIn(wrong, str(error))
 
 
 class LoadTests(SchedulerCase):
