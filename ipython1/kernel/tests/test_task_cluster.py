@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
+from ipython1.core.serialize import split
 from ipython1.kernel.error import EngineLost, TaskAborted, TaskDependencyError, TaskRejectError, TaskTimeout
+from ipython1.kernel.framing import Message
 from ipython1.kernel.tests.program import RealCluster
 from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, string_step
 
@@ -28,14 +30,6 @@ class TaskClusterCase(TestCase):
         await session.open(self.cluster.ipython_dir)
         self.addCleanup(session.link.close, "the test is over")
         return session
-
-    async def pids(self, session: RawTaskSession) -> dict[int, int]:
-        """The process ids of the interpreters, by engine."""
-        found = {}
-        for engine in range(self.engines):
-            task = session.submit(string_step("import os; p = os.getpid()", pull=["p"]), targets=engine)
-            found[engine] = (await session.outcome(task))[0]
-        return found
 
 
 def double(x: int) -> int:
@@ -186,31 +180,38 @@ class EndTests(TaskClusterCase):
         self.assertEqual(await session.outcome(after), [2])
 
 
+def pid_of(message: Message) -> int:
+    """The process id that a task found."""
+    (value,) = split(message.fields["values"], message.bodies)
+    return value.load()
+
+
 class LossTests(TaskClusterCase):
-    """Interpreters that are killed with SIGKILL while they run tasks."""
+    """Interpreters that are killed with SIGKILL while they run tasks, again and again; their agent restarts them."""
 
     engines = 3
-    source = "import os, time; time.sleep(0.03); p = os.getpid()"
+    source = "import os, time; time.sleep(0.04); p = os.getpid()"
 
     async def play(self, retries: int) -> tuple[RawTaskSession, list[int]]:
-        """100 tasks, while every so often an interpreter that has shown itself is killed."""
+        """200 tasks, while every half second an interpreter that has shown itself is killed."""
         session = await self.start()
-        pids = await self.pids(session)
         chance = random.Random(retries)
-        own = set(pids.values())
+        self.killed: set[int] = set()
+        tasks = [session.submit(string_step(self.source, pull=["p"], retries=retries)) for _ in range(200)]
 
         def kill() -> None:
-            victim = chance.choice(sorted(own))
-            own.discard(victim)
-            os.kill(victim, signal.SIGKILL)
-            if not own:
-                killing.stop()
+            latest = list(session.done.values())[-10:]
+            shown = {pid_of(message) for message in latest if message.fields["ok"]} - self.killed
+            if shown:
+                victim = chance.choice(sorted(shown))
+                self.killed.add(victim)
+                os.kill(victim, signal.SIGKILL)
 
-        tasks = [session.submit(string_step(self.source, pull=["p"], retries=retries)) for _ in range(100)]
         killing = LoopingCall(kill)
-        killing.start(0.3, now=False)
+        killing.start(0.5, now=False)
         self.addCleanup(lambda: killing.running and killing.stop())
         await session.wait(*tasks)
+        killing.stop()
         return session, tasks
 
     async def test_with_retries(self) -> None:
@@ -225,7 +226,7 @@ class LossTests(TaskClusterCase):
         session, tasks = await self.play(retries=0)
         outcomes = [await session.outcome(task) for task in tasks]
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        self.assertTrue(0 < len(errors) <= 3, errors)
+        self.assertTrue(0 < len(errors) <= len(self.killed), errors)
         for error in errors:
             self.assertIsInstance(error, EngineLost)
             self.assertRegex(str(error), r"engine \d lost its interpreter \(killed by signal 9, SIGKILL\)")
