@@ -145,6 +145,13 @@ class Interpreter:
         self.properties.clear()
         self.clear_namespace()
 
+    def clear_for_task(self) -> None:
+        """Start anew, but for the properties: they tell which tasks the engine is fit for."""
+        kept = dict(self.properties)
+        self.reset()
+        if kept:
+            self.properties.update(kept)
+
     def keys(self) -> list[str]:
         """The user's names, and `id` and `mpi`, sorted."""
         return sorted(name for name, value in self.namespace.items() if self._is_users(name, value))

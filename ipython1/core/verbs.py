@@ -123,6 +123,43 @@ def _plain(value: Any) -> Reply:
     return Reply({}, [framing.pack(value)])
 
 
+def _task(interpreter: Interpreter, command: Command) -> Reply:
+    if command.args["clear_before"]:
+        interpreter.clear_for_task()
+    try:
+        return _TASKS[command.args["kind"]](interpreter, command)
+    finally:
+        if command.args["clear_after"]:
+            interpreter.clear_for_task()
+
+
+def _string_task(interpreter: Interpreter, command: Command) -> Reply:
+    source, *values = command.loaded(interpreter)
+    interpreter.push(dict(zip(command.args["push"], values, strict=True)))
+    run = interpreter.execute(source)
+    if run.error is not None:
+        return Reply({"number": run.number}, [], run.error, run.traceback)
+    names = command.args["pull"]
+    pulled = interpreter.pull(names)
+    reply = _with_values([serialize(value, name) for name, value in zip(names, pulled, strict=True)])
+    reply.fields["number"] = run.number
+    return reply
+
+
+def _map_task(interpreter: Interpreter, command: Command) -> Reply:
+    interpreter.count("<the function of a task>")
+    function, (args, kwargs) = command.loaded(interpreter)
+    return _with_values([serialize(function(*args, **kwargs), "the result")])
+
+
+_TASKS: dict[str, Callable[[Interpreter, Command], Reply]] = {"string": _string_task, "map": _map_task}
+
+
+def _depend(interpreter: Interpreter, command: Command) -> Reply:
+    (function,) = command.loaded(interpreter)
+    return Reply({"result": bool(function(dict(interpreter.properties)))})
+
+
 def _set_properties(interpreter: Interpreter, command: Command) -> Reply:
     interpreter.properties.update(command.document())
     return Reply()
@@ -160,6 +197,8 @@ _VERBS: dict[str, Callable[[Interpreter, Command], Reply]] = {
     "push_function": _push_function,
     "pull_function": _pull_function,
     "apply": _apply,
+    "task": _task,
+    "depend": _depend,
     "reset": _reset,
     "keys": _keys,
     "set_properties": _set_properties,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from ipython1.kernel.async_base import AsyncClient, connected
+from ipython1.kernel.async_task import AsyncTaskClient
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CompositeError, ResultNotCompleted
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
+from ipython1.kernel.multiengine import MultiEngine
 from ipython1.kernel.request import (
-    Answer,
     Finished,
     Request,
     Steps,
@@ -25,19 +27,22 @@ from ipython1.kernel.request import (
 from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
+from ipython1.kernel.task_session import TaskConnection
 
 __all__ = [
     "AsyncMultiEngineClient",
+    "AsyncTaskClient",
     "CompositeError",
     "MapTask",
     "StringTask",
     "Task",
     "get_multiengine_client",
+    "get_task_client",
 ]
 
 
-@derive
-class AsyncMultiEngineClient:
+@derive(MultiEngine)
+class AsyncMultiEngineClient(AsyncClient):
     """The verbs of the MultiEngine interface, returning Deferreds; all on all engines unless `targets` says.
 
     With ``block=False`` the Deferred fires with a result id of 40 characters when the call is submitted; it is
@@ -45,50 +50,17 @@ class AsyncMultiEngineClient:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         # Verbs whose one command the controller holds, by result id: they go on when its outcome is asked for.
         self._held: dict[str, Steps[Any]] = {}
         # Outcomes of the others, which take several commands.
         self._local: dict[str, Deferred[Any]] = {}
 
-    if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
-
-        def __getattr__(self, name: str) -> Any: ...
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {'' if self._connection.peer else 'not '}connected>"
-
     def _defaults(self) -> tuple[Any, bool]:
         return "all", True
 
-    def _bare(self) -> bool:
-        return False
-
-    def _begin(self, begin: Any) -> Deferred[Any]:
-        """What is wrong with the arguments comes through the Deferred, like every other error."""
-
-        async def carry_out() -> Any:
-            call: VerbCall = begin()
-            return await (self._finish(call.steps, None) if call.block else self._submit(call))
-
-        return Deferred.fromCoroutine(carry_out())
-
-    async def _finish(self, steps: Steps[Any], answers: list[Answer] | None) -> Any:
-        """Carry out a verb to its end, from the answers on."""
-        sent: list[Answer] | BaseException | None = answers
-        try:
-            while True:
-                sent = await self._answers(advance(steps, sent))
-        except Finished as end:
-            return end.value
-
-    async def _answers(self, requests: list[Request], hold: str | None = None) -> list[Answer] | Exception:
-        for request in requests:
-            request.own_memory()
-        try:
-            return await self._connection.perform(requests, hold)
-        except Exception as problem:  # whatever it is, the verb may have something to say to it
-            return problem
+    async def _carry_out(self, call: VerbCall) -> Any:
+        return await (self._finish(call.steps, None) if call.block else self._submit(call))
 
     async def _submit(self, call: VerbCall) -> str:
         """Submit a call, whose outcome is to wait until it is asked for."""
@@ -156,21 +128,12 @@ class AsyncMultiEngineClient:
         """A decorator: the decorated function takes sequences, and is applied to their items on the engines."""
         return ParallelFunction(self.mapper(dist, targets, check_block(block)))
 
-    def disconnect(self) -> None:
-        """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
-        self._connection.disconnect("the client was disconnected")
-
 
 def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncMultiEngineClient]:
     """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.MultiEngineClient`."""
-    return Deferred.fromCoroutine(_connect(furl_or_file))
+    return Deferred.fromCoroutine(connected(AsyncMultiEngineClient, Connection, furl_or_file))
 
 
-async def _connect(furl_or_file: str | os.PathLike[str]) -> AsyncMultiEngineClient:
-    from twisted.internet import reactor  # the running one; importing this module installs none
-
-    from ipython1.kernel.dial import dial
-
-    connection = Connection(furl_or_file, reactor, dial)
-    await connection.connect()
-    return AsyncMultiEngineClient(connection)
+def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncTaskClient]:
+    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.TaskClient`."""
+    return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, furl_or_file))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -11,14 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.error import CallTimeout, ConnectionError, KernelError, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.request import Answer, Request
 
-ROLE = "multiengine"
 TIMEOUT = 20.0
 """Seconds within which the controller must answer a client that connects."""
 
@@ -135,12 +134,21 @@ class Dial(Protocol):
 class Connection:
     """A client's way to its controller: a session, opened when there is none.
 
-    `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  To be used in the
-    reactor's thread.
+    `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  `role` is the
+    interface that it leads to, and `new_session` makes the sessions.  To be used in the reactor's thread.
     """
 
-    def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str],
+        reactor: Any,
+        dial: Dial,
+        role: str = "multiengine",
+        new_session: Callable[[], ClientSession] = ClientSession,
+    ) -> None:
         self.furl_or_file = furl_or_file
+        self._role = role
+        self._new_session = new_session
         self._reactor = reactor
         self._dial = dial
         self._session: ClientSession | None = None
@@ -168,10 +176,10 @@ class Connection:
         return await waiter
 
     async def _open(self) -> ClientSession:
-        furl = read_furl(self.furl_or_file, ROLE)
-        session = ClientSession()
+        furl = read_furl(self.furl_or_file, self._role)
+        session = self._new_session()
         session.link = await self._dial(
-            furl, ROLE, session, reactor=self._reactor, timeout=TIMEOUT, session=session.id
+            furl, self._role, session, reactor=self._reactor, timeout=TIMEOUT, session=session.id
         )
         return session
 
@@ -188,7 +196,7 @@ class Connection:
         Raises what `connect` and `ClientSession.call` do.
         """
         session = await self.connect()
-        calls = [session.call(request, hold) for request in requests]
+        calls = [self._limited(request, session.call(request, hold)) for request in requests]
         if len(calls) == 1:
             return [await calls[0]]
         done = await DeferredList(calls, consumeErrors=True)
@@ -197,8 +205,34 @@ class Connection:
                 raise outcome.value  # type: ignore[attr-defined]
         return [outcome for _, outcome in done]
 
+    def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
+        if request.timeout is None:
+            return answer
+        return limited(answer, request.timeout, self._reactor, request.name)
+
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one; the next call opens another."""
         session, self._session = self._session, None
         if session is not None:
             session.close(reason)
+
+
+def limited(answer: Deferred[Answer], seconds: float, reactor: IReactorTime, what: str) -> Deferred[Answer]:
+    """Fires with `answer`, or fails with CallTimeout, naming `what`, if that takes too long.
+
+    `answer` itself goes on: it may be what others wait for, too.
+    """
+    outer: Deferred[Answer] = Deferred()
+
+    def too_late() -> None:
+        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s")))
+
+    call = reactor.callLater(seconds, too_late)
+
+    def arrived(outcome: Any) -> None:
+        if call.active():
+            call.cancel()
+            outer.callback(outcome)
+
+    answer.addBoth(arrived)
+    return outer

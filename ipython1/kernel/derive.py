@@ -1,4 +1,8 @@
-"""Clients derived from the verbs: the same methods, with the same signatures and docstrings."""
+"""Clients derived from the verbs: the same methods, with the same signatures and docstrings.
+
+The verbs of an interface are methods of a class without state, each a generator (see `ipython1.kernel.request`) that is
+marked with `verb`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,32 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from ipython1.kernel.multiengine import MultiEngine, VerbInfo
 from ipython1.kernel.request import Steps
 from ipython1.kernel.targets import check_block
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class VerbInfo:
+    """What a face must know of a verb.
+
+    `per_engine`: it returns a list with one entry per target, of which a view of one engine gives the entry.
+    """
+
+    per_engine: bool
+
+
+def verb(per_engine: bool = True) -> Callable[[F], F]:
+    """Mark a generator method as a verb that the faces have."""
+
+    def mark(function: F) -> F:
+        function.verb_info = VerbInfo(per_engine)  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 @dataclass(frozen=True)
@@ -35,21 +60,28 @@ class Face(Protocol):
         """Begin a call, which raises what is wrong with its arguments, and carry it out."""
 
 
-def derive(face: type[Any]) -> type[Any]:
-    """Class decorator: give a client class all the verbs, each with its signature and docstring."""
-    for name, function in vars(MultiEngine).items():
-        info = getattr(function, "verb_info", None)
-        if info is not None and name not in vars(face):
-            setattr(face, name, _derived(function, info, face.__qualname__))
-    return face
+def derive(verbs: type[Any]) -> Callable[[type[Any]], type[Any]]:
+    """Class decorator: give a client class all the verbs of the class `verbs`, with signatures and docstrings."""
+    interface = verbs()
+
+    def decorate(face: type[Any]) -> type[Any]:
+        for name, function in vars(verbs).items():
+            info = getattr(function, "verb_info", None)
+            if info is not None and name not in vars(face):
+                setattr(face, name, _derived(interface, function, info, face.__qualname__))
+        return face
+
+    return decorate
 
 
-def _derived(function: Callable[..., Steps[Any]], info: VerbInfo, owner: str) -> Callable[..., Any]:
+def _derived(
+    interface: Any, function: Callable[..., Steps[Any]], info: VerbInfo, owner: str
+) -> Callable[..., Any]:
     signature = inspect.signature(function)
     takes_targets = "targets" in signature.parameters
 
     def begin(self: Face, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VerbCall:
-        bound = signature.bind(_verbs, *args, **kwargs)
+        bound = signature.bind(interface, *args, **kwargs)
         bare, block = False, True
         if takes_targets:
             targets, block = self._defaults()
@@ -75,6 +107,3 @@ def _derived(function: Callable[..., Steps[Any]], info: VerbInfo, owner: str) ->
 def _entry(steps: Steps[Any]) -> Steps[Any]:
     values = yield from steps
     return values[0] if isinstance(values, list) else values
-
-
-_verbs = MultiEngine()

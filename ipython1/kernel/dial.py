@@ -23,7 +23,7 @@ from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_tub
 
-_RECEIVES = {"engine": messages.TO_AGENT, "multiengine": messages.TO_CLIENT}
+_RECEIVES = {"engine": messages.TO_AGENT, "multiengine": messages.TO_CLIENT, "task": messages.TO_CLIENT}
 _KEEPALIVE = {"engine": FOR_AGENTS}
 _tubs: dict[tuple[int, Keepalive], Tub] = {}
 _links: WeakSet[SessionLink] = WeakSet()

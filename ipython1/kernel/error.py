@@ -126,6 +126,10 @@ class TaskRejectError(KernelError):
     """Raised by a task's own code: this engine lacks what the task needs; try another (0.10.2)."""
 
 
+class TaskDependencyError(KernelError):
+    """A task cannot run, as one that it comes after did not end as it should have."""
+
+
 class StopLocalExecution(KernelError):
     """Ends the local run of a ``with`` block whose body runs on the engines (0.10.2)."""
 

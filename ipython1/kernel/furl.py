@@ -18,6 +18,7 @@ from ipython1.kernel.error import FURLError, SecurityError
 FURL_FILES = {
     "engine": "ipcontroller-engine.furl",
     "multiengine": "ipcontroller-mec.furl",
+    "task": "ipcontroller-tc.furl",
 }
 """The name of the file for each role."""
 

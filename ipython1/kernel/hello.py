@@ -18,6 +18,7 @@ from ipython1.kernel.messages import PROTOCOL
 ROLES = {
     "engine": "register engines",
     "multiengine": "use the MultiEngine interface",
+    "task": "use the Task interface",
 }
 """What one may do with each FURL."""
 

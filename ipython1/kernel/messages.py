@@ -53,6 +53,15 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "values": (list, NoneType),
         "result": (object,),
     },
+    # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
+    # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok: as in a reply.
+    "task_done": {
+        "task": (int,),
+        "ok": (bool,),
+        "record": (dict,),
+        "values": (list, NoneType),
+        "number": (int, NoneType),
+    },
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
 }
@@ -141,10 +150,13 @@ def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, 
     return None
 
 
-def check_command(fields: dict[str, Any], bodies: int) -> str | None:
-    """What is wrong with the verb, the arguments or the number of bodies of a command; None if nothing is."""
+def check_command(fields: dict[str, Any], bodies: int, interface: str = "multiengine") -> str | None:
+    """What is wrong with the verb, the arguments or the number of bodies of a command; None if nothing is.
+
+    `interface` is the role of the client that sent it.
+    """
     verb = VERBS.get(fields["verb"])
-    if verb is None:
+    if verb is None or verb.interface != interface:
         return f"unknown verb {fields['verb']!r:.50}"
     problem = verb.check(fields["args"])
     if problem:

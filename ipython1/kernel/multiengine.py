@@ -11,11 +11,11 @@ import operator
 import os
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from ipython1.core.functions import EngineName, map_part
 from ipython1.core.serialize import Serialized, serialize
+from ipython1.kernel.derive import verb
 from ipython1.kernel.error import InvalidProperty, NoEnginesRegistered
 from ipython1.kernel.framing import pack
 from ipython1.kernel.label import label
@@ -25,27 +25,6 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import Targets, WireTargets, pick, wire_targets
 
 Names = str | Sequence[str]
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class VerbInfo:
-    """What a face must know of a verb.
-
-    `per_engine`: it returns a list with one entry per target, of which a view of one engine gives the entry.
-    """
-
-    per_engine: bool
-
-
-def verb(per_engine: bool = True) -> Callable[[F], F]:
-    """Mark a generator method as a verb that the faces have."""
-
-    def mark(function: F) -> F:
-        function.verb_info = VerbInfo(per_engine)  # type: ignore[attr-defined]
-        return function
-
-    return mark
 
 
 class MultiEngine:

@@ -28,7 +28,7 @@ class Request:
     """A command to be sent.
 
     `method` is what errors say was called, where that is not the verb.  `quick` marks a command that the controller
-    answers at once and that the rest of a call depends on.
+    answers at once and that the rest of a call depends on.  `timeout` is how many seconds it may take (CallTimeout).
     """
 
     verb: str
@@ -39,6 +39,7 @@ class Request:
     label: str = ""
     method: str = ""
     quick: bool = False
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         self.method = self.method or self.verb
@@ -125,14 +126,14 @@ def outcomes(request: Request, answer: Answer, convert: Callable[[Any], Any] | N
     `convert` is applied to each value; what it raises is that target's error.
     """
     if answer.whole is not None and not answer.whole.fields["ok"]:
-        raise _error(request, answer.whole)
+        raise reply_error(request, answer.whole)
     return [_outcome(request, reply, convert) for reply in answer.replies]
 
 
 def _outcome(request: Request, reply: Message, convert: Callable[[Any], Any] | None) -> Outcome:
     engine = reply.fields.get("engine")
     if not reply.fields["ok"]:
-        return Outcome(engine, error=_error(request, reply))
+        return Outcome(engine, error=reply_error(request, reply))
     try:
         value = plain_value(reply)
         return Outcome(engine, value if convert is None else convert(value))
@@ -159,7 +160,8 @@ def _text(body: Any) -> str:
     return bytes(body).decode("utf-8", "replace")
 
 
-def _error(request: Request, reply: Message) -> BaseException:
+def reply_error(request: Request, reply: Message) -> BaseException:
+    """The error that a reply describes."""
     document, pickled = [*reply.bodies[:2], b"", b""][:2]
     return rebuild(document, pickled, reply.fields.get("engine"), request.method, [request.name])
 
@@ -169,7 +171,7 @@ def whole_result(request: Request, answer: Answer) -> Any:
     if answer.whole is None:
         raise ProtocolError(f"the controller did not answer {request.name} as a whole")
     if not answer.whole.fields["ok"]:
-        raise _error(request, answer.whole)
+        raise reply_error(request, answer.whole)
     return answer.whole.fields.get("result")
 
 

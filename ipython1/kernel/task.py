@@ -12,6 +12,9 @@ from typing import Any
 
 Depend = Callable[[Mapping[str, Any]], Any]
 
+OPTIONS = ("after", "after_any", "follow", "targets", "resources", "priority")
+"""What the constructor of a task takes beside what is checked here; the controller checks it."""
+
 
 class BaseTask:
     """What all tasks have.
@@ -26,6 +29,13 @@ class BaseTask:
     `depend`
         a function of an engine's properties (a dictionary): the engine is fit for the task if it returns something
         true.  One that raises says no.
+    `timeout`
+        seconds that it may run; then it is interrupted, and failed with TaskTimeout.
+    `after`, `after_any`, `follow`, `targets`, `resources`, `priority`
+        what else the controller is to know when it chooses where and when to run the task; None by default, and not
+        looked at in a recovery task: the ids of tasks that must have succeeded before (or with `after_any` just
+        ended), those of tasks on whose engine it is to run, those of the engines that it may run on, how much of
+        which property of the engine it takes (a dictionary), a number, of which larger ones go first.
     `taskid`
         set when the task is submitted; None before.
     """
@@ -37,13 +47,35 @@ class BaseTask:
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        timeout: float | None = None,
+        **options: Any,
     ) -> None:
+        unknown = options.keys() - OPTIONS
+        if unknown:
+            raise TypeError(
+                f"a task has no option {sorted(unknown)[0]!r}; the options are {', '.join(OPTIONS)}"
+            )
         self.taskid: int | None = None
         self.clear_before = bool(clear_before)
         self.clear_after = bool(clear_after)
         self.retries = retries
         self.recovery_task = recovery_task
         self.depend = depend
+        self.timeout = timeout
+        for name in OPTIONS:
+            setattr(self, name, options.get(name))
+
+    @property
+    def timeout(self) -> float | None:
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        if seconds is not None and (not isinstance(seconds, int | float) or isinstance(seconds, bool)):
+            raise TypeError(f"timeout is a number of seconds, not {seconds!r}")
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ValueError(f"timeout is a number of seconds above 0, not {seconds}")
+        self._timeout = seconds
 
     @property
     def retries(self) -> int:
@@ -104,8 +136,10 @@ class StringTask(BaseTask):
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        timeout: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        super().__init__(clear_before, clear_after, retries, recovery_task, depend, timeout, **options)
         self.expression = expression
         self.pull = pull  # type: ignore[assignment] # what may be set is more than what is kept
         self.push = push
@@ -162,8 +196,10 @@ class MapTask(BaseTask):
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        timeout: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        super().__init__(clear_before, clear_after, retries, recovery_task, depend, timeout, **options)
         self.function = function
         self.args = args  # type: ignore[assignment] # what may be set is more than what is kept
         self.kwargs = kwargs

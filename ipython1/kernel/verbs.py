@@ -27,7 +27,8 @@ class Verb:
 
     `args` maps each argument to its types; an argument whose types include NoneType may be left out.
     `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
-    the others, the exact number of bodies.
+    the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
+    is the controller itself that asks engines for it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Verb:
     args: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
     values: bool = False
     bodies: int = 0
+    interface: str = "multiengine"
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -54,6 +56,16 @@ class Verb:
 
 NoneType = type(None)
 
+_TASK_ARGS: Mapping[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "push": (list,),
+    "pull": (list,),
+    "clear_before": (bool,),
+    "clear_after": (bool,),
+}
+# What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
+_SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
+
 _TABLE = (
     Verb("execute", Route.QUEUE, bodies=1),
     Verb("push", Route.QUEUE, {"names": (list,)}, values=True),
@@ -68,9 +80,14 @@ _TABLE = (
     Verb("has_properties", Route.QUEUE, {"keys": (list,)}),
     Verb("del_properties", Route.QUEUE, {"keys": (list,)}),
     Verb("clear_properties", Route.QUEUE),
+    # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
+    # arguments. `depend` asks whether the engine's properties satisfy a function.
+    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
+    Verb("depend", Route.QUEUE, values=True, interface=""),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
-    Verb("interrupt", Route.AGENT),
-    Verb("signal", Route.AGENT, {"signal": (int,)}),
+    # `only`, a command id: if that is what runs.
+    Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
+    Verb("signal", Route.AGENT, {"signal": (int,), "only": (list, NoneType)}),
     Verb("restart", Route.AGENT),
     Verb("kill", Route.AGENT),
     Verb("clear_queue", Route.WAITING),
@@ -79,6 +96,15 @@ _TABLE = (
     Verb("kill_controller", Route.CONTROLLER),
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),
+    Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
+    Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
+    Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
+    Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
+    Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
+    Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
+    Verb("spin", Route.CONTROLLER, interface="task"),
+    Verb("clear_tasks", Route.CONTROLLER, {"tasks": (list, NoneType)}, interface="task"),
+    Verb("why", Route.CONTROLLER, {"task": (int,)}, interface="task"),
 )
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}

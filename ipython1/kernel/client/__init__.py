@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ipython1.core.serialize import Serialized
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.task import TaskClient, get_task_client
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
@@ -28,11 +31,16 @@ from ipython1.kernel.error import (
     QueueCleared,
     ResultNotCompleted,
     SerializationError,
+    TaskAborted,
+    TaskRejectError,
+    TaskTimeout,
     UnpickleableException,
 )
+from ipython1.kernel.furl import find_ipython_dir, furl_file
 from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
+from ipython1.kernel.task_result import TaskResult
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -62,7 +70,20 @@ __all__ = [
     "Serialized",
     "StringTask",
     "Task",
+    "TaskAborted",
+    "TaskClient",
+    "TaskRejectError",
+    "TaskResult",
+    "TaskTimeout",
     "UnpickleableException",
     "get_multiengine_client",
+    "get_task_client",
     "remote",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not when this is imported: $IPYTHONDIR may be set afterwards.
+    if name == "default_task_address":
+        return str(furl_file("task", find_ipython_dir()))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,11 @@ from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.contexts import RemoteContextBase
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
+from ipython1.kernel.multiengine import MultiEngine
 from ipython1.kernel.targets import check_block
 
 
-@derive
+@derive(MultiEngine)
 class BlockingMultiEngine(RemoteContextBase):
     """The verbs, for the threads of users.
 

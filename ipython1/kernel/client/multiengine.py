@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import timeit
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
 from ipython1.kernel.client.blocking import BlockingMultiEngine
-from ipython1.kernel.client.calls import Calls
+from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
 from ipython1.kernel.client.views import EngineView
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
-from ipython1.kernel.furl import read_furl
 from ipython1.kernel.request import Request, ask_controller, pending_value
 from ipython1.kernel.targets import check_block
 
 
-class MultiEngineClient(BlockingMultiEngine):
+class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
     """The engines of a cluster, all of them or some at a time, from a prompt or a program.
 
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote.
@@ -38,26 +35,13 @@ class MultiEngineClient(BlockingMultiEngine):
     def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
         self.block: Any = True
         self.targets: Any = "all"
-        # Errors of the argument are raised before a reactor is started for nothing.
-        read_furl(furl_or_file, "multiengine")
-        # Imported by this thread: imports in the reactor's could wait for one that waits for this client.
-        from ipython1.kernel.dial import dial
+        self._connect(furl_or_file, "multiengine")
 
-        self._open(furl_or_file, reactor_thread, dial)
-
-    def _open(self, furl_or_file: str | os.PathLike[str], thread: ReactorThread, dial: Dial) -> None:
-        connection = Connection(furl_or_file, thread.start(), dial)
-        self._calls = Calls(thread, connection)
-        # A client that nobody has any more leaves the controller.
-        self._leave = weakref.finalize(self, thread.call_soon, connection.disconnect, "its client is gone")
-        self._leave.atexit = False
-        thread.check_can_wait("connecting")
-        thread.wait(thread.submit(connection.connect), "connecting")
+    def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
+        return Connection(furl_or_file, reactor, dial)
 
     def __repr__(self) -> str:
-        peer = self._calls.connection.peer
-        where = "not connected" if peer is None else f"controller {peer.get('pid')} on {peer.get('host')}"
-        return f"<{type(self).__name__}: {where}, targets={self.targets!r}, block={self.block!r}>"
+        return f"<{type(self).__name__}: {self._where()}, targets={self.targets!r}, block={self.block!r}>"
 
     # -- engines -----------------------------------------------------------------------------------------
 
@@ -115,17 +99,7 @@ class MultiEngineClient(BlockingMultiEngine):
             pass
         return self._calls.run(VerbCall(pending_value(result_id, block), True, "get_pending_deferred"))
 
-    # -- the connection ----------------------------------------------------------------------------------
-
-    def disconnect(self) -> None:
-        """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
-
-        async def leave() -> None:
-            self._calls.connection.disconnect("the client was disconnected")
-
-        thread = self._calls.reactor
-        thread.check_can_wait("disconnecting")
-        thread.wait(thread.submit(leave), "disconnecting")
+    # -- shells and benchmarks -----------------------------------------------------------------------------
 
     def activate(self) -> None:
         """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in."""

@@ -24,8 +24,11 @@ class PendingResult(Future[Any]):
 
     A `concurrent.futures.Future`: `result`, `exception`, `done`, `add_done_callback`, and the functions of
     `concurrent.futures` and `asyncio` work with it.  It cannot be cancelled; see `MultiEngineClient.clear_queue` and
-    `MultiEngineClient.interrupt`.  Callbacks never run in the reactor's thread.
+    `MultiEngineClient.interrupt`, and `TaskClient.abort`.  Callbacks never run in the reactor's thread.
     """
+
+    taskid: int | None = None
+    """The id of the task whose outcome it is; None if it is something else's."""
 
     def __init__(self, client: Any, result_id: str, name: str) -> None:
         super().__init__()

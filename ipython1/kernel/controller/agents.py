@@ -129,7 +129,7 @@ class AgentSession:
         self._engines.returned(engine, _command_id(message))
 
     def _properties_changed(self, engine: int, message: Message) -> None:
-        self._engines.registry[engine].properties = message.fields["properties"]
+        self._engines.properties_changed(engine, message.fields["properties"])
 
     def _died(self, engine: int, message: Message) -> None:
         reason = message.fields["reason"]

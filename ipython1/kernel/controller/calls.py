@@ -106,7 +106,7 @@ class Call:
         """The call has succeeded as a whole."""
         self._sink.put({"index": None, "of": 0, "ok": True, "result": result}, [])
 
-    def whole_failed(self, error: IPythonError) -> None:
+    def whole_failed(self, error: Exception) -> None:
         """The call has failed as a whole."""
         self._sink.put({"index": None, "of": 0, "ok": False}, failure_bodies(error))
 

@@ -20,6 +20,9 @@ MAX_LABEL = 200
 class Commands(Protocol):
     """An interface, as its clients' sessions use it."""
 
+    @property
+    def role(self) -> str: ...
+
     def command(self, client: ClientSession, message: Message) -> None:
         """A sound command came."""
 
@@ -79,7 +82,7 @@ class ClientSession:
     def _problem(self, message: Message) -> str | None:
         if message.fields["id"][0] != self.key:
             return "the command's id is of another session"
-        return check_command(message.fields, len(message.bodies))
+        return check_command(message.fields, len(message.bodies), self._interface.role)
 
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""

@@ -12,6 +12,7 @@ class ControllerConfig:
 
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
+    `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
     """
 
     ipython_dir: Path
@@ -19,3 +20,4 @@ class ControllerConfig:
     interface: str = ""
     location: str = ""
     reuse_furls: bool = False
+    scheduler: str = ""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ipython1.kernel.controller.observers import Observers
@@ -122,7 +123,8 @@ class Engines:
 
     log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
+        self.clock = clock
         self.observers = Observers(self._observer_failed)
         self.registry = Registry(self.observers)
         self._engines: dict[int, Engine] = {}
@@ -154,11 +156,22 @@ class Engines:
         """Drop what waits in an engine's queue; what runs goes on."""
         self._event(engine, lambda queue: queue.clear(reason))
 
+    def withdraw(self, engine: int, entry: Entry, reason: str) -> None:
+        """Drop an entry that has not begun to run, or ask it back from the agent."""
+        self._event(engine, lambda queue: queue.withdraw(entry, reason))
+
     def kill(self, engine: int, entry: Entry, reason: str) -> None:
         """End an engine for good; `entry` has the verb ``kill``, and its owner hears when the engine is gone."""
         self._engines[engine].record.state = EngineState.LEAVING
+        self.observers.changed(engine)
         self._event(engine, lambda queue: queue.stop(reason))
         self.ask(engine, entry)
+
+    def forget(self, engine: int, client: str) -> None:
+        """Nothing more comes from `client` for that engine."""
+        found = self._engines.get(engine)
+        if found is not None:
+            found.queue.client_left(client)
 
     def client_left(self, client: str) -> None:
         """A client is gone: what it submitted goes on, and then nothing is remembered of it."""
@@ -180,7 +193,9 @@ class Engines:
 
     def started(self, engine: int, command: CommandId) -> None:
         """A command began to run; ProtocolError if it was not sent."""
-        self._engines[engine].queue.started(command)
+        entry = self._engines[engine].queue.started(command)
+        if entry.began is not None:
+            entry.began()
 
     def replied(self, engine: int, command: CommandId, reply: Message) -> None:
         """The outcome of a command came; ProtocolError if it was not sent."""
@@ -196,6 +211,7 @@ class Engines:
         if record.state is EngineState.READY:
             record.state = EngineState.STARTING
         record.properties = {}
+        self.observers.changed(engine)
         text = f"engine {engine} lost its interpreter ({reason})"
         self._event(engine, lambda queue: queue.died(text))
 
@@ -206,6 +222,12 @@ class Engines:
         if record.state is EngineState.STARTING:
             record.state = EngineState.READY
             self._event(engine, lambda queue: queue.restarted(generation))
+            self.observers.changed(engine)
+
+    def properties_changed(self, engine: int, properties: dict[str, Any]) -> None:
+        """An engine's properties are these now."""
+        self._engines[engine].record.properties = properties
+        self.observers.changed(engine)
 
     def _event(
         self, engine: int, event: Callable[[EngineQueue], list[Instruction]], reply: Message | None = None

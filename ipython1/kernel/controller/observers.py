@@ -23,7 +23,7 @@ class _Observer:
 
 
 class Observers:
-    """Calls functions when an engine is registered, when one is unregistered, and when there are so many.
+    """Calls functions when an engine is registered, changes, or is unregistered, and when there are so many.
 
     `report` is given each function that raised, and what it raised: one observer never keeps another, or the
     engine, from its due.
@@ -33,6 +33,7 @@ class Observers:
         self._report = report
         self._on_register: list[_Observer] = []
         self._on_unregister: list[_Observer] = []
+        self._on_change: list[_Observer] = []
         self._on_count: list[tuple[int, _Observer]] = []
         self._count = 0
 
@@ -54,6 +55,10 @@ class Observers:
         """No longer call `function` when engines go; nothing happens if it was not called."""
         self._on_unregister = [observer for observer in self._on_unregister if observer.function != function]
 
+    def on_change_engine_do(self, function: Function, include_id: bool, *args: Any, **kwargs: Any) -> None:
+        """Call ``function([id,] *args, **kwargs)`` when an engine's state or its properties have changed."""
+        self._on_change.append(_Observer(function, include_id, args, kwargs))
+
     def on_n_engines_registered_do(self, n: int, function: Function, *args: Any, **kwargs: Any) -> None:
         """Call ``function(*args, **kwargs)`` once, as soon as there are `n` engines: at once if there are."""
         self._on_count.append((n, _Observer(function, False, args, kwargs)))
@@ -69,6 +74,10 @@ class Observers:
         """Engine `engine` went; there are `count` left."""
         self._count = count
         self._call(list(self._on_unregister), engine)
+
+    def changed(self, engine: int) -> None:
+        """Something about engine `engine` has changed."""
+        self._call(list(self._on_change), engine)
 
     def _call_reached(self) -> None:
         reached = [observer for n, observer in self._on_count if n <= self._count]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,7 +55,8 @@ class Entry:
     """A verb for one engine.
 
     `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
-    streams are not yet complete at the agent.  The rest below is kept by the queue.
+    streams are not yet complete at the agent.  `began` is called when the engine begins with it.  The rest below is
+    kept by the queue; `sent` is whether the agent may have it.
     """
 
     id: CommandId
@@ -68,10 +69,12 @@ class Entry:
     values: list[Any] | None = None
     bodies: list[Bytes | StreamRef] = field(default_factory=list)
     missing: int = 0
+    began: Callable[[], None] | None = None
 
     state: EntryState = EntryState.WAITING
     failures: int = 0
     position: int = 0
+    sent: bool = False
     taken_back: QueueCleared | None = None
 
 
@@ -214,6 +217,20 @@ class EngineQueue:
             entry.taken_back = self._cleared(entry, reason)
         return [*dropped, Cancel(asked_back)] if asked_back else dropped
 
+    def withdraw(self, entry: Entry, reason: str) -> list[Instruction]:
+        """Drop one that has not begun to run; if it was sent ahead, it is asked back."""
+        if entry.state is EntryState.WAITING:
+            line = self._lines[entry.client]
+            was_first = line.waiting[0] is entry
+            line.waiting.remove(entry)
+            if was_first:
+                self._offer(entry.client, line)
+            return [self._fail(entry, self._cleared(entry, reason)), *self._pump()]
+        if entry.state is not EntryState.SENT or entry.taken_back:
+            return []
+        entry.taken_back = self._cleared(entry, reason)
+        return [Cancel([entry])]
+
     def client_left(self, client: str) -> None:
         """The client is gone: what it has submitted goes on, and then nothing is remembered of it."""
         line = self._lines.get(client)
@@ -223,9 +240,11 @@ class EngineQueue:
 
     # What the agent says.
 
-    def started(self, command: CommandId) -> None:
-        """A command began to run; ProtocolError if it was not sent."""
-        self._find(command, EntryState.SENT).state = EntryState.STARTED
+    def started(self, command: CommandId) -> Entry:
+        """A command began to run: which one; ProtocolError if it was not sent."""
+        entry = self._find(command, EntryState.SENT)
+        entry.state = EntryState.STARTED
+        return entry
 
     def replied(self, command: CommandId, ok: bool) -> list[Instruction]:
         """The outcome of a command came; ProtocolError if it was not sent.
@@ -249,6 +268,7 @@ class EngineQueue:
         if entry is None or entry.taken_back is None:
             raise ProtocolError(f"engine {self._engine} gave back a command that was not asked back")
         self._sent.remove(entry)
+        entry.sent = False
         return [self._fail(entry, entry.taken_back, sent=True), *self._pump()]
 
     def died(self, reason: str) -> list[Instruction]:
@@ -298,7 +318,7 @@ class EngineQueue:
             entry = self._next()
             if entry is None:
                 break
-            entry.state = EntryState.SENT
+            entry.state, entry.sent = EntryState.SENT, True
             self._sent.append(entry)
             sends.append(Send(entry, self._generation))
         return sends

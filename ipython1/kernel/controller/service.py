@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -10,7 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from ipython1.kernel.controller.agents import Agents
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.multiengine import MultiEngine
+from ipython1.kernel.controller.named import USUAL, named_scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.peer import Link, Receiver
 
 
@@ -30,8 +33,16 @@ class Interface(Protocol):
 
 InterfaceFactory = Callable[[Engines, Shutdown], Interface]
 
-INTERFACES: Iterable[InterfaceFactory] = (MultiEngine,)
+INTERFACES: Iterable[InterfaceFactory] = (MultiEngine, TaskController)
 """Those that a controller has unless it is told otherwise."""
+
+
+def interfaces(scheduler: str) -> list[InterfaceFactory]:
+    """`INTERFACES`, with the scheduler of that dotted name for tasks ('' for the usual one).
+
+    Raises what `named_scheduler` does.
+    """
+    return [MultiEngine, partial(TaskController, scheduler=named_scheduler(scheduler or USUAL))]
 
 
 class ControllerService:
@@ -43,7 +54,7 @@ class ControllerService:
         stop: Callable[[], None],
         interfaces: Iterable[InterfaceFactory] = INTERFACES,
     ) -> None:
-        self.engines = Engines()
+        self.engines = Engines(reactor)
         self.agents = Agents(self.engines)
         shutdown = Shutdown(self.engines, self.agents, reactor, stop)
         made = [factory(self.engines, shutdown) for factory in interfaces]

@@ -305,13 +305,13 @@ class Engine:
             stdout, stderr = self.interpreter.stdout.take(), self.interpreter.stderr.take()
             self.history.add(Record(number or self.history.last_number + 1, bodies[-1], stdout, stderr))
             bodies = [bodies[0], stdout, stderr] if ok else bodies[:2]
-        elif command.verb == "reset" and ok:
+        elif (command.verb == "reset" and ok) or _clears(command):
             self.history.clear()
         self._set_capture(False)
         if not self.queue.discarding:
             fields: dict[str, Any] = {"id": list(command.id), "ok": ok}
             fields.update(
-                (name, message.fields[name]) for name in ("number", "values") if name in message.fields
+                (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
             )
             self._reply_with(command, fields, bodies)
         self.carry_out(self.queue.finished(ok))
@@ -398,6 +398,11 @@ class Engine:
 
     def _send(self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None) -> None:
         self._outlet.send(Message(kind, {**fields, "engine": self.id}, list(bodies or [])))
+
+
+def _clears(command: Command) -> bool:
+    """Whether the command is a task that clears the namespace, before or after."""
+    return bool(command.args.get("clear_before") or command.args.get("clear_after"))
 
 
 def _documents(verb: str, ok: bool) -> int:

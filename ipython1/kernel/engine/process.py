@@ -37,7 +37,13 @@ MAX_INTERRUPTS = 64
 FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
     "ready": {"pid": (int,), "python": (str,)},
     "properties": {"properties": (dict,)},
-    "reply": {"id": (list,), "ok": (bool,), "number": (int, NoneType), "values": (list, NoneType)},
+    "reply": {
+        "id": (list,),
+        "ok": (bool,),
+        "number": (int, NoneType),
+        "values": (list, NoneType),
+        "result": (bool, NoneType),
+    },
 }
 
 

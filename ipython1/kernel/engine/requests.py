@@ -16,14 +16,14 @@ def get_result(engine: Engine, command: Command) -> None:
 
 
 def interrupt(engine: Engine, command: Command) -> None:
-    """Raise KeyboardInterrupt in the command that runs now, if one does; answered when that has ended.
+    """Raise KeyboardInterrupt in the command that runs now, if one does (and is the one that is meant).
 
-    So what the client submits after it is no part of what it interrupted.
+    Answered when that has ended: so what the client submits after it is no part of what it interrupted.
     """
     if _is_late(engine, command):
         return
     running = engine.queue.running
-    if running is None or engine.interpreter is None:
+    if running is None or engine.interpreter is None or _is_over(engine, command):
         engine.reply(command)
     else:
         engine.interpreter.interrupt(running.id)
@@ -40,7 +40,8 @@ def send_signal(engine: Engine, command: Command) -> None:
             command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted")
         )
     elif not _is_late(engine, command):
-        engine.interpreter.signal(number)
+        if not _is_over(engine, command):
+            engine.interpreter.signal(number)
         engine.reply(command)
 
 
@@ -61,6 +62,13 @@ def _is_late(engine: Engine, command: Command) -> bool:
         return False
     engine.fail(command, QueueCleared(f"{command.label} was dropped: {engine.name} has been restarted since"))
     return True
+
+
+def _is_over(engine: Engine, command: Command) -> bool:
+    """Whether the request is meant for a command that does not run any more."""
+    only = command.args.get("only")
+    running = engine.queue.running
+    return only is not None and (running is None or list(running.id) != only)
 
 
 REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {

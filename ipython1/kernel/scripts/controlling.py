@@ -12,7 +12,7 @@ import ipython1
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
-from ipython1.kernel.controller.service import ControllerService
+from ipython1.kernel.controller.service import ControllerService, interfaces
 from ipython1.kernel.furl import find_ipython_dir, prepare_security_dir
 from ipython1.kernel.scripts.children import Child
 
@@ -52,7 +52,7 @@ class Controlling:
         return 0
 
     async def _control(self) -> None:
-        service = ControllerService(self._reactor, self.stop)
+        service = ControllerService(self._reactor, self.stop, interfaces(self._config.scheduler))
         tub = ControllerTub(self._config, service.doors, self._reactor)
         await tub.start()
         try:
@@ -81,6 +81,7 @@ class Controlling:
             f"  it is to be found at {tub.location}",
             f"  FURL file for engines: {tub.file('engine')}",
             f"  FURL file for clients: {tub.file('multiengine')}",
+            f"  FURL file for tasks:   {tub.file('task')}",
             f"  to start engines:      {self._engines_command()}",
             "  to connect a client:   from ipython1.kernel import client",
             f"                         mec = client.MultiEngineClient({self._client_argument(tub)})",

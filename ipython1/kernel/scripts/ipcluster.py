@@ -65,11 +65,12 @@ def _add_local(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     group.add_argument(
         "-r", "--reuse-furls", action="store_true", help="keep the FURL files valid for the next start"
     )
+    group.add_argument("--scheduler", metavar="NAME", help="what decides on the order of tasks")
 
 
 def _controller_options(options: argparse.Namespace) -> tuple[str, ...]:
     given = []
-    for name in ("port", "interface", "location"):
+    for name in ("port", "interface", "location", "scheduler"):
         value = getattr(options, name)
         if value is not None:
             given.append(f"--{name}={value}")

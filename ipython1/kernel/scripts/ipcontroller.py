@@ -81,6 +81,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " were copied stay valid",
     )
     parser.add_argument(
+        "--scheduler",
+        default="",
+        metavar="NAME",
+        help="what decides on the order of tasks, by the dotted name of its class (default: first in, first out)",
+    )
+    parser.add_argument(
         "--engines",
         type=positive,
         default=0,
@@ -109,6 +115,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         interface=options.interface.strip(),
         location=options.location or "",
         reuse_furls=options.reuse_furls,
+        scheduler=options.scheduler,
     )
     return Config(controller, options.engines, logfile)
 

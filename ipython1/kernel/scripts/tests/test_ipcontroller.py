@@ -138,7 +138,7 @@ class ProcessTests(TestCase):
         await program.said(READY)
         for text in ("listens on port", "127.0.0.1:", "ipcontroller-mec.furl", "client.MultiEngineClient()"):
             self.assertIn(text, program.output)
-        self.assertEqual(len(self.files()), 3)
+        self.assertEqual(len(self.files()), 4)
         for path in (self.folder / "security").iterdir():
             self.assertEqual(path.stat().st_mode & 0o777, 0o600)
         for folder in ("security", "log"):

@@ -1,0 +1,52 @@
+"""The connection of a blocking client."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any
+
+from ipython1.kernel.client.calls import Calls
+from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
+from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.furl import read_furl
+
+
+class ConnectedClient:
+    """Opens the connection of a client when it is made, and lets go of it when nobody has the client any more."""
+
+    _calls: Calls
+
+    def _connect(self, furl_or_file: str | os.PathLike[str], role: str) -> None:
+        # Errors of the argument are raised before a reactor is started for nothing.
+        read_furl(furl_or_file, role)
+        # Imported by this thread: imports in the reactor's could wait for one that waits for this client.
+        from ipython1.kernel.dial import dial
+
+        self._open(furl_or_file, reactor_thread, dial)
+
+    def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
+        raise NotImplementedError
+
+    def _open(self, furl_or_file: str | os.PathLike[str], thread: ReactorThread, dial: Dial) -> None:
+        connection = self._connection(furl_or_file, thread.start(), dial)
+        self._calls = Calls(thread, connection)
+        # A client that nobody has any more leaves the controller.
+        self._leave = weakref.finalize(self, thread.call_soon, connection.disconnect, "its client is gone")
+        self._leave.atexit = False
+        thread.check_can_wait("connecting")
+        thread.wait(thread.submit(connection.connect), "connecting")
+
+    def _where(self) -> str:
+        peer = self._calls.connection.peer
+        return "not connected" if peer is None else f"controller {peer.get('pid')} on {peer.get('host')}"
+
+    def disconnect(self) -> None:
+        """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
+
+        async def leave() -> None:
+            self._calls.connection.disconnect("the client was disconnected")
+
+        thread = self._calls.reactor
+        thread.check_can_wait("disconnecting")
+        thread.wait(thread.submit(leave), "disconnecting")

@@ -1,0 +1,71 @@
+"""`concurrent.futures.Executor` for tasks: what other libraries know how to use."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ipython1.core.functions import map_part
+from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.taskclient import abandon
+
+
+class TaskExecutor(concurrent.futures.Executor):
+    """Runs functions as tasks of `client`, which stays usable when the executor is shut down."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._lock = threading.Lock()
+        self._over = False
+        self._submitted: weakref.WeakSet[PendingResult] = weakref.WeakSet()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PendingResult:
+        """Have ``fn(*args, **kwargs)`` called on some engine; RuntimeError after `shutdown`."""
+        with self._lock:
+            if self._over:
+                raise RuntimeError("the executor was shut down")
+            pending: PendingResult = self.client.submit(fn, *args, **kwargs)
+            self._submitted.add(pending)
+        return pending
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """An iterator of results, like ``map(fn, *iterables)``; `chunksize` items make a task.
+
+        `buffersize` is how many tasks are submitted ahead of the iteration; without it, all are at once.
+        """
+        if chunksize < 1:
+            raise ValueError(f"chunksize is 1 or more, not {chunksize}")
+        if buffersize is not None:
+            return self.client.imap(  # type: ignore[no-any-return]
+                fn, *iterables, max_outstanding=buffersize, chunksize=chunksize
+            )
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout)
+        items = zip(*iterables)
+        chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
+        parts = super().map(functools.partial(map_part, fn), chunks, timeout=timeout)
+        return itertools.chain.from_iterable(parts)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more functions; `wait` for those that were submitted, or abort them with `cancel_futures`."""
+        with self._lock:
+            self._over = True
+        left = [pending for pending in self._submitted if not pending.done()]
+        if cancel_futures and left:
+            self.client._perform(
+                abandon([pending.taskid for pending in left if pending.taskid is not None]), "shutdown"
+            )
+        if wait:
+            concurrent.futures.wait(left)

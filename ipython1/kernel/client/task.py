@@ -1,0 +1,174 @@
+"""The blocking client of the Task interface."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ipython1.kernel.client.connected import ConnectedClient
+from ipython1.kernel.client.executor import TaskExecutor
+from ipython1.kernel.client.imap import imap
+from ipython1.kernel.client.leaving import confirm_at_exit
+from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.derive import VerbCall, derive
+from ipython1.kernel.error import CallTimeout
+from ipython1.kernel.label import label
+from ipython1.kernel.mapper import ParallelFunction, TaskMapper
+from ipython1.kernel.request import Request, Steps, ask_controller
+from ipython1.kernel.task import BaseTask, Depend
+from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.task_submission import Submit, submission, task_id
+from ipython1.kernel.taskclient import Tasks, as_task, watched
+
+
+@derive(Tasks)
+class TaskClient(ConnectedClient):
+    """The engines of a cluster as workers: tasks are submitted, and run on whichever engine is free and fit.
+
+    `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote
+    (`ipython1.kernel.client.default_task_address`).  The connection is made at once: FURLError (a ValueError) if the
+    file is missing or no good, `ConnectionError` if there is no controller.
+
+    A client may be used by several threads.  At the end of the interpreter it waits a little until the controller has
+    confirmed all that was submitted.
+    """
+
+    block = True
+
+    def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
+        self._connect(furl_or_file, "task")
+
+    if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
+        confirm_at_exit()
+        return TaskConnection(furl_or_file, reactor, dial)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._where()}>"
+
+    def _bare(self) -> bool:
+        return False
+
+    def _begin(self, begin: Callable[[], VerbCall]) -> Any:
+        return self._calls.run(begin())
+
+    def _fetched(self, pending: Any) -> None:
+        self._calls.fetched(pending)
+
+    # -- results that come later -------------------------------------------------------------------------
+
+    def submit(self, func: Callable[..., Any] | BaseTask, /, *args: Any, **kwargs: Any) -> PendingResult:
+        """Have ``func(*args, **kwargs)`` called on some engine, or run a task; does not wait.
+
+        Gives a `PendingResult`, which is a `concurrent.futures.Future`; its `taskid` is the task's.
+        """
+        task = as_task(func, args, kwargs)
+        pending = self._later(submission(task, watch=True))
+        task.taskid = pending.taskid
+        return pending
+
+    def _later(self, request: Submit) -> PendingResult:
+        """Submit a task whose outcome comes later."""
+        pending = self._calls.submit(VerbCall(watched(request), False, "submit"), self)
+        pending.taskid = request.args["task"]
+        return pending
+
+    def _perform(self, steps: Steps[Any], name: str) -> Any:
+        return self._calls.run(VerbCall(steps, True, name))
+
+    def as_completed(self, tasks: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
+        """Gives each of `tasks` (ids, or what `submit` gave) when it has ended, the first to end first.
+
+        CallTimeout if some have not within `timeout` seconds.
+        """
+        members = {self._future(task): task for task in tasks}
+        return self._as_completed(members, timeout)
+
+    def _as_completed(self, members: dict[Any, Any], timeout: float | None) -> Iterator[Any]:
+        try:
+            for future in concurrent.futures.as_completed(members, timeout):
+                yield members[future]
+        except concurrent.futures.TimeoutError as problem:
+            raise CallTimeout(f"not all tasks ended within {timeout:g} s: {problem}") from None
+
+    def _future(self, task: Any) -> concurrent.futures.Future[Any]:
+        if isinstance(task, concurrent.futures.Future):
+            return task
+        request = Request("wait_tasks", {"tasks": [task_id(task)]}, label=label("as_completed", task))
+        return self._calls.submit(VerbCall(ask_controller(request), False, "as_completed"), self)
+
+    def imap(
+        self,
+        func: Callable[..., Any],
+        *iterables: Iterable[Any],
+        ordered: bool = True,
+        max_outstanding: int = 1000,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """Like ``map(func, *iterables)``: an iterator of results, for iterables that may have no end.
+
+        At most `max_outstanding` tasks are submitted and not fetched, and no more items are taken than these need.
+        With ``ordered=False`` results come as they are there.  The tasks that are left when an exception is raised, or
+        when the iterator is closed, are aborted.
+        """
+        return imap(self, func, iterables, ordered, max_outstanding, chunksize)
+
+    def executor(self) -> TaskExecutor:
+        """A `concurrent.futures.Executor` whose functions run as tasks."""
+        return TaskExecutor(self)
+
+    # -- map ---------------------------------------------------------------------------------------------
+
+    def mapper(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> TaskMapper:
+        """An object with a method ``map(func, *sequences)`` whose tasks have these choices (see `MapTask`).
+
+        With ``block=False``, `map` gives the ids of its tasks, one for each item.
+        """
+        return TaskMapper(
+            self, clear_before, clear_after, retries, recovery_task, depend, block, chunksize, **options
+        )
+
+    def parallel(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> ParallelFunction:
+        """A decorator: the decorated function takes sequences, and is applied to their items by tasks.
+
+        The arguments are those of `mapper`.
+        """
+        return ParallelFunction(
+            self.mapper(
+                clear_before, clear_after, retries, recovery_task, depend, block, chunksize, **options
+            )
+        )
+
+
+def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> TaskClient:
+    """A new `TaskClient`."""
+    return TaskClient(furl_or_file)
+
+
+TaskClient.__module__ = "ipython1.kernel.client"

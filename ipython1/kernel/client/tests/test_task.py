@@ -1,0 +1,374 @@
+"""The blocking client of the Task interface: called from threads, against a controller that is not there."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import itertools
+import threading
+from typing import Any
+
+from twisted.internet import reactor, threads
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from ipython1.kernel import client, error, task_session
+from ipython1.kernel.client.reactor import reactor_thread
+from ipython1.kernel.client.tests.test_blocking import in_thread
+from ipython1.kernel.tests.fake_cluster import FURL
+from ipython1.kernel.tests.fake_tasks import FakeTasks
+
+
+class FakeClient(client.TaskClient):
+    """A client of `FakeTasks`, through trial's own reactor."""
+
+    def __init__(self, tasks: FakeTasks) -> None:
+        self._open(FURL, reactor_thread, tasks.dial)
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+class TaskTestCase(TestCase):
+    timeout = 20
+
+    def setUp(self) -> Deferred[None]:
+        self.tasks = FakeTasks(reactor)
+        # The end of this process need not speak of them.
+        self.addCleanup(task_session.sessions.clear)
+        # So that no thread of a test that failed waits for ever.
+        self.addCleanup(
+            lambda: [link.lose("the test is over") for link in self.tasks.links if not link.closed]
+        )
+
+        def connect() -> None:
+            self.tc = FakeClient(self.tasks)
+
+        return threads.deferToThread(connect)
+
+    def go_on(self) -> None:
+        threads.blockingCallFromThread(reactor, self.tasks.go_on)
+
+    def held_back(self) -> None:
+        self.tasks.held_back = True
+
+
+class RunTests(TaskTestCase):
+    @in_thread
+    def test_string_task(self) -> None:
+        """run gives ids that count up from 0, get_task_result a TaskResult."""
+        tasks = [client.StringTask(f"a = {n} + x", pull="a", push={"x": 1}) for n in range(3)]
+        self.assertEqual([self.tc.run(task) for task in tasks], [0, 1, 2])
+        self.assertEqual(tasks[2].taskid, 2)
+        self.tc.barrier([0, 1, 2])
+        result = self.tc.get_task_result(2)
+        self.assertEqual(repr(result), "TaskResult[ID:2]:{'a': 3}")
+        self.assertEqual((result["a"], result.ns.a, result.ns["a"], result.keys), (3, 3, 3, ["a"]))
+        self.assertEqual((result.taskid, result.engineid, result.duration), (2, 0, 2.5))
+        self.assertRegex(result.submitted, r"^19\d\d/\d\d/\d\d \d\d:\d\d:\d\d$")
+        self.assertEqual(repr(result.ns), "NS{'a': 3}")
+        self.assertIsNone(result.failure)
+        self.assertIsNone(result.raise_exception())
+        self.assertEqual(self.tasks.verbs.count("lease_tasks"), 1)
+
+    @in_thread
+    def test_failed_string_task(self) -> None:
+        """A failed StringTask gives a TaskResult that raises when it is asked for values."""
+        result = self.tc.run(client.StringTask("1/0", pull="a"), block=True)
+        self.assertEqual((result.results, result.keys), ({}, []))
+        self.assertIsInstance(result.failure.value, ZeroDivisionError)
+        for asked in (result.raise_exception, lambda: result.ns, lambda: result["a"]):
+            self.assertRaises(ZeroDivisionError, asked)
+        self.assertIn("ZeroDivisionError", repr(result))
+
+    @in_thread
+    def test_map_task(self) -> None:
+        """A MapTask gives its bare value, or raises."""
+        self.assertEqual(self.tc.run(client.MapTask(lambda x, y: x + y, [1], {"y": 2}), block=True), 3)
+        self.tc.run(client.MapTask(lambda: None))
+        self.assertIsNone(self.tc.get_task_result(1, block=True))
+        self.assertRaises(ZeroDivisionError, self.tc.run, client.MapTask(lambda: 1 / 0), block=True)
+
+    @in_thread
+    def test_not_finished(self) -> None:
+        """A task that has not ended gives None; barrier waits no longer than it is told."""
+        self.held_back()
+        number = self.tc.run(client.MapTask(abs_of, [-5]))
+        self.assertIsNone(self.tc.get_task_result(number))
+        with self.assertRaisesRegex(error.CallTimeout, r"barrier\(\[0\]\)|barrier\(0\)"):
+            self.tc.barrier(number, timeout=0.01)
+        waiting = threading.Timer(0, self.go_on)
+        waiting.start()
+        self.assertEqual(self.tc.get_task_result(number, block=True), 5)
+        waiting.join()
+
+    @in_thread
+    def test_errors_at_the_call(self) -> None:
+        """What is no task, or cannot be sent, is said at the call, and the client goes on."""
+        for wrong in ("a = 5", 5, None, abs):
+            self.assertRaises(AssertionError, self.tc.run, wrong)
+        lock = threading.Lock()
+
+        def locked() -> Any:
+            return lock
+
+        with self.assertRaisesRegex(TypeError, "locked"):
+            self.tc.run(client.MapTask(locked))
+        with self.assertRaisesRegex(TypeError, "value of 'x'"):
+            self.tc.run(client.StringTask("a = x", push={"x": Unpicklable()}))
+        with self.assertRaisesRegex(TypeError, "depend"):
+            self.tc.run(client.StringTask("a", depend=lambda properties: lock))
+        self.assertRaises(IndexError, self.tc.get_task_result, 17)
+        self.assertRaises(TypeError, self.tc.get_task_result, "17")
+        self.assertRaises(TypeError, self.tc.abort, "17")
+        self.assertRaises(IndexError, self.tc.abort, 17)
+        self.assertRaises(KeyError, self.tc.clear, [17])
+        self.assertEqual(self.tc.run(client.StringTask("a = 1", pull="a"), block=True)["a"], 1)
+
+    @in_thread
+    def test_loop(self) -> None:
+        """A loop of recovery tasks is refused, however it was made."""
+        first, second = client.StringTask("1/0"), client.StringTask("1/0")
+        first.recovery_task = second
+        second._recovery_task = first
+        with self.assertRaisesRegex(ValueError, "loop"):
+            self.tc.run(first)
+
+    @in_thread
+    def test_steps(self) -> None:
+        """A task and its recovery tasks are sent as steps, each with its own choices and values."""
+        last = client.MapTask(abs_of, [1], timeout=2)
+        task = client.StringTask(
+            "a = x", pull="a", push={"x": 1}, retries=2, clear_before=True, depend=bool, recovery_task=last
+        )
+        task.priority = 3
+        self.tc.run(task)
+        self.tc.confirm()
+        args = self.tasks.received[-1].fields["args"]
+        first, second = args["steps"]
+        self.assertEqual(
+            (first["kind"], first["retries"], first["values"], first["depend"]), ("string", 2, 3, True)
+        )
+        self.assertEqual((first["push"], first["pull"], first["clear_before"]), (["x"], ["a"], True))
+        self.assertEqual((second["kind"], second["values"], second["timeout"]), ("map", 2, 2.0))
+        self.assertEqual(args["options"], {"priority": 3, "label": "run('a = x')"})
+
+    @in_thread
+    def test_queue(self) -> None:
+        """queue_status, why, spin, clear and abort ask the controller."""
+        self.held_back()
+        numbers = [self.tc.run(client.StringTask("a = 1")) for _ in range(3)]
+        status = {"scheduled": 3, "pending": 0, "succeeded": 0, "failed": 0}
+        self.assertEqual(self.tc.queue_status(), status)
+        self.assertEqual(self.tc.why(numbers[0]), "task 0 waits")
+        self.assertIs(self.tc.spin(), False)
+        self.assertIsNone(self.tc.abort(numbers[1]))
+        self.assertIsInstance(self.tc.get_task_result(1).failure.value, error.TaskAborted)
+        self.go_on()
+        self.assertEqual(self.tc.queue_status(verbose=True)["failed"], [1])
+        self.assertEqual(self.tc.clear([0, 1]), 2)
+        self.assertEqual(self.tc.clear(), 1)
+
+
+class ConfirmTests(TaskTestCase):
+    @in_thread
+    def test_no_waiting(self) -> None:
+        """run does not wait for the controller; confirm does, no longer than it is told."""
+        self.tasks.silent = True
+        numbers = [self.tc.run(client.StringTask("a = 1", pull="a")) for _ in range(5)]
+        self.assertEqual(numbers, [0, 1, 2, 3, 4])
+        with self.assertRaisesRegex(error.CallTimeout, "confirm"):
+            self.tc.confirm(timeout=0.01)
+        reactor.callFromThread(self.tasks.confirm)
+        self.tc.confirm()
+        self.assertEqual(self.tc.get_task_result(4)["a"], 1)
+
+    @in_thread
+    def test_leases(self) -> None:
+        """Ids are leased a thousand at a time."""
+        numbers = [self.tc.run(client.StringTask("")) for _ in range(1001)]
+        self.assertEqual(numbers, list(range(1001)))
+        self.assertEqual(self.tasks.verbs.count("lease_tasks"), 2)
+
+    @in_thread
+    def test_refused(self) -> None:
+        """A task that the controller refuses is said by confirm, once, and by get_task_result."""
+        self.tasks.refuse = ValueError("no such resource")
+        number = self.tc.run(client.StringTask(""))
+        self.assertRaises(ValueError, self.tc.confirm)
+        self.tc.confirm()
+        self.assertRaises(ValueError, self.tc.get_task_result, number)
+        self.assertRaises(ValueError, self.tc.submit(abs_of, 1).result)
+        self.tc.confirm()
+
+    @in_thread
+    def test_foreign_dependency(self) -> None:
+        """Whether there is a task that somebody else submitted, run learns from the controller."""
+        first = self.tc.run(client.StringTask(""))
+        self.tasks.refuse = IndexError("there is no task 500")
+        self.assertEqual(self.tc.run(client.StringTask("", after=first)), 1)
+        self.assertRaises(IndexError, self.tc.run, client.StringTask("", after=[first, 500]))
+
+    @in_thread
+    def test_lost(self) -> None:
+        """Who waits when the connection is lost, is told; the next call opens another."""
+        self.held_back()
+        pending = self.tc.submit(abs_of, -1)
+        reactor.callFromThread(self.tasks.links[0].lose, "gone")
+        self.assertRaises(error.ConnectionError, pending.result)
+        self.tasks.held_back = False
+        self.assertEqual(self.tc.submit(abs_of, -1).result(), 1)
+
+    @in_thread
+    def test_disconnect(self) -> None:
+        """A client that leaves does so when what it submitted is confirmed."""
+        self.tasks.silent = True
+        self.tc.run(client.StringTask(""))
+        self.tc.disconnect()
+        self.assertFalse(self.tasks.links[0].closed)
+        threads.blockingCallFromThread(reactor, self.tasks.confirm)
+        self.assertTrue(self.tasks.links[0].closed)
+
+    @in_thread
+    def test_collected(self) -> None:
+        """So does one that nobody has any more."""
+        self.tasks.silent = True
+        self.tc.run(client.StringTask(""))
+        del self.tc
+        gc.collect()
+        threads.blockingCallFromThread(reactor, lambda: None)
+        self.assertFalse(self.tasks.links[0].closed)
+        threads.blockingCallFromThread(reactor, self.tasks.confirm)
+        self.assertTrue(self.tasks.links[0].closed)
+
+
+class MapTests(TaskTestCase):
+    @in_thread
+    def test_map(self) -> None:
+        """Results come in the order of the items, whatever the chunks."""
+        self.assertEqual(self.tc.map(lambda x: x**2, range(1000)), [x**2 for x in range(1000)])
+        self.assertEqual(self.tasks.verbs.count("submit"), 250)
+        self.assertEqual(self.tc.map(pow, [2, 3], (4, 5), chunksize=2), [16, 243])
+        self.assertEqual(self.tc.map(abs, []), [])
+        self.assertEqual(self.tasks.outcomes, {})
+        self.assertRaises(ValueError, self.tc.map, pow, [1], [1, 2])
+        self.assertRaises(ValueError, self.tc.map, abs, [1], chunksize=0)
+        self.assertRaises(TypeError, self.tc.map, "abs", [1])
+        self.assertRaises(TypeError, self.tc.map, abs)
+
+    @in_thread
+    def test_first_error(self) -> None:
+        """The first exception in the order of the items is raised, and the tasks that are left are aborted."""
+        self.held_back()
+        threading.Timer(0.05, self.go_on).start()
+        with self.assertRaises(ZeroDivisionError):
+            self.tc.map(lambda x: 1 / x, [1, 0, 2], chunksize=1)
+
+    @in_thread
+    def test_mapper(self) -> None:
+        """A mapper's tasks have its choices; without blocking it gives one id for each item."""
+        mapper = self.tc.mapper(retries=2, clear_after=True, block=False)
+        numbers = mapper.map(abs_of, range(-3, 0))
+        self.assertEqual(numbers, [0, 1, 2])
+        self.assertEqual([self.tc.get_task_result(n, block=True) for n in numbers], [3, 2, 1])
+        (step,) = self.tasks.received[1].fields["args"]["steps"]
+        self.assertEqual((step["retries"], step["clear_after"], step["pull"]), (2, True, []))
+        self.assertEqual(self.tc.mapper(recovery_task=client.MapTask(abs_of, [7])).map(abs_of, [1]), [1])
+        self.assertRaises(TypeError, self.tc.mapper, retrys=1)
+
+        @self.tc.parallel(retries=1)
+        def double(x: int) -> int:
+            """Twice."""
+            return 2 * x
+
+        self.assertEqual(double(range(3)), [0, 2, 4])
+        self.assertEqual((double.__name__, double.__doc__), ("double", "Twice."))
+
+    @in_thread
+    def test_function_once(self) -> None:
+        """The function is serialized once for a map, and sent once for each chunk."""
+        pickled = []
+
+        class Counted:
+            def __call__(self, x: int) -> int:
+                return x
+
+            def __reduce__(self) -> Any:
+                pickled.append(self)
+                return abs, (-5,)  # of no use, but it is not called
+
+        self.assertRaises(TypeError, self.tc.map, Counted(), range(1000))
+        self.assertEqual(len(pickled), 1)
+
+
+class FutureTests(TaskTestCase):
+    @in_thread
+    def test_submit(self) -> None:
+        """submit gives a Future, of any callable or a task."""
+        pending = self.tc.submit(pow, 2, exp=5)
+        self.assertIsInstance(pending, concurrent.futures.Future)
+        self.assertEqual((pending.result(), pending.r, pending.taskid), (32, 32, 0))
+        self.assertEqual(self.tc.submit(client.StringTask("a = 3", pull="a")).result()["a"], 3)
+        self.assertRaises(ZeroDivisionError, self.tc.submit(divmod, 1, 0).result)
+        self.assertRaises(TypeError, self.tc.submit, "abs", 1)
+        self.assertEqual(self.tc.get_task_result(pending.taskid), 32)
+        self.tc.barrier([pending])
+
+    @in_thread
+    def test_as_completed(self) -> None:
+        """as_completed gives what it was given: results and ids."""
+        pending = self.tc.submit(abs, -1)
+        number = self.tc.run(client.StringTask(""))
+        self.assertEqual(set(self.tc.as_completed([pending, number])), {pending, number})
+        self.held_back()
+        late = self.tc.submit(abs, -2)
+        self.assertRaises(error.CallTimeout, list, self.tc.as_completed([late], timeout=0.01))
+        self.go_on()
+        self.assertEqual(list(concurrent.futures.as_completed([late])), [late])
+
+    @in_thread
+    def test_imap(self) -> None:
+        """imap takes no more of an endless iterable than it may have outstanding."""
+        taken = itertools.count()
+        results = self.tc.imap(abs_of, taken, max_outstanding=10)
+        self.assertEqual(list(itertools.islice(results, 500)), list(range(500)))
+        self.assertLess(next(taken), 520)
+        self.held_back()
+        next(results)
+        results.close()
+        self.assertEqual(self.tasks.waiting, [])
+        self.assertEqual(self.tasks.aborted, [509])
+        self.assertEqual(self.tasks.outcomes, {})
+
+    @in_thread
+    def test_imap_forms(self) -> None:
+        self.assertEqual(sorted(self.tc.imap(abs_of, range(30), ordered=False)), list(range(30)))
+        self.assertEqual(list(self.tc.imap(pow, range(9), [2] * 7, chunksize=4)), [x * x for x in range(7)])
+        found = self.tc.imap(lambda x: 1 / x, [1, 0, 1])
+        self.assertEqual(next(found), 1)
+        self.assertRaises(ZeroDivisionError, next, found)
+        self.assertRaises(TypeError, self.tc.imap, 5, [1])
+        self.assertRaises(ValueError, self.tc.imap, abs, [1], max_outstanding=0)
+
+    @in_thread
+    def test_executor(self) -> None:
+        """An executor as `concurrent.futures` has it."""
+        with self.tc.executor() as executor:
+            self.assertIsInstance(executor, concurrent.futures.Executor)
+            pending = executor.submit(pow, 2, 3)
+            self.assertEqual(list(executor.map(abs_of, range(5))), list(range(5)))
+            self.assertEqual(list(executor.map(abs_of, range(5), chunksize=2)), list(range(5)))
+            self.assertEqual(list(executor.map(abs_of, range(5), buffersize=2)), list(range(5)))
+        self.assertTrue(pending.done())
+        self.assertRaises(RuntimeError, executor.submit, abs, 1)
+        self.held_back()
+        executor = self.tc.executor()
+        pending = executor.submit(abs, 1)
+        executor.shutdown(cancel_futures=True)
+        self.assertIsInstance(pending.exception(), error.TaskAborted)
+
+
+def abs_of(x: int) -> int:
+    return abs(x)

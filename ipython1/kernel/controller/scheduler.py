@@ -1,0 +1,586 @@
+"""The scheduler of tasks: which task runs when, and where.
+
+Plain state: each method is an event, at the time `now`, and returns the instructions that follow from it, to be
+carried out in order.  What can become of a task is written in `task_values.TRANSITIONS`.
+
+A task waits until all that it comes after has ended, then for an engine that is fit for it: it is among the task's
+targets, its properties offer the resources that the task asks for and satisfy its depend function (which is asked
+once for each function and engine, and again when the engine's properties change), and it has not rejected the task.
+The tasks that an engine may be sent run in the order of `Scheduler.order`.  Engines are kept fed by sending a little
+work ahead, which is taken back where another engine has nothing to do.
+
+A task whose step allows retries runs at least once: again, that is, when it fails or its engine is lost, as often as
+it allows.  One without retries runs at most once: it is not sent to another engine unless it is certain that it has
+not started.  Then its recovery task runs, under the same id.  A rejection is no failure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipython1.kernel.controller.task_values import (
+    TRANSITIONS,
+    AskDepend,
+    Event,
+    Finish,
+    Instruction,
+    Measure,
+    Outcome,
+    Place,
+    Row,
+    Send,
+    State,
+    Step,
+    Stop,
+    TakeBack,
+    TaskSpec,
+    Verdict,
+)
+from ipython1.kernel.controller.waiting import Ticket, Waiting
+from ipython1.kernel.controller.workers import AHEAD, PAUSE, Attempt, Worker
+from ipython1.kernel.error import (
+    EngineLost,
+    IPythonError,
+    TaskAborted,
+    TaskDependencyError,
+    TaskRejectError,
+    TaskTimeout,
+)
+
+GRACE = 5.0
+"""Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
+LOOK = 0.01
+"""Seconds between two looks at whether an idle engine could take work from a busy one."""
+_MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
+
+
+@dataclass(eq=False)
+class Task:
+    """What is known of one task.
+
+    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
+    are the engines of the tasks that it follows.
+    """
+
+    spec: TaskSpec
+    state: State = State.NEW
+    step: int = 0
+    failures: int = 0
+    attempts: int = 0
+    position: int = 0
+    engine: int | None = None
+    place: Place = field(default_factory=Place)
+    ticket: Ticket | None = None
+    attempt: Attempt | None = None
+    blockers: set[int] = field(default_factory=set)
+    leaders: set[int] = field(default_factory=set)
+    outcome: Outcome | None = None
+
+    @property
+    def now(self) -> Step:
+        """The step that it is at."""
+        return self.spec.steps[self.step]
+
+    @property
+    def name(self) -> str:
+        """What texts call it."""
+        return f"task {self.spec.id} ({self.spec.label})"
+
+
+class Scheduler:
+    """First in, first out; subclasses have another `order`."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.workers: dict[int, Worker] = {}
+        self.waiting = Waiting()
+        self._attempts: dict[tuple[int, int], Attempt] = {}
+        self._timed: set[Attempt] = set()
+        self._dependents: dict[int, list[int]] = {}
+        self._counts: Counter[State | Outcome] = Counter()
+        self._positions = 0
+        self._marks = 0
+        self._suspects = False
+        self._look_at: float | None = None
+        self._todo: list[Instruction] = []
+
+    def order(self, task: Task) -> Any:
+        """What tasks that wait are sorted by, the least first.
+
+        `task.position` grows with each task that comes, and with each one that is to be tried again.
+        """
+        return task.position
+
+    # What clients do.
+
+    def submitted(self, spec: TaskSpec, now: float) -> list[Instruction]:
+        """A task came; all that it comes after or follows must be known."""
+        task = self.tasks[spec.id] = Task(spec)
+        self._counts[State.NEW] += 1
+        self._line_up(task)
+        for other in dict.fromkeys((*spec.after, *spec.follow)):
+            known = self.tasks[other]
+            if known.state is not State.ENDED:
+                task.blockers.add(other)
+                self._dependents.setdefault(other, []).append(spec.id)
+            elif self._prevents(known, task):
+                self._dependency_failed(task, known)
+                return self._done(now)
+            else:
+                self._learn_from(task, known)
+        if task.blockers:
+            self._move(task, Event.SUBMITTED, State.BLOCKED)
+        else:
+            self._ready(task, Event.SUBMITTED)
+        return self._done(now)
+
+    def aborted(self, task_id: int, now: float) -> list[Instruction]:
+        """A task is not wanted any more; if it runs, it is stopped."""
+        task = self.tasks[task_id]
+        if task.state is State.ENDED:
+            return []
+        attempt = task.attempt
+        error = TaskAborted(f"{task.name} was aborted")
+        self._finish(task, Event.ABORTED, Outcome.ABORTED, error)
+        if attempt is not None:
+            attempt.cause = Event.ABORTED
+            if attempt.started is None:
+                self._take_back(attempt)
+            elif not attempt.measures:
+                self._act_against(attempt, now)
+        return self._done(now)
+
+    def cleared(self, task_ids: Iterable[int]) -> int:
+        """Forget those of these tasks that have ended; how many there were."""
+        count = 0
+        for task_id in task_ids:
+            task = self.tasks.get(task_id)
+            if task is not None and task.outcome is not None:
+                del self.tasks[task_id]
+                self._counts[task.outcome] -= 1
+                count += 1
+        return count
+
+    def status(self) -> dict[str, int]:
+        """How many tasks there are of each kind; together all that were submitted and not cleared."""
+        counts = self._counts
+        return {
+            "scheduled": counts[State.BLOCKED] + counts[State.WAITING] + counts[State.SENT],
+            "pending": counts[State.RUNNING],
+            "succeeded": counts[Outcome.SUCCEEDED],
+            "failed": counts[Outcome.FAILED] + counts[Outcome.ABORTED],
+        }
+
+    # What engines do.
+
+    def engine_joined(self, engine: int, properties: Mapping[str, Any], now: float) -> list[Instruction]:
+        """An engine was registered."""
+        self.workers[engine] = Worker(engine, self._new_mark(), dict(properties))
+        return self._done(now)
+
+    def engine_left(self, engine: int, now: float) -> list[Instruction]:
+        """An engine is gone; of each attempt that it had, `lost` or `returned` will tell."""
+        del self.workers[engine]
+        self._suspects = True
+        return self._done(now)
+
+    def engine_paused(self, engine: int, now: float) -> list[Instruction]:
+        """An engine takes no more work for the time being: its interpreter has ended, or is about to."""
+        self._changed(self.workers[engine]).ready = False
+        return self._done(now)
+
+    def engine_came_back(self, engine: int, now: float) -> list[Instruction]:
+        """An engine has an interpreter again."""
+        worker = self._changed(self.workers[engine])
+        worker.ready, worker.paused_until, worker.verdicts = True, 0.0, {}
+        return self._done(now)
+
+    def properties_changed(self, engine: int, properties: Mapping[str, Any], now: float) -> list[Instruction]:
+        """An engine has other properties: what it said of the old ones is void."""
+        if properties == self.workers[engine].properties:
+            return []
+        worker = self._changed(self.workers[engine])
+        worker.properties = dict(properties)
+        # Those that were asked and have not answered will speak of the new ones.
+        worker.verdicts = {name: said for name, said in worker.verdicts.items() if said.fit is None}
+        return self._done(now)
+
+    def depend_answered(
+        self, engine: int, depend: str, fit: bool, text: str, now: float
+    ) -> list[Instruction]:
+        """An engine has said whether its properties satisfy the function; `text` says what it made of it."""
+        worker = self.workers.get(engine)
+        if worker is not None:
+            worker.verdicts[depend] = Verdict(fit, text)
+            self._suspects = self._suspects or not fit
+        return self._done(now)
+
+    def depend_unanswered(self, engine: int, depend: str, now: float) -> list[Instruction]:
+        """An engine was asked, and will not answer; it is asked again a little later, if it is there."""
+        worker = self.workers.get(engine)
+        if worker is not None and worker.verdicts.pop(depend, None) is not None:
+            worker.paused_until = now + PAUSE
+        return self._done(now)
+
+    # What becomes of attempts.  One that is not known any more, or whose task has ended, is over and nothing else.
+
+    def started(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """The engine has begun with it."""
+        attempt = self._attempts.get((task_id, number))
+        if attempt is None or attempt.started is not None:
+            return []
+        attempt.started = now
+        task = self._task_of(attempt)
+        if task is None:
+            self._act_against(attempt, now)
+            return self._done(now)
+        self._move(task, Event.STARTED, State.RUNNING)
+        if attempt.timeout is not None:
+            attempt.deadline = now + attempt.timeout
+            self._timed.add(attempt)
+        return []  # it makes no room for others
+
+    def succeeded(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """It was done."""
+        attempt, task = self._over(task_id, number, now)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        else:
+            self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
+        return self._done(now)
+
+    def failed(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """It failed; the error is in the reply that has just come."""
+        attempt, task = self._over(task_id, number, now)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        else:
+            self._fail(task, Event.FAILED, None)
+        return self._done(now)
+
+    def rejected(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """It said that this engine lacks what it needs."""
+        attempt, task = self._over(task_id, number, now)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        else:
+            rejected = task.place.rejected | {attempt.worker.mark}
+            task.place = self._place(task, rejected=rejected)
+            self._suspects = True
+            self._ready(task, Event.REJECTED)
+        return self._done(now)
+
+    def returned(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """It certainly has not started, and will not: it was taken back, or dropped."""
+        attempt, task = self._over(task_id, number, now, started=False)
+        if attempt is not None and not attempt.returning:
+            attempt.worker.paused_until = now + PAUSE
+        if task is not None:
+            self._ready(task, Event.RETURNED)
+        return self._done(now)
+
+    def lost(self, task_id: int, number: int, reason: str, now: float) -> list[Instruction]:
+        """Its engine was lost, and it with it, whether it had started or not."""
+        attempt, task = self._over(task_id, number, now, started=False)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        elif attempt.started is not None:
+            self._fail(task, Event.LOST, EngineLost(f"{task.name} was lost with its engine: {reason}"))
+        elif task.now.retries == 0:
+            text = f"{task.name} may have started on engine {task.engine}, which was lost: {reason}"
+            self._fail(task, Event.LOST, EngineLost(text))
+        else:
+            self._ready(task, Event.RETURNED)
+        return self._done(now)
+
+    # Time.
+
+    @property
+    def next_tick(self) -> float | None:
+        """When `tick` is to be called, if nothing else happens before."""
+        times = [attempt.deadline for attempt in self._timed if attempt.deadline is not None]
+        if self.waiting:
+            times += [worker.paused_until for worker in self.workers.values() if worker.paused_until]
+        if self._look_at is not None:
+            times.append(self._look_at)
+        return min(times, default=None)
+
+    def tick(self, now: float) -> list[Instruction]:
+        """Time has passed."""
+        for worker in self.workers.values():
+            if worker.paused_until <= now:
+                worker.paused_until = 0.0
+        due = [attempt for attempt in self._timed if attempt.deadline is not None and attempt.deadline <= now]
+        for attempt in sorted(due, key=lambda attempt: (attempt.task, attempt.number)):
+            attempt.cause = attempt.cause or Event.TIMED_OUT
+            self._act_against(attempt, now)
+        return self._done(now)
+
+    # How it is done.
+
+    def _done(self, now: float) -> list[Instruction]:
+        """What an event comes to, with all that can be sent now."""
+        if self._suspects:
+            self._fail_rejected()
+        if self.waiting:
+            self._send_out(now)
+        self._rebalance(now)
+        todo, self._todo = self._todo, []
+        return todo
+
+    def moved(self, task: Task, row: Row) -> None:
+        """A transition was taken; for those who watch."""
+
+    def _move(self, task: Task, event: Event, after: State, recovery: bool = False) -> None:
+        row = Row(task.state, event, after, recovery)
+        if row not in TRANSITIONS:
+            raise AssertionError(f"{task.name}: there is no transition {row}")
+        self._counts[task.state] -= 1
+        task.state = after
+        self._counts[task.outcome if task.outcome is not None else after] += 1
+        self.moved(task, row)
+
+    def _line_up(self, task: Task) -> None:
+        self._positions += 1
+        task.position = self._positions
+
+    def _ready(self, task: Task, event: Event, recovery: bool = False) -> None:
+        if event in (Event.SUBMITTED, Event.UNBLOCKED) or recovery:
+            task.place = self._place(task)
+        self._move(task, event, State.WAITING, recovery)
+        task.ticket = self.waiting.add(self.order(task), task.position, task.spec.id, task.place)
+
+    def _place(self, task: Task, rejected: frozenset[int] = frozenset()) -> Place:
+        spec, targets = task.spec, task.spec.targets
+        if spec.follow:
+            led = frozenset(task.leaders)
+            targets = led if targets is None else targets & led
+        return Place(task.now.depend, targets, spec.resources, rejected)
+
+    def _changed(self, worker: Worker) -> Worker:
+        worker.mark = self._new_mark()
+        self._suspects = True
+        return worker
+
+    def _new_mark(self) -> int:
+        self._marks += 1
+        return self._marks
+
+    # Ends.
+
+    def _task_of(self, attempt: Attempt) -> Task | None:
+        """The attempt's task; None if that has no use for it any more."""
+        task = self.tasks.get(attempt.task)
+        return task if task is not None and task.attempt is attempt else None
+
+    def _over(
+        self, task_id: int, number: int, now: float, started: bool = True
+    ) -> tuple[Attempt | None, Task | None]:
+        attempt = self._attempts.pop((task_id, number), None)
+        if attempt is None:
+            return None, None
+        task = self._task_of(attempt)
+        if started and attempt.started is None:
+            attempt.started = now
+            if task is not None:
+                self._move(task, Event.STARTED, State.RUNNING)
+        attempt.worker.ended(attempt, now)
+        self._timed.discard(attempt)
+        if task is not None:
+            task.attempt = None
+        return attempt, task
+
+    def _fail(self, task: Task, event: Event, error: IPythonError | None) -> None:
+        """The task's present step failed: it is tried again, or its recovery task is, or it has failed for good."""
+        task.failures += 1
+        if event is not Event.REJECTED_BY_ALL and task.failures <= task.now.retries:
+            self._line_up(task)
+            self._ready(task, event)
+        elif task.step + 1 < len(task.spec.steps):
+            task.step += 1
+            task.failures = 0
+            self._line_up(task)
+            self._ready(task, event, recovery=True)
+        else:
+            self._finish(task, event, Outcome.FAILED, error)
+
+    def _finish(self, task: Task, event: Event, outcome: Outcome, error: IPythonError | None = None) -> None:
+        self._leave_waiting(task)
+        task.attempt = None
+        task.outcome = outcome
+        self._move(task, event, State.ENDED)
+        self._todo.append(Finish(task.spec.id, outcome, task.engine, error))
+        for other in self._dependents.pop(task.spec.id, ()):
+            self._dependency_ended(self.tasks.get(other), task)
+
+    def _leave_waiting(self, task: Task) -> None:
+        if task.ticket is not None:
+            self.waiting.remove(task.ticket)
+            task.ticket = None
+
+    def _dependency_ended(self, task: Task | None, ended: Task) -> None:
+        if task is None or task.state is not State.BLOCKED:
+            return
+        if self._prevents(ended, task):
+            self._dependency_failed(task, ended)
+            return
+        self._learn_from(task, ended)
+        task.blockers.discard(ended.spec.id)
+        if not task.blockers:
+            self._ready(task, Event.UNBLOCKED)
+
+    def _learn_from(self, task: Task, ended: Task) -> None:
+        if ended.spec.id in task.spec.follow and ended.engine is not None:
+            task.leaders.add(ended.engine)
+
+    def _prevents(self, ended: Task, task: Task) -> bool:
+        if ended.spec.id in task.spec.after and not task.spec.after_any:
+            return ended.outcome is not Outcome.SUCCEEDED
+        # One that never was on an engine leads nowhere.
+        return ended.spec.id in task.spec.follow and ended.engine is None
+
+    def _dependency_failed(self, task: Task, ended: Task) -> None:
+        assert ended.outcome is not None
+        text = f"{task.name} cannot run: {ended.name}, which it comes after, {_ENDED[ended.outcome]}"
+        self._finish(task, Event.DEPENDENCY_FAILED, Outcome.FAILED, TaskDependencyError(text))
+
+    def _fail_rejected(self) -> None:
+        """Fail the tasks that every engine which is fit for them has rejected."""
+        self._suspects = False
+        for place in self.waiting.places():
+            if not place.rejected:
+                continue
+            fit = [worker for worker in self.workers.values() if worker.may_become(place)]
+            if fit and all(worker.mark in place.rejected for worker in fit):
+                names = ", ".join(str(worker.engine) for worker in sorted(fit, key=lambda one: one.engine))
+                for ticket in self.waiting.at(place):
+                    task = self.tasks[ticket.task]
+                    text = f"{task.name} was rejected by every engine that it could run on: {names}"
+                    self._leave_waiting(task)
+                    self._fail(task, Event.REJECTED_BY_ALL, TaskRejectError(text))
+
+    # Time-outs.
+
+    def _timeout(self, task: Task, attempt: Attempt) -> TaskTimeout:
+        return TaskTimeout(
+            f"{task.name} ran longer than the {attempt.timeout:g} s that it may, on engine {task.engine}"
+        )
+
+    def _act_against(self, attempt: Attempt, now: float) -> None:
+        measure = _MEASURES[min(attempt.measures, len(_MEASURES) - 1)]
+        attempt.measures += 1
+        attempt.deadline = now + GRACE
+        self._timed.add(attempt)
+        self._todo.append(Stop(measure, attempt.task, attempt.number, attempt.worker.engine))
+        # What is behind it would have to wait, and may be hit.
+        for other in attempt.worker.attempts:
+            if other.started is None:
+                self._take_back(other)
+
+    def _take_back(self, attempt: Attempt) -> None:
+        if not attempt.returning:
+            attempt.returning = True
+            self._todo.append(TakeBack(attempt.task, attempt.number, attempt.worker.engine))
+
+    # Sending.
+
+    def _send_out(self, now: float) -> None:
+        """Send what waits to the engines that have room, those with the least work first."""
+        heads = self.waiting.heads()
+        able = [worker for worker in self.workers.values() if worker.has_room(now)]
+        while able and heads:
+            worker = min(able, key=lambda one: (len(one.attempts), one.engine))
+            head = next((head for head in heads if self._is_fit(worker, head)), None)
+            if head is None:
+                able.remove(worker)
+                continue
+            self._send(self.tasks[head.task], worker)
+            heads = self.waiting.heads()
+            if not worker.has_room(now):
+                able.remove(worker)
+
+    def _is_fit(self, worker: Worker, ticket: Ticket) -> bool:
+        """Whether the engine may be sent the task; an engine that has to be asked is asked."""
+        place = ticket.place
+        if worker.mark in place.rejected or not worker.admits(place):
+            return False
+        if place.depend is None:
+            return True
+        verdict = worker.verdicts.get(place.depend)
+        if verdict is None:
+            worker.verdicts[place.depend] = Verdict()
+            step = self.tasks[ticket.task].step
+            self._todo.append(AskDepend(place.depend, ticket.task, step, worker.engine))
+            return False
+        return verdict.fit is True
+
+    def _send(self, task: Task, worker: Worker) -> None:
+        self._leave_waiting(task)
+        task.attempts += 1
+        task.engine = worker.engine
+        step = task.now
+        attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout)
+        task.attempt = attempt
+        worker.attempts.append(attempt)
+        self._attempts[attempt.task, attempt.number] = attempt
+        self._move(task, Event.SENT, State.SENT)
+        self._todo.append(Send(task.spec.id, task.step, task.attempts, worker.engine))
+
+    def _rebalance(self, now: float) -> None:
+        """Take back, for each engine that has nothing to do, a task that another would make wait."""
+        self._look_at = None
+        idle = [worker for worker in self.workers.values() if not worker.attempts and worker.has_room(now)]
+        if not idle:
+            return
+        for worker in idle:
+            attempt = next(self._movable(worker, now), None)
+            if attempt is not None:
+                self._take_back(attempt)
+        if any(not other.returning for worker in self.workers.values() for other in worker.attempts[1:]):
+            self._look_at = now + LOOK
+
+    def _movable(self, idle: Worker, now: float) -> Iterator[Attempt]:
+        for worker in sorted(self.workers.values(), key=lambda one: -len(one.attempts)):
+            waits = worker.waits(now)
+            if waits is not None and waits < AHEAD / 2:
+                continue
+            for attempt in reversed(worker.attempts[1:]):
+                task = self._task_of(attempt)
+                if task is None or attempt.started is not None or attempt.returning:
+                    continue
+                if idle.mark not in task.place.rejected and idle.may_become(task.place):
+                    yield attempt
+
+
+class FIFOScheduler(Scheduler):
+    """What came first runs first."""
+
+
+class LIFOScheduler(Scheduler):
+    """What came last runs first."""
+
+    def order(self, task: Task) -> Any:
+        """See `Scheduler`."""
+        return -task.position
+
+
+class PriorityScheduler(Scheduler):
+    """What has the highest priority runs first, and of equal ones what came first."""
+
+    def order(self, task: Task) -> Any:
+        """See `Scheduler`."""
+        return -task.spec.priority, task.position
+
+
+_ENDED = {Outcome.SUCCEEDED: "succeeded", Outcome.FAILED: "failed", Outcome.ABORTED: "was aborted"}

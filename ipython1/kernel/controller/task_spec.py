@@ -1,0 +1,173 @@
+"""Tasks as they are submitted, checked, and taken apart: what the scheduler is told, and what engines are sent."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipython1.kernel.controller.task_values import Step, TaskSpec
+from ipython1.kernel.error import ProtocolError
+from ipython1.kernel.framing import Bytes
+
+MAX_STEPS = 100
+"""A task and its recovery tasks are so many at the most."""
+
+_NUMBER = (int, float)
+_STEP: Mapping[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "retries": (int,),
+    "clear_before": (bool,),
+    "clear_after": (bool,),
+    "timeout": (int, float, type(None)),
+    "depend": (bool,),
+    "push": (list,),
+    "pull": (list,),
+    "values": (int,),
+}
+_OPTIONS: Mapping[str, tuple[type, ...]] = {
+    "after": (list,),
+    "after_any": (bool,),
+    "follow": (list,),
+    "targets": (int, list),
+    "resources": (dict,),
+    "priority": _NUMBER,
+    "label": (str,),
+}
+
+
+@dataclass
+class Values:
+    """Serialized values: how they are described, and their bytes."""
+
+    headers: list[Any]
+    bodies: list[Bytes]
+
+
+@dataclass
+class Work:
+    """What engines are sent for one step: the arguments of ``task``, its values, and the depend function."""
+
+    args: dict[str, Any]
+    values: Values
+    depend: Values | None
+
+
+@dataclass
+class Submission:
+    """A task as it was submitted."""
+
+    spec: TaskSpec
+    work: list[Work]
+
+
+def submission(
+    args: Mapping[str, Any], headers: Sequence[Any], bodies: Sequence[Bytes], label: str
+) -> Submission:
+    """What the arguments and values of ``submit`` mean; ProtocolError if they make no sense."""
+    steps = args["steps"]
+    if not 0 < len(steps) <= MAX_STEPS:
+        raise ProtocolError(f"a task and its recovery tasks are 1 to {MAX_STEPS}, not {len(steps)}")
+    options = dict(args.get("options") or {})
+    _check(options, _OPTIONS, "option", optional=True)
+    values = _Taker(headers, bodies)
+    work = [_work(step, values) for step in steps]
+    if values.left:
+        raise ProtocolError(f"a task came with {values.left} values more than it says")
+    spec = TaskSpec(
+        id=args["task"],
+        steps=tuple(_step(step, one.depend) for step, one in zip(steps, work, strict=True)),
+        label=options.get("label") or label,
+        after=_ids(options.get("after", [])),
+        after_any=options.get("after_any", False),
+        follow=_ids(options.get("follow", [])),
+        targets=_targets(options.get("targets")),
+        resources=_resources(options.get("resources", {})),
+        priority=options.get("priority", 0),
+    )
+    return Submission(spec, work)
+
+
+class _Taker:
+    """Takes values one after the other."""
+
+    def __init__(self, headers: Sequence[Any], bodies: Sequence[Bytes]) -> None:
+        self._headers = list(headers)
+        self._bodies = list(bodies)
+        self._value = self._body = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._headers) - self._value
+
+    def take(self, count: int) -> Values:
+        if count > self.left:
+            raise ProtocolError("a task came with fewer values than it says")
+        headers = self._headers[self._value : self._value + count]
+        self._value += count
+        start = self._body
+        self._body += sum(header[0] for header in headers)
+        return Values(headers, self._bodies[start : self._body])
+
+
+def _work(step: Any, values: _Taker) -> Work:
+    if not isinstance(step, dict):
+        raise ProtocolError("a step of a task is no dictionary")
+    _check(step, _STEP, "field")
+    if not all(isinstance(name, str) for name in (*step["push"], *step["pull"])):
+        raise ProtocolError("the names of a task are not str")
+    own = {"string": 1 + len(step["push"]), "map": 2}.get(step["kind"])
+    if own is None:
+        raise ProtocolError(f"a task is a string or a map, not {step['kind']!r:.50}")
+    if step["values"] != own + step["depend"]:
+        raise ProtocolError(f"a {step['kind']} task has {own + step['depend']} values, not {step['values']}")
+    depend = values.take(1) if step["depend"] else None
+    args = {name: step[name] for name in ("kind", "push", "pull", "clear_before", "clear_after")}
+    return Work(args, values.take(own), depend)
+
+
+def _step(step: Mapping[str, Any], depend: Values | None) -> Step:
+    timeout = step["timeout"]
+    if step["retries"] < 0 or (timeout is not None and not 0 < timeout < math.inf):
+        raise ProtocolError("retries are 0 or more, and a time-out is a time")
+    return Step(step["kind"], step["retries"], timeout, None if depend is None else _digest(depend))
+
+
+def _digest(values: Values) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for body in values.bodies:
+        digest.update(body)
+    return digest.hexdigest()
+
+
+def _check(
+    given: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], what: str, optional: bool = False
+) -> None:
+    for name in given:
+        if name not in known:
+            raise ProtocolError(f"a task has no {what} {name!r:.50}")
+    for name, types in known.items():
+        if name not in given and optional:
+            continue
+        value = given.get(name)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ProtocolError(f"{what} {name} of a task is {type(value).__name__}")
+
+
+def _ids(listed: list[Any]) -> tuple[int, ...]:
+    if not all(type(number) is int for number in listed):
+        raise ProtocolError("the ids of tasks are numbers")
+    return tuple(dict.fromkeys(listed))
+
+
+def _targets(given: int | list[Any] | None) -> frozenset[int] | None:
+    return None if given is None else frozenset(_ids([given] if isinstance(given, int) else given))
+
+
+def _resources(given: Mapping[Any, Any]) -> tuple[tuple[str, float], ...]:
+    for name, amount in given.items():
+        if not isinstance(name, str) or not isinstance(amount, _NUMBER):
+            raise ProtocolError(f"resources are numbers by name, not {name!r:.50}: {amount!r:.50}")
+    return tuple(sorted(given.items()))

@@ -1,0 +1,73 @@
+"""What tasks came to, kept until it is cleared, or until there is too much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipython1.kernel.framing import Bytes
+
+MAX_RESULTS = 100_000
+"""So many are kept."""
+MAX_BYTES = 256 << 20
+"""They have so many bytes together."""
+_OVERHEAD = 2_000  # bytes that a result takes beside its bodies, roughly
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task's outcome: `fields` are those of the message that tells it, `record` says where and when."""
+
+    record: dict[str, Any]
+    fields: dict[str, Any]
+    bodies: Sequence[Bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return _OVERHEAD + sum(map(len, self.bodies))
+
+
+class TaskStore:
+    """Results by task; the oldest go first."""
+
+    def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_results = max_results
+        self._max_bytes = max_bytes
+        self._results: dict[int, TaskResult] = {}
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __contains__(self, task: int) -> bool:
+        return task in self._results
+
+    def ids(self) -> list[int]:
+        """The tasks that have one, the oldest first."""
+        return list(self._results)
+
+    def get(self, task: int) -> TaskResult | None:
+        """The result of a task; None if there is none (any more)."""
+        return self._results.get(task)
+
+    def add(self, task: int, result: TaskResult) -> list[int]:
+        """Keep a result; the tasks whose results had to go for it."""
+        self._results[task] = result
+        self.bytes += result.size
+        gone = []
+        # The latest stays, however large: somebody may be about to ask for it.
+        while len(self._results) > 1 and (
+            len(self._results) > self._max_results or self.bytes > self._max_bytes
+        ):
+            oldest = next(iter(self._results))
+            self.remove(oldest)
+            gone.append(oldest)
+        return gone
+
+    def remove(self, task: int) -> None:
+        """Forget the result of a task, if there is one."""
+        result = self._results.pop(task, None)
+        if result is not None:
+            self.bytes -= result.size

@@ -1,0 +1,207 @@
+"""The values that the scheduler works with: what it is told of a task, and what it says is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ipython1.kernel.error import IPythonError
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task, or the recovery task of the step before it.
+
+    `depend` names the function that an engine's properties must satisfy: equal names, equal functions.  `timeout` is
+    how many seconds it may run.
+    """
+
+    kind: str = "string"
+    retries: int = 0
+    timeout: float | None = None
+    depend: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task as the scheduler is told of it.
+
+    `after` are tasks that must have ended before: well, or in any way if `after_any`.  `follow` are tasks that must
+    have ended, and on one of whose engines this one is to run.  `targets` are the engines that it may run on,
+    `resources` what their properties must offer, at the least.
+    """
+
+    id: int
+    steps: tuple[Step, ...] = (Step(),)
+    label: str = "a task"
+    after: tuple[int, ...] = ()
+    after_any: bool = False
+    follow: tuple[int, ...] = ()
+    targets: frozenset[int] | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    priority: float = 0
+
+
+class State(Enum):
+    """How far a task has come."""
+
+    NEW = "new"
+    BLOCKED = "blocked"  # comes after tasks that have not ended
+    WAITING = "waiting"  # for an engine
+    SENT = "sent"  # to an engine, which has not begun with it
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Event(Enum):
+    """What happens to a task."""
+
+    SUBMITTED = "submitted"
+    UNBLOCKED = "unblocked"
+    DEPENDENCY_FAILED = "dependency failed"
+    SENT = "sent"
+    STARTED = "started"
+    RETURNED = "returned"  # unstarted: taken back, or dropped by its engine
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    REJECTED_BY_ALL = "rejected by all"
+    LOST = "lost"  # with its engine
+    TIMED_OUT = "timed out"
+    ABORTED = "aborted"
+
+
+class Row(NamedTuple):
+    """A transition: what a task was, what happened, what it is then.
+
+    `recovery` is whether it goes on as its recovery task.
+    """
+
+    before: State
+    event: Event
+    after: State
+    recovery: bool = False
+
+
+def _failures(before: State, event: Event, *, retry: bool = True) -> list[Row]:
+    rows = [Row(before, event, State.WAITING, recovery=True), Row(before, event, State.ENDED)]
+    return [Row(before, event, State.WAITING), *rows] if retry else rows
+
+
+TRANSITIONS: frozenset[Row] = frozenset(
+    [
+        Row(State.NEW, Event.SUBMITTED, State.WAITING),
+        Row(State.NEW, Event.SUBMITTED, State.BLOCKED),
+        Row(State.NEW, Event.DEPENDENCY_FAILED, State.ENDED),
+        Row(State.BLOCKED, Event.UNBLOCKED, State.WAITING),
+        Row(State.BLOCKED, Event.DEPENDENCY_FAILED, State.ENDED),
+        Row(State.BLOCKED, Event.ABORTED, State.ENDED),
+        Row(State.WAITING, Event.SENT, State.SENT),
+        Row(State.WAITING, Event.ABORTED, State.ENDED),
+        *_failures(State.WAITING, Event.REJECTED_BY_ALL, retry=False),
+        Row(State.SENT, Event.STARTED, State.RUNNING),
+        Row(State.SENT, Event.RETURNED, State.WAITING),
+        Row(State.SENT, Event.ABORTED, State.ENDED),
+        *_failures(State.SENT, Event.LOST, retry=False),
+        Row(State.RUNNING, Event.SUCCEEDED, State.ENDED),
+        Row(State.RUNNING, Event.ABORTED, State.ENDED),
+        Row(State.RUNNING, Event.REJECTED, State.WAITING),
+        *_failures(State.RUNNING, Event.FAILED),
+        *_failures(State.RUNNING, Event.LOST),
+        *_failures(State.RUNNING, Event.TIMED_OUT),
+    ]
+)
+"""All that can happen to a task."""
+
+
+class Outcome(Enum):
+    """How a task ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+class Measure(Enum):
+    """What is done to a task that is to stop running; each only if the one before did not help."""
+
+    INTERRUPT = "interrupt"
+    TERMINATE = "terminate"
+    KILL = "kill"
+
+
+@dataclass(frozen=True)
+class Send:
+    """Put step `step` of the task into the engine's queue, as its attempt of that number."""
+
+    task: int
+    step: int
+    attempt: int
+    engine: int
+
+
+@dataclass(frozen=True)
+class TakeBack:
+    """Ask the engine to give the attempt back if it has not begun with it."""
+
+    task: int
+    attempt: int
+    engine: int
+
+
+@dataclass(frozen=True)
+class AskDepend:
+    """Ask the engine whether its properties satisfy the function of that name, which this step of the task has."""
+
+    depend: str
+    task: int
+    step: int
+    engine: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Take this measure against the attempt, which runs on the engine."""
+
+    measure: Measure
+    task: int
+    attempt: int
+    engine: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The task has ended, on `engine` if it was on one; `error` says why it failed.
+
+    Without an error, its outcome is the reply that has just come.
+    """
+
+    task: int
+    outcome: Outcome
+    engine: int | None = None
+    error: IPythonError | None = None
+
+
+Instruction = Send | TakeBack | AskDepend | Stop | Finish
+
+
+@dataclass
+class Verdict:
+    """What an engine said of a depend function: `fit` is None until it has answered."""
+
+    fit: bool | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task may run; tasks of equal places are alike to all engines.
+
+    `rejected` are the marks of the engines that have rejected it (see `workers.Worker`).
+    """
+
+    depend: str | None = None
+    targets: frozenset[int] | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    rejected: frozenset[int] = frozenset()

@@ -1,0 +1,449 @@
+"""The Task interface: the engines as a pool of workers, among which tasks are spread by load."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ipython1.kernel.controller.calls import Call, ToClient
+from ipython1.kernel.controller.clients import ClientSession
+from ipython1.kernel.controller.engines import Engines
+from ipython1.kernel.controller.explain import why
+from ipython1.kernel.controller.queue import Entry
+from ipython1.kernel.controller.registry import EngineState
+from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
+from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
+from ipython1.kernel.controller.task_spec import Work, submission
+from ipython1.kernel.controller.task_store import TaskResult, TaskStore
+from ipython1.kernel.controller.task_values import (
+    AskDepend,
+    Finish,
+    Instruction,
+    Measure,
+    Outcome,
+    Send,
+    State,
+    Stop,
+    TakeBack,
+)
+from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.failures import failure_bodies
+from ipython1.kernel.framing import Bytes, Message
+from ipython1.kernel.hello import new_id
+from ipython1.kernel.peer import Link, Receiver
+
+MAX_LEASE = 100_000
+"""So many ids are given out at once."""
+
+_SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
+_STATES = {
+    State.BLOCKED: "scheduled",
+    State.WAITING: "scheduled",
+    State.SENT: "scheduled",
+    State.RUNNING: "pending",
+}
+
+
+@dataclass
+class _Live:
+    """A task that has not ended."""
+
+    client: str
+    label: str
+    work: list[Work]
+    submitted: float
+    started: float | None = None
+    step: int = 0
+    attempts: int = 0
+
+
+class TaskController:
+    """Carries out the commands of task clients, and the instructions of the scheduler."""
+
+    role = "task"
+    log = Logger()
+
+    def __init__(
+        self, engines: Engines, shutdown: Shutdown, scheduler: Callable[[], Scheduler] = FIFOScheduler
+    ) -> None:
+        self.scheduler = scheduler()
+        self.results = TaskStore()
+        self.clients: dict[str, ClientSession] = {}
+        self._engines = engines
+        self._clock = engines.clock
+        self._incarnation = new_id()[:16]
+        self._next_id = 0
+        self._asked = 0
+        self._live: dict[int, _Live] = {}
+        self._entries: dict[tuple[int, int], Entry] = {}
+        self._waiting: dict[int, list[Callable[[], None]]] = {}
+        self._instructions: deque[tuple[Instruction, Message | None]] = deque()
+        self._busy = False
+        self._timer: IDelayedCall | None = None
+        self._timer_at = 0.0
+        observers = engines.observers
+        observers.on_register_engine_do(self._joined, True)
+        observers.on_unregister_engine_do(self._left, True)
+        observers.on_change_engine_do(self._changed, True)
+
+    # Clients.
+
+    def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:
+        """A client connected."""
+        old = self.clients.get(hello["session"])
+        if old is not None:
+            old.link.close("the client has connected again")
+        client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        return client
+
+    def client_left(self, client: ClientSession) -> None:
+        """See `clients.Commands`.  Its tasks go on."""
+        if self.clients.get(client.key) is client:
+            del self.clients[client.key]
+
+    def command(self, client: ClientSession, message: Message) -> None:
+        """See `clients.Commands`."""
+        session, number = message.fields["id"]
+        call = Call(message, client, ToClient(client, (session, number)))
+        if message.streams():
+            self._collect(client, call, message)
+        else:
+            self._perform(call, message)
+
+    def _collect(self, client: ClientSession, call: Call, message: Message) -> None:
+        def broken(failure: Failure) -> None:
+            call.whole_failed(ConnectionError(f"the task did not arrive: {failure.getErrorMessage()}"))
+
+        collecting = client.link.collect(message)
+        collecting.addCallbacks(lambda whole: self._perform(call, whole), broken)
+        collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
+
+    def _perform(self, call: Call, message: Message) -> None:
+        try:
+            self._VERBS[call.verb](self, call, message)
+        except (KernelError, LookupError) as error:
+            call.whole_failed(error)
+
+    # Verbs.
+
+    def _lease(self, call: Call, message: Message) -> None:
+        count = call.args["count"]
+        if not 0 < count <= MAX_LEASE:
+            raise ProtocolError(f"ids are leased 1 to {MAX_LEASE} at a time, not {count}")
+        first = self._next_id
+        self._next_id += count
+        call.whole([first, count])
+
+    def _submit(self, call: Call, message: Message) -> None:
+        task = call.args["task"]
+        if not 0 <= task < self._next_id:
+            raise IndexError(f"{task} is not an id that was leased for a task")
+        if task in self.scheduler.tasks:
+            # It was submitted before, and its confirmation lost.
+            call.whole()
+            return
+        bodies: list[Any] = message.bodies
+        submitted = submission(call.args, message.fields["values"], bodies, message.fields["label"])
+        for other in (*submitted.spec.after, *submitted.spec.follow):
+            self._check_known(other, f"task {task} cannot come after it")
+        self._live[task] = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        call.whole()
+        self._do(self.scheduler.submitted(submitted.spec, self._now()))
+
+    def _task_result(self, call: Call, message: Message) -> None:
+        task = call.args["task"]
+        self._check_known(task)
+        if task in self.results:
+            self._tell(call, task)
+        elif call.args["block"]:
+            self._when_ended(task, lambda: self._tell(call, task))
+        else:
+            call.whole()
+
+    def _tell(self, call: Call, task: int) -> None:
+        result = self.results.get(task)
+        if result is None:
+            call.whole_failed(self._unknown(task))
+        else:
+            place = {"index": None, "of": 0, "result": result.record}
+            call.repeat({**place, **result.fields}, result.bodies)
+
+    def _wait(self, call: Call, message: Message) -> None:
+        missing = {task for task in call.args["tasks"] if type(task) is int and task in self._live}
+        if not missing:
+            call.whole()
+
+        def ended(task: int) -> None:
+            missing.discard(task)
+            if not missing:
+                call.whole()
+
+        for task in list(missing):
+            self._when_ended(task, partial(ended, task))
+
+    def _when_ended(self, task: int, function: Callable[[], None]) -> None:
+        self._waiting.setdefault(task, []).append(function)
+
+    def _abort(self, call: Call, message: Message) -> None:
+        task = call.args["task"]
+        self._check_known(task)
+        outcome = self.scheduler.tasks[task].outcome
+        if outcome is not None:
+            aborted = outcome is Outcome.ABORTED
+            raise IndexError(f"task {task} {'was aborted already' if aborted else 'has completed already'}")
+        call.whole()
+        self._do(self.scheduler.aborted(task, self._now()))
+
+    def _status(self, call: Call, message: Message) -> None:
+        if not call.args["verbose"]:
+            call.whole(self.scheduler.status())
+            return
+        listed: dict[str, list[int]] = {name: [] for name in self.scheduler.status()}
+        for number, task in self.scheduler.tasks.items():
+            ended = "succeeded" if task.outcome is Outcome.SUCCEEDED else "failed"
+            listed[_STATES.get(task.state, ended)].append(number)
+        call.whole(listed)
+
+    def _spin(self, call: Call, message: Message) -> None:
+        instructions = self.scheduler.tick(self._now())
+        self._do(instructions)
+        call.whole(any(isinstance(instruction, Send) for instruction in instructions))
+
+    def _clear(self, call: Call, message: Message) -> None:
+        given = call.args.get("tasks")
+        asked = self.results.ids() if given is None else list(dict.fromkeys(given))
+        known = [task for task in asked if type(task) is int and task in self.results]
+        self._forget(known)
+        unknown = [task for task in asked if task not in known] if len(known) < len(asked) else []
+        if unknown:
+            raise KeyError(f"no task of that id has ended: {', '.join(map(repr, unknown[:20]))}")
+        call.whole(len(known))
+
+    def _why(self, call: Call, message: Message) -> None:
+        task = call.args["task"]
+        self._check_known(task)
+        call.whole(why(self.scheduler, self.scheduler.tasks[task], self._now()))
+
+    _VERBS: Mapping[str, Callable[[TaskController, Call, Message], None]] = {
+        "lease_tasks": _lease,
+        "submit": _submit,
+        "task_result": _task_result,
+        "wait_tasks": _wait,
+        "abort_task": _abort,
+        "task_status": _status,
+        "spin": _spin,
+        "clear_tasks": _clear,
+        "why": _why,
+    }
+
+    def _check_known(self, task: int, problem: str = "") -> None:
+        if task not in self.scheduler.tasks:
+            raise self._unknown(task, problem)
+
+    def _unknown(self, task: int, problem: str = "") -> IndexError:
+        why = (
+            "its result was cleared, or it was not submitted"
+            if 0 <= task < self._next_id
+            else "no task has that id"
+        )
+        return IndexError(f"task {task} is unknown: {why}{'; ' if problem else ''}{problem}")
+
+    def _forget(self, tasks: Sequence[int]) -> None:
+        self.scheduler.cleared(tasks)
+        for task in tasks:
+            self.results.remove(task)
+
+    # Engines.
+
+    def _joined(self, engine: int) -> None:
+        properties = self._engines.registry[engine].properties
+        self._do(self.scheduler.engine_joined(engine, properties, self._now()))
+
+    def _left(self, engine: int) -> None:
+        self._do(self.scheduler.engine_left(engine, self._now()))
+
+    def _changed(self, engine: int) -> None:
+        record = self._engines.registry[engine]
+        ready = record.state is EngineState.READY
+        if not ready:
+            self._do(self.scheduler.engine_paused(engine, self._now()))
+        elif not self.scheduler.workers[engine].ready:
+            self._do(self.scheduler.engine_came_back(engine, self._now()))
+        self._do(self.scheduler.properties_changed(engine, record.properties, self._now()))
+
+    def attempt_began(self, task: int, attempt: int) -> None:
+        """See `task_entries.Fate`."""
+        if task in self._live:
+            self._live[task].started = time.time()
+        self._do(self.scheduler.started(task, attempt, self._now()))
+
+    def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
+        """See `task_entries.Fate`."""
+        entry = self._entries.pop((task, attempt), None)
+        if entry is not None and reply is not None and not reply.fields["ok"]:
+            self._engines.forget(reply.fields["engine"], entry.client)
+        if how == "lost":
+            self._do(self.scheduler.lost(task, attempt, reason, self._now()))
+        else:
+            event: Callable[[int, int, float], list[Instruction]] = getattr(self.scheduler, how)
+            self._do(event(task, attempt, self._now()), reply)
+
+    # Instructions.
+
+    def _now(self) -> float:
+        return self._clock.seconds()
+
+    def _do(self, instructions: list[Instruction], reply: Message | None = None) -> None:
+        """Carry out what the scheduler said; `reply` is what came to make it say so.
+
+        What follows from one instruction is carried out after those that were said before.
+        """
+        self._instructions.extend((instruction, reply) for instruction in instructions)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._instructions:
+                instruction, came = self._instructions.popleft()
+                if isinstance(instruction, Finish):
+                    self._finish(instruction, came)
+                else:
+                    self._instruct(instruction)
+        finally:
+            self._busy = False
+        self._set_timer()
+
+    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop) -> None:
+        if isinstance(instruction, Send):
+            self._send(instruction)
+        elif isinstance(instruction, TakeBack):
+            entry = self._entries.get((instruction.task, instruction.attempt))
+            if entry is not None:
+                self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
+        elif isinstance(instruction, AskDepend):
+            self._ask(instruction)
+        else:
+            self._stop(instruction)
+
+    def _send(self, send: Send) -> None:
+        live = self._live[send.task]
+        live.step, live.attempts = send.step, send.attempt
+        work = live.work[send.step]
+        owner = TaskEntry(self, send.task, send.attempt)
+        command = attempt_id(self._incarnation, send.task, send.attempt)
+        entry = self._entries[send.task, send.attempt] = Entry(
+            command,
+            command[0],
+            "task",
+            work.args,
+            f"task {send.task}: {live.label}",
+            owner,
+            values=work.values.headers,
+            bodies=list(work.values.bodies),
+            began=owner.began,
+        )
+        if send.engine in self._engines.registry:
+            self._engines.submit(send.engine, entry)
+        else:
+            self.attempt_ended(send.task, send.attempt, "returned", None, "")
+
+    def _ask(self, ask: AskDepend) -> None:
+        live = self._live.get(ask.task)
+        self._asked += 1
+        engine, depend = ask.engine, ask.depend
+
+        def answered(fit: bool, text: str) -> None:
+            self._engines.forget(engine, command[0])
+            self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now()))
+
+        def unanswered() -> None:
+            self._do(self.scheduler.depend_unanswered(engine, depend, self._now()))
+
+        command = (f"{self._incarnation}:depend:{self._asked}", 1)
+        function = None if live is None else live.work[ask.step].depend
+        if function is None or engine not in self._engines.registry:
+            unanswered()
+            return
+        owner = DependEntry(answered, unanswered)
+        entry = Entry(
+            command,
+            command[0],
+            "depend",
+            {},
+            f"depend of task {ask.task}",
+            owner,
+            values=function.headers,
+            bodies=list(function.bodies),
+            began=owner.began,
+        )
+        self._engines.submit(engine, entry)
+
+    def _stop(self, stop: Stop) -> None:
+        if stop.engine not in self._engines.registry:
+            return
+        command = list(attempt_id(self._incarnation, stop.task, stop.attempt))
+        args: dict[str, Any] = {"only": command}
+        verb = "interrupt"
+        if stop.measure is not Measure.INTERRUPT:
+            verb = "signal"
+            args["signal"] = int(_SIGNALS[stop.measure])
+        self.log.info("{verb} for task {task}", verb=stop.measure.value, task=stop.task)
+        self._asked += 1
+        session = f"{self._incarnation}:stop:{self._asked}"
+        entry = Entry((session, 1), session, verb, args, f"{verb} of task {stop.task}", NoOwner())
+        self._engines.ask(stop.engine, entry)
+
+    def _finish(self, finish: Finish, reply: Message | None) -> None:
+        live = self._live.pop(finish.task)
+        args = live.work[live.step].args
+        record = {
+            "task": finish.task,
+            "engine": finish.engine,
+            "submitted": live.submitted,
+            "started": live.started,
+            "completed": time.time(),
+            "attempts": live.attempts,
+            "kind": args["kind"],
+            "pull": args["pull"],
+        }
+        fields: dict[str, Any] = {"ok": False}
+        bodies: Sequence[Bytes] = []
+        if finish.error is not None:
+            bodies = failure_bodies(finish.error)
+        else:
+            assert reply is not None
+            fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
+            bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
+        result = TaskResult(record, fields, bodies)
+        self._forget(self.results.add(finish.task, result))
+        client = self.clients.get(live.client)
+        if client is not None:
+            said = {"task": finish.task, "record": record, **fields}
+            client.send(Message("task_done", said, list(bodies)))
+        for function in self._waiting.pop(finish.task, ()):
+            function()
+
+    # Time.
+
+    def _set_timer(self) -> None:
+        at = self.scheduler.next_tick
+        running = self._timer is not None and self._timer.active()
+        if at is None or (running and self._timer_at <= at):
+            return
+        if running and self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._clock.callLater(max(0.0, at - self._now()), self._tick)
+
+    def _tick(self) -> None:
+        self._do(self.scheduler.tick(self._now()))

@@ -1,0 +1,261 @@
+"""The Task interface of the controller, with agents and clients over links in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ipython1.kernel.controller.task_store import TaskResult, TaskStore
+from ipython1.kernel.controller.tasks import TaskController
+from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
+from ipython1.kernel.framing import Message, unpack
+
+STEP = {
+    "kind": "string",
+    "retries": 0,
+    "clear_before": False,
+    "clear_after": False,
+    "timeout": None,
+    "depend": False,
+    "push": [],
+    "pull": [],
+    "values": 1,
+}
+LARGE = bytes(range(256)) * 2_000
+
+
+class TaskClient(FakeClient):
+    """A client of the Task interface.  `done` has what came of tasks."""
+
+    role = "task"
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self.done: dict[int, Message] = {}
+
+    def submit(self, task: int, bodies: Any = (b"a=5",), steps: Any = None, **options: Any) -> int:
+        """Submit a task of one step, or of those."""
+        steps = [STEP] if steps is None else steps
+        args = {"task": task, "steps": steps, "options": options}
+        values = [[1, "pickle", {}] for _ in bodies]
+        return self.call("submit", args, None, bodies, values=values)
+
+    def message_received(self, message: Message) -> None:
+        if message.kind != "task_done":
+            super().message_received(message)
+            return
+        task = message.fields["task"]
+        assert task not in self.done, f"task {task} ended twice"
+        self.link.collect(message).addCallback(lambda whole: self.done.update({task: whole}))
+
+    def came_to(self, task: int) -> Any:
+        """The first body of a task's outcome, or the error as text; None if it has not ended."""
+        message = self.done.get(task)
+        if message is None:
+            return None
+        if message.fields["ok"]:
+            return bytes(message.bodies[0])  # type: ignore[arg-type]
+        document = unpack(message.bodies[0])  # type: ignore[arg-type]
+        return f"{document['class']}: {document['text']}"
+
+
+class TaskCase(SynchronousTestCase):
+    """An agent with two engines, and a client that has leased ids."""
+
+    engines = 2
+
+    def setUp(self) -> None:
+        self.cluster = Cluster()
+        self.agent = FakeAgent(self.cluster, self.engines)
+        self.client = TaskClient(self.cluster)
+        self.assertEqual(self.ask("lease_tasks", count=100), [0, 100])
+        tasks = self.cluster.service.interfaces["task"]
+        assert isinstance(tasks, TaskController)
+        self.tasks = tasks
+
+    def ask(self, verb: str, **args: Any) -> Any:
+        """What a verb comes to."""
+        return self.answer(self.client.call(verb, args, None))
+
+    def answer(self, number: int) -> Any:
+        """What a command comes to by now; None if to nothing."""
+        self.cluster.settle()
+        return (self.client.outcomes(number) or [None])[0]
+
+    def finish(self, *engines: int, **how: Any) -> None:
+        """End what runs on these engines."""
+        self.cluster.settle()
+        for engine in engines:
+            self.agent.finish(engine, **how)
+        self.cluster.settle()
+
+
+class RunTests(TaskCase):
+    def test_outcome(self) -> None:
+        """A task runs on an engine; who submitted it is told its outcome, and who asks."""
+        self.client.submit(0, label="run('a=5')")
+        waiting = self.client.call("task_result", {"task": 0, "block": True}, None)
+        self.cluster.settle()
+        self.assertEqual(self.agent.running(0), "task 0: run('a=5')")
+        self.assertIsNone(self.ask("task_result", task=0, block=False))
+        self.finish(0, body=b"five")
+        self.assertEqual(self.client.came_to(0), b"five")
+        self.assertEqual(self.answer(waiting), b"five")
+        self.assertEqual(self.ask("task_result", task=0, block=False), b"five")
+        (reply,) = self.client.replies[waiting]
+        self.assertEqual(reply.fields["result"], self.client.done[0].fields["record"])
+        self.assertEqual(reply.fields["result"]["attempts"], 1)
+
+    def test_large(self) -> None:
+        """Large values and results are streams, and are kept."""
+        self.client.submit(0, [LARGE])
+        self.finish(0, body=LARGE[::-1])
+        self.assertEqual(bytes(self.agent.got[0].bodies[0]), LARGE)  # type: ignore[arg-type]
+        self.assertEqual(self.client.came_to(0), LARGE[::-1])
+        self.assertEqual(self.ask("task_result", task=0, block=False), LARGE[::-1])
+
+    def test_submitted_twice(self) -> None:
+        """A task whose confirmation was lost is confirmed again, and runs once."""
+        self.client.submit(0)
+        again = self.client.submit(0)
+        self.finish(0, body=b"five")
+        self.assertTrue(self.client.replies[again][0].fields["ok"])
+        self.assertEqual(self.agent.running(1), None)
+        self.assertEqual(self.ask("task_status", verbose=False)["succeeded"], 1)
+
+    def test_wait(self) -> None:
+        """Waiting ends with the last of the tasks; unknown ones are not waited for."""
+        for task in range(2):
+            self.client.submit(task)
+        waiting = self.client.call("wait_tasks", {"tasks": [0, 1, 77, "x"]}, None)
+        self.finish(1)
+        self.assertNotIn(waiting, self.client.replies)
+        self.finish(0)
+        self.assertIn(waiting, self.client.replies)
+
+    def test_status_and_clear(self) -> None:
+        """What there is is counted and listed; what has ended can be forgotten."""
+        for task in range(8):
+            self.client.submit(task)
+        self.finish(0, body=b"")
+        self.finish(1, ok=False)
+        listed = self.ask("task_status", verbose=True)
+        self.assertEqual((listed["succeeded"], listed["failed"]), ([0], [1]))
+        self.assertEqual(listed["pending"], [2, 3])
+        self.assertEqual(listed["scheduled"], [4, 5, 6, 7])
+        counts = {name: len(tasks) for name, tasks in listed.items()}
+        self.assertEqual(self.ask("task_status", verbose=False), counts)
+        self.assertIn("KeyError", self.ask("clear_tasks", tasks=[0, 2]))
+        self.assertIn("IndexError: task 0 is unknown", self.ask("task_result", task=0, block=False))
+        self.assertEqual(self.ask("clear_tasks", tasks=None), 1)
+        self.assertEqual(self.ask("why", task=3), "task 3 (submit(5)) runs on engine 1, for 0.0 s now")
+
+    def test_errors(self) -> None:
+        """What makes no sense is an error of the call, and names the reason."""
+        odd = [
+            (self.client.submit(100), "IndexError: 100 is not an id that was leased"),
+            (self.client.submit(0, [b"1", b"2"]), "ProtocolError: a task came with 1 values more"),
+            (self.client.submit(0, []), "ProtocolError: a task came with fewer values"),
+            (self.client.submit(0, steps=[]), "ProtocolError: a task and its recovery tasks are 1 to"),
+            (
+                self.client.submit(0, steps=[{**STEP, "kind": "x"}]),
+                "ProtocolError: a task is a string or a map",
+            ),
+            (self.client.submit(0, steps=[{**STEP, "timeout": 0.0}]), "ProtocolError: retries are 0 or more"),
+            (self.client.submit(0, nonsense=1), "ProtocolError: a task has no option 'nonsense'"),
+            (self.client.submit(0, after=[7]), "IndexError: task 7 is unknown"),
+            (self.client.submit(0, after=[0]), "IndexError: task 0 is unknown"),
+            (self.client.call("abort_task", {"task": 5}, None), "IndexError: task 5 is unknown"),
+            (self.client.call("lease_tasks", {"count": 0}, None), "ProtocolError: ids are leased 1 to"),
+        ]
+        for number, text in odd:
+            self.assertIn(text, self.answer(number))
+        self.client.execute()
+        self.cluster.settle()
+        self.assertIn("unknown verb 'execute'", self.client.refused[0].fields["error"])
+        self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 0)
+
+
+class LossTests(TaskCase):
+    engines = 1
+
+    def test_interpreter(self) -> None:
+        """When an interpreter ends, what it ran has failed, and what it had not begun runs in its successor."""
+        self.client.submit(0)
+        self.client.submit(1)
+        self.cluster.settle()
+        self.agent.die(0)
+        self.cluster.settle(1)
+        self.assertIn("EngineLost: engine 0 lost its interpreter", self.client.came_to(0))
+        self.finish(0, body=b"one")
+        self.assertEqual(self.client.came_to(1), b"one")
+        self.assertEqual(self.client.done[1].fields["record"]["attempts"], 2)
+
+    def test_agent(self) -> None:
+        """When an agent is lost, tasks without retries that may have started end; others wait for engines."""
+        self.client.submit(0)
+        self.client.submit(1)
+        self.client.submit(2)
+        again = {**STEP, "retries": 1}
+        self.client.submit(3, steps=[again])
+        self.cluster.settle()
+        self.agent.leave()
+        self.cluster.settle()
+        self.assertIn("EngineLost: task 0 (submit(2)) was lost with its engine", self.client.came_to(0))
+        self.assertIn("EngineLost: task 1 (submit(3)) may have started", self.client.came_to(1))
+        self.assertIsNone(self.client.came_to(2))
+        self.assertIn("no engines are registered", self.ask("why", task=2))
+        self.agent = FakeAgent(self.cluster)
+        self.finish(0)
+        self.finish(0)
+        self.assertEqual(self.ask("task_status", verbose=False)["succeeded"], 2)
+
+    def test_queue_cleared_by_others(self) -> None:
+        """Who clears an engine's queue drops commands; tasks that waited there run later."""
+        others = FakeClient(self.cluster)
+        others.execute()
+        self.client.submit(0)
+        self.cluster.settle()
+        others.call("clear_queue")
+        self.finish(0)
+        self.cluster.settle(1)
+        self.finish(0, body=b"zero")
+        self.assertEqual(self.client.came_to(0), b"zero")
+
+    def test_client(self) -> None:
+        """The tasks of a client that has left run on, and others can ask for them."""
+        self.client.submit(0)
+        self.cluster.settle()
+        self.client.leave()
+        self.client = TaskClient(self.cluster)
+        self.finish(0, body=b"zero")
+        self.assertEqual(self.ask("task_result", task=0, block=True), b"zero")
+
+    def test_nothing_is_left_over(self) -> None:
+        """Tasks that have ended leave nothing but their results, in the controller and in its queues."""
+        for task in range(6):
+            self.client.submit(task)
+        for turn in range(6):
+            self.finish(0, ok=turn % 2 == 0)
+        self.assertEqual(self.ask("clear_tasks", tasks=None), 6)
+        queue = self.cluster.service.engines[0].queue
+        self.assertEqual((len(queue), queue.remembers), (0, 0))
+        for table in ("_live", "_entries", "_waiting"):
+            self.assertEqual(len(getattr(self.tasks, table)), 0, table)
+        self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
+        self.cluster.settle(1)
+        self.assertEqual(self.cluster.clock.getDelayedCalls(), [])
+
+
+class StoreTests(SynchronousTestCase):
+    def test_retention(self) -> None:
+        """Results are kept up to a number, and up to so many bytes; the oldest go first, the latest stays."""
+        store = TaskStore(max_results=3, max_bytes=20_000)
+        gone = [store.add(task, TaskResult({}, {}, [b""])) for task in range(4)]
+        self.assertEqual(gone, [[], [], [], [0]])
+        self.assertEqual(store.add(4, TaskResult({}, {}, [bytes(15_000)])), [1, 2])
+        self.assertEqual(store.add(5, TaskResult({}, {}, [bytes(50_000)])), [3, 4])
+        self.assertEqual(store.ids(), [5])
+        store.remove(5)
+        self.assertEqual((store.bytes, len(store)), (0, 0))

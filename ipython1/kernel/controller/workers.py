@@ -1,0 +1,122 @@
+"""The engines as workers: what each has been sent, how long such work takes there, and how much more it may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipython1.kernel.controller.task_values import Event, Place, Verdict
+
+AHEAD = 0.02
+"""Seconds of work that an engine is sent ahead, beside what it runs: about what it takes to send it more."""
+MAX_AHEAD = 8
+"""So many tasks are sent ahead at the most."""
+LONG = 0.2
+"""Tasks that take so many seconds are sent one at a time: a round trip is nothing beside them."""
+PAUSE = 0.2
+"""Seconds for which an engine that dropped a task is left alone."""
+_WEIGHT = 0.3  # of the latest duration in the average
+
+
+@dataclass(eq=False)
+class Attempt:
+    """A step of a task at an engine.
+
+    `cause` is why it is to stop running, `deadline` when the next measure against it is due, and `measures` how
+    many were taken.  `returning` is whether it was asked back.
+    """
+
+    task: int
+    number: int
+    kind: str
+    worker: Worker
+    timeout: float | None = None
+    started: float | None = None
+    returning: bool = False
+    cause: Event | None = None
+    deadline: float | None = None
+    measures: int = 0
+
+
+@dataclass(eq=False)
+class Worker:
+    """An engine.  `mark` names it as it is now: after a change, and after a restart, it has another one."""
+
+    engine: int
+    mark: int
+    properties: dict[str, Any]
+    ready: bool = True
+    paused_until: float = 0.0
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    _durations: dict[str, float] = field(default_factory=dict)
+    _last_end: float = 0.0
+
+    @property
+    def running(self) -> Attempt | None:
+        """What runs."""
+        return next((attempt for attempt in self.attempts if attempt.started is not None), None)
+
+    def has_room(self, now: float) -> bool:
+        """Whether it may be sent one more task."""
+        if not self.ready or now < self.paused_until:
+            return False
+        if not self.attempts:
+            return True
+        if any(attempt.cause is not None for attempt in self.attempts):
+            return False
+        return len(self.attempts) - 1 < self._ahead(now)
+
+    def _ahead(self, now: float) -> int:
+        kind = self.attempts[0].kind
+        usual = self._durations.get(kind)
+        running = self.running
+        elapsed = now - running.started if running is not None and running.started is not None else 0.0
+        if usual is None:
+            return 1 if elapsed < LONG else 0
+        if max(usual, elapsed) > LONG or elapsed > 2 * usual + AHEAD:
+            return 0
+        return max(1, min(MAX_AHEAD, int(AHEAD / max(usual, 1e-6))))
+
+    def ended(self, attempt: Attempt, now: float) -> None:
+        """An attempt is over; if it had started, it tells how long such work takes."""
+        self.attempts.remove(attempt)
+        if attempt.started is None:
+            return
+        took = max(0.0, now - max(attempt.started, self._last_end))
+        self._last_end = now
+        usual = self._durations.get(attempt.kind)
+        self._durations[attempt.kind] = took if usual is None else usual + _WEIGHT * (took - usual)
+
+    def waits(self, now: float) -> float | None:
+        """Seconds until what is last in line begins, as far as can be told; None if nothing tells."""
+        total = 0.0
+        for attempt in self.attempts[:-1]:
+            usual = self._durations.get(attempt.kind)
+            if usual is None:
+                return None
+            if attempt.started is None:
+                total += usual
+            elif now - attempt.started > usual + AHEAD:
+                return None
+            else:
+                total += max(0.0, usual - (now - attempt.started))
+        return total
+
+    def admits(self, place: Place) -> bool:
+        """Whether a task of that place may run here, but for its depend function and rejections."""
+        if place.targets is not None and self.engine not in place.targets:
+            return False
+        return all(self.offers(name, wanted) for name, wanted in place.resources)
+
+    def offers(self, name: str, wanted: float) -> bool:
+        """Whether its property of that name is so much, or more."""
+        offered = self.properties.get(name)
+        return isinstance(offered, int | float) and offered >= wanted
+
+    def may_become(self, place: Place) -> bool:
+        """Whether a task of that place may run here, unless it turns out otherwise."""
+        if not self.admits(place):
+            return False
+        verdict = self.verdicts.get(place.depend) if place.depend is not None else None
+        return verdict is None or verdict.fit is not False

@@ -1,0 +1,292 @@
+"""A client's end of a session with the Task interface.
+
+Submitting does not wait: ids are leased from the controller in blocks, and each submission is answered here as soon as
+it was sent.  The controller confirms it later; what was not confirmed is known, and can be waited for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.python.failure import Failure
+
+from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
+from ipython1.kernel.error import ConnectionError, KernelError
+from ipython1.kernel.framing import Message
+from ipython1.kernel.request import Answer, Request
+from ipython1.kernel.task_submission import Submit
+
+LEASE = 1000
+"""So many ids are leased at a time."""
+UNCONFIRMED = 2000
+"""While so many submissions are not confirmed, further ones wait."""
+LEAVE_WITHIN = 10.0
+"""Seconds that a client which leaves waits at most for confirmations."""
+REFUSED = 1000
+"""Of so many refused submissions it is remembered why."""
+
+sessions: WeakSet[TaskSession] = WeakSet()
+"""Those of this process; only to be touched in the reactor's thread."""
+
+
+@dataclass
+class Confirm(Request):
+    """Answered here, when all that was submitted is confirmed: its result is the tasks that were refused since the
+    last time."""
+
+
+class _Outcome:
+    """The outcome of something that one may wait for."""
+
+    def __init__(self) -> None:
+        self.outcome: Answer | Exception | None = None
+        self.told = False
+        """Whether the caller itself will be told what came of it."""
+        self._waiting: list[Deferred[Answer]] = []
+
+    def settle(self, outcome: Answer | Exception) -> bool:
+        """It is there; tells whether somebody waited."""
+        self.outcome = outcome
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            _fire(waiter, outcome)
+        return bool(waiting)
+
+    def wait(self) -> Deferred[Answer]:
+        """Fires when it is there."""
+        waiter: Deferred[Answer] = Deferred()
+        if self.outcome is None:
+            self._waiting.append(waiter)
+        else:
+            _fire(waiter, self.outcome)
+        return waiter
+
+
+def _fire(waiter: Deferred[Answer], outcome: Answer | Exception) -> None:
+    if isinstance(outcome, Answer):
+        waiter.callback(outcome)
+    else:
+        waiter.errback(Failure(outcome))
+
+
+def _answer(result: Any) -> Answer:
+    return Answer([], Message("reply", {"ok": True, "index": None, "of": 0, "result": result}))
+
+
+class TaskSession(ClientSession):
+    """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lease: deque[int] = deque()
+        self._leasing: _Outcome | None = None
+        self._given: list[range] = []
+        # Submissions that wait for an id.
+        self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
+        self._unconfirmed: dict[int, _Outcome] = {}
+        self._refusals: dict[int, Answer | Exception] = {}
+        self._untold: list[int] = []
+        self._watched: dict[int, _Outcome] = {}
+        sessions.add(self)
+
+    @property
+    def lost(self) -> int:
+        """How many submissions the controller has not confirmed, or has refused without anybody being told."""
+        return len(self._unconfirmed) + len(self._outgoing) + len(self._untold)
+
+    def call(self, request: Request, hold: str | None = None) -> Deferred[Answer]:
+        """See `ClientSession.call`.  A `Submit` is answered with the task's id, before it is confirmed."""
+        if isinstance(request, Submit):
+            return self._submit(request)
+        if isinstance(request, Confirm):
+            return self.all_confirmed()
+        number = request.args.get("task")
+        if request.verb == "task_result" and request.args["block"] and number in self._watched:
+            return self._watch(request.args["task"])
+        # The controller must know a task before it is asked for it.
+        named = [number, *(request.args.get("tasks") or ())]
+        late = [self._unconfirmed[each] for each in named if each in self._unconfirmed]
+        if late:
+            return Deferred.fromCoroutine(self._call_later(request, late))
+        if request.verb == "task_result" and number in self._refusals:
+            return self._tell_refusal(request.args["task"])
+        return super().call(request, hold)
+
+    async def _call_later(self, request: Request, late: list[_Outcome]) -> Answer:
+        await DeferredList([submission.wait() for submission in late], consumeErrors=True)
+        if not self.alive:
+            raise ConnectionError(f"the connection was lost before {request.name} was sent")
+        return await self.call(request)
+
+    def _watch(self, number: int) -> Deferred[Answer]:
+        """Fires with the outcome of a task that is watched; it is kept until it was asked for once."""
+        watched = self._watched[number]
+        if watched.outcome is not None:
+            del self._watched[number]
+        return watched.wait()
+
+    def _tell_refusal(self, number: int) -> Deferred[Answer]:
+        if number in self._untold:
+            self._untold.remove(number)
+        refused = _Outcome()
+        refused.settle(self._refusals[number])
+        return refused.wait()
+
+    # -- submitting --------------------------------------------------------------------------------------
+
+    def _submit(self, request: Submit) -> Deferred[Answer]:
+        # The call returns before it is sent: what is the caller's own memory may change until then.
+        request.own_memory()
+        answered: Deferred[Answer] = Deferred()
+        self._outgoing.append((request, answered))
+        self._send_waiting()
+        return answered
+
+    def _send_waiting(self) -> None:
+        while self._outgoing and self._lease:
+            request, answered = self._outgoing.popleft()
+            self._send(request, self._lease.popleft(), answered)
+        if self._outgoing and self._leasing is None:
+            self._leasing = _Outcome()
+            super().call(Request("lease_tasks", {"count": LEASE})).addBoth(self._leased, self._leasing)
+
+    def _leased(self, outcome: Answer | Failure, leasing: _Outcome) -> None:
+        self._leasing = None
+        result = _exception(outcome) if isinstance(outcome, Failure) else outcome
+        if _is_refusal(result):
+            outgoing, self._outgoing = self._outgoing, deque()
+            for _, answered in outgoing:
+                _fire(answered, result)
+        else:
+            first, count = result.whole.fields["result"]  # type: ignore[union-attr]
+            if self._given and self._given[-1].stop == first:
+                self._given.append(range(self._given.pop().start, first + count))
+            else:
+                self._given.append(range(first, first + count))
+            self._lease.extend(range(first, first + count))
+            self._send_waiting()
+        leasing.settle(result)
+
+    def _send(self, request: Submit, number: int, answered: Deferred[Answer]) -> None:
+        foreign = [each for each in request.depends_on() if not self._is_known(each)]
+        request.args["task"] = number
+        submission = self._unconfirmed[number] = _Outcome()
+        if request.watch:
+            self._watched[number] = _Outcome()
+        super().call(request).addBoth(self._confirmed, number)
+        if foreign or submission.outcome is not None or len(self._unconfirmed) > UNCONFIRMED:
+            # Whether there are these tasks, only the controller knows; and it must keep up with us.
+            submission.told = True
+            submission.wait().addCallback(_numbered, number).chainDeferred(answered)
+        else:
+            answered.callback(_answer(number))
+
+    def _is_known(self, number: int) -> bool:
+        """Whether this client was given that id for a task."""
+        if self._lease and self._lease[0] <= number <= self._lease[-1]:
+            return False
+        return any(number in block for block in self._given)
+
+    def _confirmed(self, outcome: Answer | Failure, number: int) -> None:
+        """The controller said whether it has the task; or it never will."""
+        submission = self._unconfirmed.pop(number)
+        result = _exception(outcome) if isinstance(outcome, Failure) else outcome
+        if _is_refusal(result):
+            self._refusals[number] = result
+            if number not in self._watched and not submission.told:
+                self._untold.append(number)
+            while len(self._refusals) > REFUSED:
+                del self._refusals[next(iter(self._refusals))]
+            self._settle_watched(number, result)
+        submission.settle(result)
+
+    def all_confirmed(self) -> Deferred[Answer]:
+        """Fires when nothing is left to be confirmed; see `Confirm`."""
+        waiting = [submission.wait() for submission in self._unconfirmed.values()]
+        if self._leasing is not None:
+            waiting.append(self._leasing.wait())
+        if not waiting:
+            refused, self._untold = self._untold, []
+            return succeed(_answer(refused))
+        return Deferred.fromCoroutine(self._confirm_again(waiting))
+
+    async def _confirm_again(self, waiting: list[Deferred[Answer]]) -> Answer:
+        await DeferredList(waiting, consumeErrors=True)
+        return await self.all_confirmed()
+
+    # -- outcomes ----------------------------------------------------------------------------------------
+
+    def message_received(self, message: Message) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        if message.kind != "task_done":
+            super().message_received(message)
+            return
+        number = message.fields["task"]
+        if number not in self._watched:
+            return  # Nobody waits for it; large values are refused by not being collected.
+        if message.streams():
+            assert self.link is not None
+            collected = self.link.collect(message)
+            collected.addCallbacks(
+                self._done, lambda failure: self._settle_watched(number, _exception(failure))
+            )
+        else:
+            self._done(message)
+
+    def _done(self, message: Message) -> None:
+        record = message.fields["record"]
+        fields = {
+            "ok": message.fields["ok"],
+            "index": None,
+            "of": 0,
+            "engine": record.get("engine"),
+            "result": record,
+            "values": message.fields.get("values"),
+        }
+        outcome = Answer([], Message("reply", fields, message.bodies))
+        self._settle_watched(message.fields["task"], outcome)
+
+    def _settle_watched(self, number: int, outcome: Answer | Exception) -> None:
+        watched = self._watched.get(number)
+        if watched is not None and watched.outcome is None and watched.settle(outcome):
+            del self._watched[number]
+
+    def link_lost(self, reason: str) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        super().link_lost(reason)
+        lost = ConnectionError(f"{reason}, before the outcome of the task was known")
+        for number in list(self._watched):
+            self._settle_watched(number, lost)
+
+
+def _is_refusal(outcome: Answer | Exception) -> bool:
+    return isinstance(outcome, Exception) or outcome.whole is None or not outcome.whole.fields["ok"]
+
+
+def _numbered(answer: Answer, number: int) -> Answer:
+    """The answer to a submission: the controller's if it says no, else the task's id."""
+    return answer if _is_refusal(answer) else _answer(number)
+
+
+def _exception(failure: Failure) -> Exception:
+    problem = failure.value
+    return problem if isinstance(problem, Exception) else KernelError(str(problem))
+
+
+class TaskConnection(Connection):
+    """A client's way to the Task interface of its controller."""
+
+    def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
+        super().__init__(furl_or_file, reactor, dial, "task", TaskSession)
+
+    def disconnect(self, reason: str) -> None:
+        """End the session, if there is one, when all that was submitted is confirmed; or after LEAVE_WITHIN."""
+        session, self._session = self._session, None
+        if session is not None and session.alive:
+            confirmed = limited(session.call(Confirm("spin")), LEAVE_WITHIN, self._reactor, "leaving")
+            confirmed.addBoth(lambda _: session.close(reason))

@@ -1,0 +1,140 @@
+"""Tasks as they are sent: their steps, and the values that these need, serialized where the user calls."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipython1.core.serialize import Serialized, serialize
+from ipython1.kernel.label import label
+from ipython1.kernel.request import Request
+from ipython1.kernel.task import OPTIONS, BaseTask, MapTask, StringTask
+
+LISTS = ("after", "follow")
+"""The options that are ids of tasks."""
+
+
+@dataclass
+class Submit(Request):
+    """The command that submits a task; its id is given to it by the session, which answers with it.
+
+    `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
+    """
+
+    watch: bool = False
+
+    def depends_on(self) -> list[int]:
+        """The ids of other tasks that it names."""
+        options = self.args["options"]
+        return [number for name in LISTS for number in options.get(name, ())]
+
+
+class Steps:
+    """A task and its recovery tasks, being written one after the other."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self.values: list[Serialized] = []
+
+    def add(self, task: BaseTask, kind: str, values: Sequence[Serialized]) -> None:
+        """Add a step that does what `values` say, with the choices of `task`."""
+        depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
+        values = [*depend, *values]
+        self.steps.append(
+            {
+                "kind": kind,
+                "retries": task.retries,
+                "clear_before": bool(task.clear_before),
+                "clear_after": bool(task.clear_after),
+                "timeout": None if task.timeout is None else float(task.timeout),
+                "depend": bool(depend),
+                "push": list(task.push) if isinstance(task, StringTask) else [],
+                "pull": list(task.pull) if isinstance(task, StringTask) else [],
+                "values": len(values),
+            }
+        )
+        self.values.extend(values)
+
+    def add_recovery(self, task: BaseTask) -> None:
+        """Add the steps of the recovery tasks of `task`; ValueError if there is a loop."""
+        seen = [task]
+        while (recovery := seen[-1].recovery_task) is not None:
+            if recovery in seen:
+                raise ValueError("the recovery tasks of a task form a loop")
+            seen.append(recovery)
+            self.add(recovery, *_content(recovery))
+
+
+def submission(task: Any, watch: bool = False) -> Submit:
+    """The command that submits `task`; AssertionError if it is no task, else what serializing its values raises."""
+    if not isinstance(task, StringTask | MapTask):
+        raise AssertionError(f"a task is needed (StringTask or MapTask), not {task!r:.80}")
+    steps = Steps()
+    steps.add(task, *_content(task))
+    steps.add_recovery(task)
+    what = task.expression if isinstance(task, StringTask) else task.function
+    return _submit(task, steps, label("run", what), watch)
+
+
+def call_submission(
+    function: Serialized, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
+) -> Submit:
+    """The command that submits a call of `function`, which was serialized once for all calls of a map."""
+    steps = Steps()
+    steps.add(choices, "map", [function, serialize((tuple(arguments), {}), "the arguments", carry_code=True)])
+    steps.add_recovery(choices)
+    return _submit(choices, steps, name, watch)
+
+
+def _content(task: BaseTask) -> tuple[str, list[Serialized]]:
+    if isinstance(task, StringTask):
+        return "string", [
+            serialize(task.expression),
+            *(serialize(value, name) for name, value in task.push.items()),
+        ]
+    if isinstance(task, MapTask):
+        return "map", call_values(task.function, task.args, task.kwargs)
+    raise AssertionError(f"a recovery task is a StringTask or a MapTask, not {task!r:.80}")
+
+
+def call_values(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> list[Serialized]:
+    """A function and what it is to be called with."""
+    arguments = serialize(
+        (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
+    )
+    return [serialize(function, name_of(function), carry_code=True), arguments]
+
+
+def name_of(function: Any) -> str:
+    """What errors and labels call a function."""
+    return getattr(function, "__qualname__", None) or type(function).__name__
+
+
+def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
+    options = {option: getattr(task, option) for option in OPTIONS if getattr(task, option) is not None}
+    for option in LISTS:
+        if option in options:
+            options[option] = task_ids(options[option])
+    options["label"] = name
+    args = {"steps": steps.steps, "options": options}
+    return Submit("submit", args, values=steps.values, label=name, method="run", quick=True, watch=watch)
+
+
+def task_ids(tasks: Any) -> list[int]:
+    """The ids that `tasks` means: an id, a result or a task that has one, or an iterable of these; else TypeError."""
+    if hasattr(tasks, "__index__") or hasattr(tasks, "taskid"):
+        return [task_id(tasks)]
+    return [task_id(task) for task in tasks]
+
+
+def task_id(task: Any) -> int:
+    """The id that `task` means: an id, or a result or a task that has one; else TypeError."""
+    number = getattr(task, "taskid", task)
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TypeError(f"{task!r:.80} is not the id of a task") from None

@@ -1,0 +1,330 @@
+"""The verbs of the Task interface, each written once, as those of `ipython1.kernel.multiengine` are."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ipython1.core.functions import map_part
+from ipython1.core.serialize import Serialized, serialize
+from ipython1.kernel.derive import verb
+from ipython1.kernel.label import label
+from ipython1.kernel.request import (
+    Answer,
+    Request,
+    Steps,
+    ask_controller,
+    plain_value,
+    reply_error,
+    whole_result,
+)
+from ipython1.kernel.task import BaseTask, MapTask
+from ipython1.kernel.task_result import TaskResult
+from ipython1.kernel.task_session import Confirm
+from ipython1.kernel.task_submission import (
+    Submit,
+    call_submission,
+    name_of,
+    submission,
+    task_id,
+    task_ids,
+)
+
+BATCH = 200
+"""So many chunks of a map are sent, or asked for, at a time."""
+MAX_CHUNKS = 256
+"""Into so many chunks the items of a map are divided at most, where it is not said how."""
+
+
+class Tasks:
+    """The verbs."""
+
+    # -- submitting --------------------------------------------------------------------------------------
+
+    @verb()
+    def run(self, task: BaseTask, block: bool = False) -> Steps[Any]:
+        """Submit a task, and give its id; with `block`, wait for the outcome and give that (see `get_task_result`).
+
+        It does not wait for the controller to confirm that it has the task (see `confirm`), unless the task depends
+        on one of which only the controller can know.  AssertionError if `task` is no task.
+        """
+        request = submission(task, watch=bool(block))
+        task.taskid = yield from _submit(request)
+        if not block:
+            return task.taskid
+        return (yield from _outcome(task.taskid, request.method))
+
+    @verb()
+    def submit(self, func: Callable[..., Any] | BaseTask, *args: Any, **kwargs: Any) -> Steps[Any]:
+        """Have ``func(*args, **kwargs)`` called on some engine, or run a task; gives what it returned.
+
+        The blocking client does not wait: it gives a `PendingResult`, a `concurrent.futures.Future`, whose `taskid`
+        is the task's.
+        """
+        task = as_task(func, args, kwargs)
+        request = submission(task, watch=True)
+        return (yield from watched(request, task))
+
+    @verb()
+    def confirm(self, timeout: float | None = None) -> Steps[None]:
+        """Wait until the controller has confirmed all tasks that this client submitted, at most `timeout` seconds.
+
+        Raises what it said to the first one that it refused, if it refused any since the last time.
+        """
+        request = Confirm("spin", label="confirm()", timeout=timeout)
+        refused = yield from ask_controller(request)
+        if refused:
+            yield from _outcome(refused[0], "run")
+
+    # -- outcomes ----------------------------------------------------------------------------------------
+
+    @verb()
+    def get_task_result(self, taskid: int, block: bool = False) -> Steps[Any]:
+        """The outcome of a task: a `TaskResult` for a StringTask, also for one that failed.
+
+        For a MapTask what the function returned, or what it raised is raised here.  None if the task has not ended,
+        unless `block`: then it waits.  IndexError if there is no such task (any more: see `clear`).
+        """
+        return (yield from _outcome(task_id(taskid), "get_task_result", bool(block)))
+
+    @verb()
+    def barrier(self, taskids: int | Iterable[int], timeout: float | None = None) -> Steps[None]:
+        """Wait until these tasks (ids, or what `submit` gave) have ended, however; at most `timeout` seconds.
+
+        CallTimeout if they have not.  Ids that the controller does not know are not waited for.
+        """
+        request = Request("wait_tasks", {"tasks": task_ids(taskids)}, method="barrier", timeout=timeout)
+        request.label = label("barrier", taskids if isinstance(taskids, int | list | tuple) else "...")
+        yield from ask_controller(request)
+
+    # -- the controller's list of tasks ------------------------------------------------------------------
+
+    @verb()
+    def queue_status(self, verbose: bool = False) -> Steps[dict[str, Any]]:
+        """How many tasks are ``'scheduled'``, ``'pending'`` (they run), ``'succeeded'`` and ``'failed'``.
+
+        With `verbose`, the lists of their ids.  The tasks of all clients count, those that were cleared do not.
+        """
+        request = Request("task_status", {"verbose": bool(verbose)}, method="queue_status")
+        return (yield from ask_controller(request))
+
+    @verb()
+    def abort(self, taskid: int) -> Steps[None]:
+        """Abort a task that waits or runs: it ends with `TaskAborted`.  Does not wait for that.
+
+        IndexError if the task has ended, or there is none.
+        """
+        number = task_id(taskid)
+        request = Request("abort_task", {"task": number}, label=label("abort", number), method="abort")
+        return (yield from ask_controller(request))
+
+    @verb()
+    def spin(self) -> Steps[bool]:
+        """Have the controller look whether it can start a task; it does so by itself.  Tells whether it could."""
+        return (yield from ask_controller(Request("spin")))
+
+    @verb()
+    def clear(self, taskids: int | Iterable[int] | None = None) -> Steps[int]:
+        """Have the controller forget tasks that have ended: all of them (for all clients), or these; their number.
+
+        KeyError, when the others are cleared, if there is no such task that has ended.
+        """
+        numbers = None if taskids is None else task_ids(taskids)
+        request = Request("clear_tasks", {"tasks": numbers}, label=label("clear", numbers), method="clear")
+        return (yield from ask_controller(request))
+
+    @verb()
+    def why(self, taskid: int) -> Steps[str]:
+        """Why a task does not run, or what became of it, in one sentence."""
+        number = task_id(taskid)
+        return (yield from ask_controller(Request("why", {"task": number}, label=label("why", number))))
+
+    # -- map ---------------------------------------------------------------------------------------------
+
+    @verb()
+    def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int | None = None
+    ) -> Steps[list[Any]]:
+        """Apply `func` to the items of the sequences, balanced by load: like ``list(map(func, *sequences))``.
+
+        `chunksize` items make a task; as many as give some hundred tasks if it is not said.  The sequences are
+        iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
+        the tasks that are left are aborted then.
+        """
+        return (yield from self._mapped(func, sequences, BaseTask(), chunksize))
+
+    @verb()
+    def _mapped(
+        self, func: Any, sequences: Sequence[Iterable[Any]], choices: BaseTask, chunksize: int | None
+    ) -> Steps[list[Any]]:
+        """A map whose tasks have the retries etc. of the task `choices`."""
+        items = list(zip(*check_map(func, sequences), strict=True))
+        size = chunk_size(len(items), choices, chunksize)
+        chunks = list(chunk_requests(func, iter(items), size, choices))
+        numbers: list[int] = []
+        for start in range(0, len(chunks), BATCH):
+            batch = chunks[start : start + BATCH]
+            answers = yield list(batch)
+            numbers += [whole_result(*pair) for pair in zip(batch, answers, strict=True)]
+        return (yield from _gather(numbers, size > 1))
+
+    @verb()
+    def _spread(
+        self, func: Any, sequences: Sequence[Iterable[Any]], choices: BaseTask, chunksize: int | None
+    ) -> Steps[list[int]]:
+        """A map that does not wait: the ids of its tasks, one for each item (or chunk, if `chunksize` is given)."""
+        items = list(zip(*check_map(func, sequences), strict=True))
+        size = chunk_size(len(items), choices, chunksize or 1)
+        numbers = []
+        for request in chunk_requests(func, iter(items), size, choices):
+            request.watch = False
+            numbers.append((yield from _submit(request)))
+        return numbers
+
+
+def as_task(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> BaseTask:
+    """The task that `submit` is given, or the call of any callable as one."""
+    if isinstance(func, BaseTask):
+        if args or kwargs:
+            raise TypeError("a task takes no arguments")
+        return func
+    if not callable(func):
+        raise TypeError(f"{func!r:.80} is neither callable nor a task")
+    return _Call(func, args, kwargs)
+
+
+class _Call(MapTask):
+    """A call of any callable, where a MapTask takes Python functions alone."""
+
+    _function: Any
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        called: Callable[..., Any] = self._function
+        return called
+
+    @function.setter
+    def function(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+
+def check_map(func: Any, sequences: Sequence[Iterable[Any]]) -> Sequence[Iterable[Any]]:
+    """The sequences of a map; TypeError if it cannot be."""
+    if not callable(func):
+        raise TypeError(f"map takes a function, not {func!r:.80}")
+    if not sequences:
+        raise TypeError("map needs a function and at least one sequence")
+    return sequences
+
+
+def chunk_size(items: int | None, choices: BaseTask, chunksize: int | None) -> int:
+    """How many items make a task; where it is not said, one if the tasks are to be something special."""
+    if chunksize is not None:
+        if chunksize < 1:
+            raise ValueError(f"chunksize is 1 or more, not {chunksize}")
+        if chunksize > 1 and choices.recovery_task is not None:
+            raise ValueError("a recovery task stands for a single item: chunksize must be 1")
+        return chunksize
+    special = choices.clear_before or choices.clear_after or choices.timeout or choices.recovery_task
+    return 1 if special or items is None else max(1, -(-items // MAX_CHUNKS))
+
+
+def chunk_requests(
+    func: Callable[..., Any], items: Iterator[tuple[Any, ...]], size: int, choices: BaseTask
+) -> Iterator[Submit]:
+    """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
+    name = name_of(func)
+    called = func if size == 1 else functools.partial(map_part, func)
+    function = serialize(called, name, carry_code=True)
+    shown = label("map", func)
+    while chunk := list(itertools.islice(items, size)):
+        yield call_submission(function, chunk[0] if size == 1 else (chunk,), choices, shown)
+
+
+def watched(request: Submit, task: BaseTask | None = None) -> Steps[Any]:
+    """Submit a task and wait for its outcome."""
+    number = yield from _submit(request)
+    if task is not None:
+        task.taskid = number
+    return (yield from _outcome(number, "submit"))
+
+
+def abandon(numbers: Sequence[int]) -> Steps[None]:
+    """Abort those of these tasks that have not ended."""
+    yield [Request("abort_task", {"task": number}) for number in numbers]
+
+
+def forget(numbers: Sequence[int]) -> Steps[None]:
+    """Have the controller forget these tasks, of which nobody else knows, unless it has forgotten them already."""
+    yield [Request("clear_tasks", {"tasks": list(numbers)})]
+
+
+def _submit(request: Submit) -> Steps[int]:
+    (answer,) = yield [request]
+    number: int = whole_result(request, answer)
+    return number
+
+
+def _outcome(number: int, method: str, block: bool = True) -> Steps[Any]:
+    request = outcome_request(number, method, block)
+    (answer,) = yield [request]
+    return outcome(request, answer)
+
+
+def outcome_request(number: int, method: str, block: bool = True) -> Request:
+    """Asks for the outcome of a task."""
+    return Request(
+        "task_result", {"task": number, "block": block}, label=label(method, number), method=method
+    )
+
+
+def _gather(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
+    """The results of a map's tasks; when one failed, the others are aborted and its error is raised."""
+    results: list[Any] = []
+    for start in range(0, len(numbers), BATCH):
+        requests = [outcome_request(number, "map") for number in numbers[start : start + BATCH]]
+        answers = yield requests
+        try:
+            for request, answer in zip(requests, answers, strict=True):
+                found = outcome(request, answer)
+                if chunked:
+                    results.extend(found)
+                else:
+                    results.append(found)
+        except BaseException:  # what the user's function raised, whatever it is
+            yield from abandon(numbers[start:])
+            raise
+        yield from forget(numbers[start : start + BATCH])
+    return results
+
+
+def outcome(request: Request, answer: Answer) -> Any:
+    """What came of a task, if the controller knows it: a value, or raises; None if it has not ended."""
+    whole = answer.whole
+    record = None if whole is None else whole.fields.get("result")
+    if record is None:
+        return whole_result(request, answer)
+    assert whole is not None
+    whole.fields["engine"] = record["engine"]
+    if record["kind"] == "string":
+        return _string_outcome(request, whole, record)
+    if not whole.fields["ok"]:
+        raise reply_error(request, whole)
+    (value,) = _values(whole)
+    return value
+
+
+def _string_outcome(request: Request, whole: Any, record: dict[str, Any]) -> TaskResult:
+    if not whole.fields["ok"]:
+        return TaskResult(record, {}, reply_error(request, whole))
+    try:
+        return TaskResult(record, dict(zip(record["pull"], _values(whole), strict=True)))
+    except Exception as problem:  # unpickling runs code of users
+        return TaskResult(record, {}, problem)
+
+
+def _values(whole: Any) -> list[Any]:
+    found: list[Serialized] = plain_value(whole) or []
+    return [value.load() for value in found]

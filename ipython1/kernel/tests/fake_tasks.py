@@ -1,0 +1,175 @@
+"""A Task interface whose one worker is a dict, for tests of clients: it answers their messages as a real one would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipython1.core.remote_error import describe
+from ipython1.core.serialize import Serialized, join, serialize, split
+from ipython1.kernel import messages
+from ipython1.kernel.error import TaskAborted
+from ipython1.kernel.failures import failure_bodies
+from ipython1.kernel.framing import Message
+from ipython1.kernel.tests.fake_cluster import FakeCluster, FakeLink
+
+
+class FakeTasks(FakeCluster):
+    """Tasks end as they come, or, while `held_back`, in `go_on`; they are not confirmed while `silent`."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor, engines=1)
+        self.silent = False
+        self.refuse: Exception | None = None
+        self.first = 0
+        self.namespace: dict[str, Any] = {}
+        self.outcomes: dict[int, Message] = {}
+        self.waiting: list[tuple[FakeLink, int, dict[str, Any], list[Serialized]]] = []
+        self.aborted: list[int] = []
+        self._asked: list[tuple[FakeLink, Message]] = []
+        self._unconfirmed: list[tuple[FakeLink, Message]] = []
+        self._verbs: dict[str, Callable[..., Any]] = {
+            "task_status": self._status,
+            "spin": lambda: False,
+            "clear_tasks": self._clear,
+            "why": lambda task: f"task {task} waits",
+            "abort_task": self._abort,
+        }
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many submissions were not answered."""
+        return len(self._unconfirmed)
+
+    def take(self, link: FakeLink, message: Message) -> None:
+        problem = messages.check(message.kind, message.fields, messages.FROM_CLIENT)
+        problem = problem or messages.check_command(message.fields, len(message.bodies), "task")
+        if problem:
+            raise AssertionError(problem)
+        self.received.append(message)
+        verb, args = message.fields["verb"], message.fields["args"]
+        if verb == "lease_tasks":
+            self.first += args["count"]
+            self._reply(link, message, [self.first - args["count"], args["count"]])
+        elif verb == "submit":
+            self._unconfirmed.append((link, message))
+            if not self.silent:
+                self.confirm()
+        elif verb in ("task_result", "wait_tasks"):
+            self._asked.append((link, message))
+            self._answer()
+        else:
+            try:
+                self._reply(link, message, self._verbs[verb](**args))
+            except (IndexError, KeyError) as problem:
+                self._fail(link, message, problem)
+
+    def confirm(self) -> None:
+        """Answer the submissions that came."""
+        unconfirmed, self._unconfirmed = self._unconfirmed, []
+        for link, message in unconfirmed:
+            if self.refuse is not None:
+                self._fail(link, message, self.refuse)
+                continue
+            self._reply(link, message, None)
+            values = split(message.fields["values"], message.bodies)
+            self.waiting.append((link, message.fields["args"]["task"], message.fields["args"], values))
+        if not self.held_back:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Run what waits, the latest first."""
+        self.held_back = False
+        waiting, self.waiting = self.waiting, []
+        for link, number, args, values in reversed(waiting):
+            self.end(link, number, args["steps"][0], values)
+
+    def end(self, link: FakeLink, number: int, step: dict[str, Any], values: list[Serialized]) -> None:
+        """Run a task, and tell its client."""
+        loaded = [value.load(self.namespace) for value in values[: step["values"]]][step["depend"] :]
+        try:
+            headers, bodies = join(self._run(step, loaded))
+            self._ended(link, number, step, {"ok": True, "values": headers}, bodies)
+        except BaseException as problem:  # as an interpreter: described
+            bodies = list(describe(problem, None, "the traceback"))
+            self._ended(link, number, step, {"ok": False}, bodies)
+
+    def _run(self, step: dict[str, Any], values: list[Any]) -> list[Serialized]:
+        if step["kind"] == "map":
+            function, (args, kwargs) = values
+            return [serialize(function(*args, **kwargs))]
+        source, *pushed = values
+        self.namespace.update(zip(step["push"], pushed))
+        exec(source, self.namespace)
+        return [serialize(self.namespace[name]) for name in step["pull"]]
+
+    def _ended(
+        self, link: FakeLink, number: int, step: dict[str, Any], fields: dict[str, Any], bodies: list[Any]
+    ) -> None:
+        record = {
+            "task": number,
+            "engine": 0,
+            "submitted": 1000.0,
+            "started": 1001.0,
+            "completed": 1003.5,
+            "attempts": 1,
+            "kind": step["kind"],
+            "pull": step["pull"],
+        }
+        done = Message("task_done", {"task": number, "record": record, **fields}, bodies)
+        problem = messages.check(done.kind, done.fields, messages.TO_CLIENT)
+        if problem:
+            raise AssertionError(problem)
+        self.outcomes[number] = done
+        if not link.closed:
+            link.receiver.message_received(done)
+        self._answer()
+
+    def _answer(self) -> None:
+        asked, self._asked = self._asked, []
+        for link, message in asked:
+            args = message.fields["args"]
+            wanted = args["tasks"] if message.fields["verb"] == "wait_tasks" else [args["task"]]
+            known = [number for _, number, *_ in self.waiting]
+            if any(number in known for number in wanted) and args.get("block", True):
+                self._asked.append((link, message))
+            elif message.fields["verb"] == "wait_tasks" or wanted[0] in known:
+                self._reply(link, message, None)
+            elif wanted[0] in self.outcomes:
+                done = self.outcomes[wanted[0]]
+                fields = {"ok": done.fields["ok"], "index": None, "of": 0, "result": done.fields["record"]}
+                link.reply(message, {**fields, "values": done.fields.get("values")}, done.bodies)
+            else:
+                self._fail(link, message, IndexError(f"there is no task {wanted[0]}"))
+
+    def _status(self, verbose: bool) -> dict[str, Any]:
+        ended = {True: [], False: []}
+        for number, done in self.outcomes.items():
+            ended[done.fields["ok"]].append(number)
+        waiting = [number for _, number, *_ in self.waiting]
+        found = {"scheduled": waiting, "pending": [], "succeeded": ended[True], "failed": ended[False]}
+        return found if verbose else {state: len(tasks) for state, tasks in found.items()}
+
+    def _clear(self, tasks: list[int] | None) -> int:
+        chosen = list(self.outcomes) if tasks is None else tasks
+        unknown = [number for number in chosen if self.outcomes.pop(number, None) is None]
+        if unknown:
+            raise KeyError(unknown[0])
+        return len(chosen)
+
+    def _abort(self, task: int) -> None:
+        for entry in self.waiting:
+            link, number, args, _ = entry
+            if number == task:
+                self.waiting.remove(entry)
+                self.aborted.append(task)
+                bodies = failure_bodies(TaskAborted(f"task {task} was aborted"))
+                self._ended(link, task, args["steps"][0], {"ok": False}, bodies)
+                return
+        raise IndexError(f"task {task} has ended")
+
+    def _reply(self, link: FakeLink, message: Message, result: Any) -> None:  # type: ignore[override]
+        link.reply(message, {"ok": True, "index": None, "of": 0, "result": result}, [])
+
+    def _fail(self, link: FakeLink, message: Message, problem: Exception) -> None:
+        link.reply(message, {"ok": False, "index": None, "of": 0}, failure_bodies(problem))

@@ -1,0 +1,49 @@
+"""Every program in docs/examples/kernel runs, and says what it is to say."""
+
+from __future__ import annotations
+
+import sys
+
+from twisted.trial.unittest import SkipTest, TestCase
+
+from ipython1.kernel.tests.program import Program, RealCluster, asynchronous
+from ipython1.kernel.tests.test_documents import TOP
+
+EXAMPLES = TOP / "docs" / "examples" / "kernel"
+SAYS = {
+    "task_farm.py": ([], r"squares: \[0, 1, 4, .*, 1521\]"),
+    "taskmap.py": ([], r"Endless: \[0, 1, 4, 9, 16, 25, 36, 49, 64, 81\]"),
+    "taskreject.py": ([], "with the licence: True"),
+    "taskrecovery.py": ([], "lost twice\nFailed: division by zero\nStopped: TaskTimeout"),
+    "mcpricer.py": (["500"], r"Call less put: \d+\.\d"),
+    "task_profiler.py": (
+        ["-n", "20", "-t", "0.01", "-T", "0.05"],
+        r"20 tasks, 0 failed, on 2 engines\nslept",
+    ),
+}
+"""For each program its arguments, and what is in its output."""
+
+
+class ExampleTests(TestCase):
+    timeout = 100
+
+    def setUp(self) -> None:
+        if not EXAMPLES.exists():
+            raise SkipTest("the examples are not installed with the package; they are in the source tree")
+
+    @asynchronous
+    async def test_tasks(self) -> None:
+        """The programs that use tasks, one after the other on one cluster."""
+        cluster = RealCluster(self, engines=2)
+        await cluster.ready()
+        for name, (arguments, says) in SAYS.items():
+            program = Program(
+                self, sys.executable, str(EXAMPLES / name), *arguments, environment=cluster.environment
+            )
+            status = await program.ended()
+            self.assertEqual(status, 0, f"{name}: {program.output}")
+            self.assertRegex(program.output, says, name)
+
+    def test_complete(self) -> None:
+        """There is no program that is not run."""
+        self.assertEqual({path.name for path in EXAMPLES.glob("task*.py")} - SAYS.keys(), set())
