@@ -56,6 +56,11 @@ class PageTests(TestCase):
         """parallel_multiengine.txt"""
         await self.check("docs/source/parallel_multiengine.txt")
 
+    @asynchronous
+    async def test_task(self) -> None:
+        """parallel_task.txt"""
+        await self.check("docs/source/parallel_task.txt")
+
 
 class InstallationTests(TestCase):
     """The pages about installing."""
