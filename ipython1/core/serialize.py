@@ -131,7 +131,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no 
 
 def _is_everywhere(module: str) -> bool:
     root = module.partition(".")[0]
-    return root in sys.stdlib_module_names or root == "ipython1"
+    # Pickles of functions by value refer to cloudpickle's own functions.
+    return root in sys.stdlib_module_names or root in ("ipython1", "cloudpickle")
 
 
 def _code_of(function: types.FunctionType) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -147,10 +148,37 @@ class TaskSession(ClientSession):
         self._send_waiting()
         return answered
 
+    def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
+        """The answers to submissions, for a thread that is not the reactor's, at once; None if it has to wait.
+
+        They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.
+        """
+        if not self.alive or len(self._unconfirmed) > UNCONFIRMED:
+            return None
+        submissions = [
+            request for request in requests if isinstance(request, Submit) and not request.depends_on()
+        ]
+        if len(submissions) < len(requests) or len(self._lease) < len(requests):
+            return None
+        numbers = [number for _ in submissions if (number := self._take_id()) is not None]
+        if len(numbers) < len(submissions):  # Other threads were faster; a few ids are lost.
+            return None
+        for number, request in zip(numbers, submissions):
+            request.args["task"] = number
+            request.own_memory()
+            call_soon(self._send, number, request, None)
+        return [_answer(number) for number in numbers]
+
+    def _take_id(self) -> int | None:
+        """The next id of the lease; None if there is none.  Threads may do so at the same time."""
+        try:
+            return self._lease.popleft()
+        except IndexError:
+            return None
+
     def _send_waiting(self) -> None:
-        while self._outgoing and self._lease:
-            request, answered = self._outgoing.popleft()
-            self._send(request, self._lease.popleft(), answered)
+        while self._outgoing and (number := self._take_id()) is not None:
+            self._send(number, *self._outgoing.popleft())
         if self._outgoing and self._leasing is None:
             self._leasing = _Outcome()
             super().call(Request("lease_tasks", {"count": LEASE})).addBoth(self._leased, self._leasing)
@@ -172,13 +200,20 @@ class TaskSession(ClientSession):
             self._send_waiting()
         leasing.settle(result)
 
-    def _send(self, request: Submit, number: int, answered: Deferred[Answer]) -> None:
+    def _send(self, number: int, request: Submit, answered: Deferred[Answer] | None) -> None:
         foreign = [each for each in request.depends_on() if not self._is_known(each)]
         request.args["task"] = number
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
             self._watched[number] = _Outcome()
-        super().call(request).addBoth(self._confirmed, number)
+        if self.alive:
+            super().call(request).addBoth(self._confirmed, number)
+        else:
+            self._confirmed(
+                Failure(ConnectionError("the connection was lost before the task was sent")), number
+            )
+        if answered is None:
+            return
         if foreign or submission.outcome is not None or len(self._unconfirmed) > UNCONFIRMED:
             # Whether there are these tasks, only the controller knows; and it must keep up with us.
             submission.told = True
@@ -188,7 +223,7 @@ class TaskSession(ClientSession):
 
     def _is_known(self, number: int) -> bool:
         """Whether this client was given that id for a task."""
-        if self._lease and self._lease[0] <= number <= self._lease[-1]:
+        if number in self._lease:
             return False
         return any(number in block for block in self._given)
 
@@ -283,6 +318,11 @@ class TaskConnection(Connection):
 
     def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
         super().__init__(furl_or_file, reactor, dial, "task", TaskSession)
+
+    def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
+        """See `TaskSession.submit_now`."""
+        session = self._session
+        return session.submit_now(requests, call_soon) if isinstance(session, TaskSession) else None
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one, when all that was submitted is confirmed; or after LEAVE_WITHIN."""

@@ -39,11 +39,22 @@ class Calls:
             raise e from problem.__cause__
 
     def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+<<<<<<< HEAD
         self.reactor.check_can_wait(name)
+=======
+        self.reactor.check_thread(name)
+        at_once = self._answers_at_once(requests)
+        if at_once is not None:
+            return at_once
+>>>>>>> tasks
         try:
             return self.reactor.wait(self.reactor.submit(self.connection.perform, requests), name)
         except Exception as problem:  # whatever it is, the verb may have something to say to it
             return problem
+
+    def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
+        """Answers for which nobody has to be asked; None if there are none."""
+        return None
 
     def submit(self, call: VerbCall, client: Any) -> PendingResult:
         """Submit a call now, so that it is in the queues when this returns; its outcome comes later.

@@ -28,9 +28,12 @@ class ConnectedClient:
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
         raise NotImplementedError
 
+    def _new_calls(self, thread: ReactorThread, connection: Connection) -> Calls:
+        return Calls(thread, connection)
+
     def _open(self, furl_or_file: str | os.PathLike[str], thread: ReactorThread, dial: Dial) -> None:
         connection = self._connection(furl_or_file, thread.start(), dial)
-        self._calls = Calls(thread, connection)
+        self._calls = self._new_calls(thread, connection)
         # A client that nobody has any more leaves the controller.
         self._leave = weakref.finalize(self, thread.call_soon, connection.disconnect, "its client is gone")
         self._leave.atexit = False

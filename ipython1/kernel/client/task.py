@@ -7,21 +7,36 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.executor import TaskExecutor
 from ipython1.kernel.client.imap import imap
 from ipython1.kernel.client.leaving import confirm_at_exit
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
-from ipython1.kernel.request import Request, Steps, ask_controller
+from ipython1.kernel.request import Answer, Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend
 from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.task_submission import Submit, submission, task_id
 from ipython1.kernel.taskclient import Tasks, as_task, watched
+
+
+class TaskCalls(Calls):
+    """The calls of a client of the Task interface, which does not wait to submit."""
+
+    def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
+        if (
+            not requests
+            or not isinstance(requests[0], Submit)
+            or not isinstance(self.connection, TaskConnection)
+        ):
+            return None
+        return self.connection.submit_now(requests, self.reactor.call_soon)
 
 
 @derive(Tasks)
@@ -48,6 +63,9 @@ class TaskClient(ConnectedClient):
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
         confirm_at_exit()
         return TaskConnection(furl_or_file, reactor, dial)
+
+    def _new_calls(self, thread: ReactorThread, connection: Connection) -> Calls:
+        return TaskCalls(thread, connection)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._where()}>"

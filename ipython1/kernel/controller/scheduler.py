@@ -57,7 +57,7 @@ LOOK = 0.01
 _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Task:
     """What is known of one task.
 
@@ -195,7 +195,8 @@ class Scheduler:
     def engine_came_back(self, engine: int, now: float) -> list[Instruction]:
         """An engine has an interpreter again."""
         worker = self._changed(self.workers[engine])
-        worker.ready, worker.paused_until, worker.verdicts = True, 0.0, {}
+        worker.ready, worker.paused_until = True, 0.0
+        worker.verdicts = {name: said for name, said in worker.verdicts.items() if said.fatal}
         return self._done(now)
 
     def properties_changed(self, engine: int, properties: Mapping[str, Any], now: float) -> list[Instruction]:
@@ -205,16 +206,21 @@ class Scheduler:
         worker = self._changed(self.workers[engine])
         worker.properties = dict(properties)
         # Those that were asked and have not answered will speak of the new ones.
-        worker.verdicts = {name: said for name, said in worker.verdicts.items() if said.fit is None}
+        worker.verdicts = {
+            name: said for name, said in worker.verdicts.items() if said.fit is None or said.fatal
+        }
         return self._done(now)
 
     def depend_answered(
-        self, engine: int, depend: str, fit: bool, text: str, now: float
+        self, engine: int, depend: str, fit: bool, text: str, now: float, fatal: bool = False
     ) -> list[Instruction]:
-        """An engine has said whether its properties satisfy the function; `text` says what it made of it."""
+        """An engine has said whether its properties satisfy the function; `text` says what it made of it.
+
+        `fatal` is whether its interpreter ended over it.
+        """
         worker = self.workers.get(engine)
         if worker is not None:
-            worker.verdicts[depend] = Verdict(fit, text)
+            worker.verdicts[depend] = Verdict(fit, text, fatal)
             self._suspects = self._suspects or not fit
         return self._done(now)
 

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.error import IPythonError, TaskRejectError
+from ipython1.kernel.error import EngineLost, IPythonError, TaskRejectError
 from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
@@ -76,7 +76,7 @@ class TaskEntry:
         self._fate.attempt_ended(self._task, self._attempt, how, reply, reason)
 
 
-Answered = Callable[[bool, str], None]
+Answered = Callable[[bool, str, bool], None]
 
 
 class DependEntry:
@@ -98,14 +98,15 @@ class DependEntry:
         """See `queue.Owner`.  A function that raises says no; one that its engine did not survive, too."""
         if reply.fields["ok"]:
             fit = reply.fields.get("result") is True
-            self._answered_with(fit, str(fit))
+            self._answered_with(fit, str(fit), False)
         elif not self._began:
             self._unanswered()
         elif reply.streams():
-            self._answered_with(False, "it raised something large")
+            self._answered_with(False, "it raised something large", False)
         else:
             document = _error(reply)
-            self._answered_with(False, f"it raised {document.get('class')} {document.get('text')!s:.200}")
+            text = f"it raised {document.get('class')} {document.get('text')!s:.200}"
+            self._answered_with(False, text, document.get("class") == EngineLost.__name__)
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """See `queue.Owner`."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ipython1.kernel.error import IPythonError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """A task, or the recovery task of the step before it.
 
@@ -23,7 +23,7 @@ class Step:
     depend: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """A task as the scheduler is told of it.
 
@@ -188,10 +188,14 @@ Instruction = Send | TakeBack | AskDepend | Stop | Finish
 
 @dataclass
 class Verdict:
-    """What an engine said of a depend function: `fit` is None until it has answered."""
+    """What an engine said of a depend function: `fit` is None until it has answered.
+
+    `fatal` is whether the interpreter did not survive it: then it is not asked again.
+    """
 
     fit: bool | None = None
     text: str = ""
+    fatal: bool = False
 
 
 @dataclass(frozen=True)

@@ -362,9 +362,9 @@ class TaskController:
         self._asked += 1
         engine, depend = ask.engine, ask.depend
 
-        def answered(fit: bool, text: str) -> None:
+        def answered(fit: bool, text: str, fatal: bool) -> None:
             self._engines.forget(engine, command[0])
-            self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now()))
+            self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now(), fatal))
 
         def unanswered() -> None:
             self._do(self.scheduler.depend_unanswered(engine, depend, self._now()))

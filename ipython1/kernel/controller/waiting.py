@@ -10,7 +10,7 @@ from typing import Any
 from ipython1.kernel.controller.task_values import Place
 
 
-@dataclass(order=True)
+@dataclass(order=True, slots=True)
 class Ticket:
     """A task's turn: that with the least `key` comes first, and of equal ones that which came first."""
 

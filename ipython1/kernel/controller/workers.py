@@ -18,7 +18,7 @@ PAUSE = 0.2
 _WEIGHT = 0.3  # of the latest duration in the average
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Attempt:
     """A step of a task at an engine.
 

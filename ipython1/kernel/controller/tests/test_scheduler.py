@@ -371,6 +371,15 @@ class DependTests(SchedulerCase):
         self.assertEqual(self.tell("properties_changed", 1, {"ram": 4}), [AskDepend("f", 0, 0, 1)])
         self.assertEqual(sent(self.tell("depend_answered", 1, "f", True, "True")), [(0, 1), (1, 1)])
 
+    def test_fatal(self) -> None:
+        """An engine whose interpreter ended over a function is not asked for it again."""
+        self.join(0)
+        self.submit(0, Step(depend="f"))
+        self.said += self.scheduler.depend_answered(0, "f", False, "it died", self.now, True)
+        self.tell("engine_paused", 0)
+        self.assertEqual(self.tell("engine_came_back", 0), [])
+        self.assertEqual(self.tell("properties_changed", 0, {"ram": 4}), [])
+
     def test_unanswered(self) -> None:
         """An engine that did not answer is asked again, a little later."""
         self.join(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +13,8 @@ from ipython1.kernel.controller.task_values import TRANSITIONS, Row
 from ipython1.kernel.controller.tests.task_world import World
 
 HISTORIES = 10_000 if os.environ.get("IPYTHON1_TEST_ALL") else 1_000
+
+MOST_ROUNDS = 10
 
 history = st.lists(st.integers(0, (1 << 40) - 1), min_size=30, max_size=80)
 
@@ -28,7 +30,6 @@ class HistoryTests(SynchronousTestCase):
         @settings(
             max_examples=HISTORIES,
             deadline=None,
-            derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
         )
@@ -40,7 +41,11 @@ class HistoryTests(SynchronousTestCase):
             taken.update(world.scheduler.taken)
             played.append(world.events)
 
-        play()
+        # The rarest rows are taken a few times in a thousand histories: by chance, not in each thousand.
+        for number in range(MOST_ROUNDS):
+            seed(number)(play)()
+            if set(taken) == TRANSITIONS:
+                break
         print(f"\n{len(played)} histories of {sum(played) / len(played):.0f} events on average; transitions:")
         for row in sorted(TRANSITIONS, key=str):
             way = " (recovery)" if row.recovery else ""
