@@ -39,14 +39,10 @@ class Calls:
             raise e from problem.__cause__
 
     def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
-<<<<<<< HEAD
         self.reactor.check_can_wait(name)
-=======
-        self.reactor.check_thread(name)
         at_once = self._answers_at_once(requests)
         if at_once is not None:
             return at_once
->>>>>>> tasks
         try:
             return self.reactor.wait(self.reactor.submit(self.connection.perform, requests), name)
         except Exception as problem:  # whatever it is, the verb may have something to say to it
