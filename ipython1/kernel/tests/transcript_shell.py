@@ -6,7 +6,6 @@ It reads the cells from standard input and writes what IPython prints, and a lin
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -51,10 +50,7 @@ def make_shell(ipython_dir: str) -> TerminalInteractiveShell:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    # So that all that is written keeps its order: to both streams, and by child processes.
-    os.dup2(1, 2)
-    assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(write_through=True)
+    os.dup2(1, 2)  # So that both keep their order.
     typed = TypedLines()
     sys.stdin = typed
     # IPython's own files go elsewhere than those of the clients, which look in $IPYTHONDIR.
