@@ -18,8 +18,8 @@ from private_cluster import NotStarted, private_cluster
 from ipython1.kernel import client
 
 ENGINES = 2
-BOUND = 4096
-"""kB that the controller may grow by: 50 bytes per command at 100,000, less than a list that has one entry more."""
+BOUND = 2048
+"""kB that the controller may grow by: 25 bytes for each command after that, at 100,000: less than to remember its number."""
 AT_ONCE = 50
 """Commands that are under way at the same time; a queue is a place where memory could stay, too."""
 SAMPLES = 20

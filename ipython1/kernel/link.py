@@ -26,7 +26,8 @@ BATCH_MESSAGES = 256
 MAX_REFUSED = 100
 """A peer that sent so many malformed messages is not worth more."""
 MAX_IN_FLIGHT = 256 << 20
-"""Bytes, beside streams, that a controller keeps for a peer that does not take them."""
+"""More bytes than this a controller does not keep for a peer that takes nothing for `STALLED` seconds."""
+STALLED = 20.0
 _FIELDS_ADDED = 4096
 
 _BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
@@ -97,6 +98,8 @@ class SessionLink:
         self._incoming: dict[int, _Incoming] = {}
         self._streams = 0
         self._refused = 0
+        self._pieces_in_flight = 0
+        self._taken_at = reactor.seconds()
         self._lost: str | None = None
 
     def attach(self, carrier: Carrier, receiver: Receiver) -> None:
@@ -120,11 +123,19 @@ class SessionLink:
         if self._lost is None:
             self._outbox.append((parts, size))
             self._schedule_flush()
-        number = self._sequence.number(size)
-        if self._serves and self._sequence.bytes_in_flight > MAX_IN_FLIGHT and self._carrier is not None:
-            self.log.warn("the peer {pid} does not take what is sent to it: cut off", pid=self.peer["pid"])
-            self._carrier.cut_off()
-        return number
+        self._check_taken()
+        return self._sequence.number(size)
+
+    def _check_taken(self) -> None:
+        """Something is about to be sent: see whether the peer takes what was."""
+        in_flight = self._sequence.bytes_in_flight + self._pieces_in_flight
+        if not in_flight:
+            self._taken_at = self._reactor.seconds()
+        elif in_flight > MAX_IN_FLIGHT and self._serves and self._reactor.seconds() > self._taken_at + STALLED:
+            self._taken_at = self._reactor.seconds()  # this is done once, and takes effect in a later turn
+            self.log.warn("the peer with pid {pid} takes nothing: cut off", pid=self.peer["pid"])
+            if self._carrier is not None:
+                self._carrier.cut_off()
 
     def _send_body(self, body: Any) -> StreamRef:
         ref = self._new_stream(memoryview(body).nbytes)
@@ -197,7 +208,8 @@ class SessionLink:
             raise ProtocolError(problem or "a batch ends in the middle of a message")
         if envelope.fields["incarnation"] != self._incarnation:
             raise ProtocolError("a batch is meant for another incarnation of the controller")
-        self._sequence.acknowledge(envelope.fields["ack"])
+        if self._sequence.acknowledge(envelope.fields["ack"]):
+            self._taken_at = self._reactor.seconds()
         repeats = self._sequence.accept(envelope.fields["first"], len(received), len(batch))
         return received[repeats:]
 
@@ -362,7 +374,14 @@ class SessionLink:
         if self._outbox:
             # The message that speaks of the stream may still be in the outbox.
             self._flush_now()
-        return self._carrier.piece(number, offset, data)
+        self._check_taken()
+        self._pieces_in_flight += len(data)
+        return self._carrier.piece(number, offset, data).addCallback(self._piece_taken, len(data))
+
+    def _piece_taken(self, wanted: bool, size: int) -> bool:
+        self._pieces_in_flight -= size
+        self._taken_at = self._reactor.seconds()
+        return wanted
 
     def _flush_now(self) -> None:
         if self._flush_call is not None:

@@ -43,13 +43,15 @@ class Sequence:
         self.bytes_in_flight += size
         return self.sent
 
-    def acknowledge(self, number: int) -> None:
-        """The peer has our messages up to `number`."""
+    def acknowledge(self, number: int) -> bool:
+        """The peer has our messages up to `number`; whether that was not known."""
         if number > self.sent:
             raise ProtocolError(f"message {number} was acknowledged, the last one sent is {self.sent}")
         while self._unacknowledged and self._unacknowledged[0][0] <= number:
             self.bytes_in_flight -= self._unacknowledged.popleft()[1]
+        news = number > self.acknowledged
         self.acknowledged = max(self.acknowledged, number)
+        return news
 
     def accept(self, first: int, count: int, size: int) -> int:
         """`count` messages of together `size` bytes came, the first of them with number `first`.

@@ -31,6 +31,10 @@ def command(number: int, bodies: list[Any] | None = None) -> Message:
     return Message("command", fields, bodies or [])
 
 
+def reply(number: int, body: bytes) -> Message:
+    return Message("reply", {"id": ["s", number], "ok": True}, [body])
+
+
 def batch(first: int, *contents: Message, ack: int = 0, incarnation: str = "incarnation") -> bytes:
     envelope = Message("batch", {"ack": ack, "first": first, "incarnation": incarnation})
     return b"".join(bytes(part) for message in (envelope, *contents) for part in encode(message))
@@ -144,14 +148,31 @@ class LinkTests(SynchronousTestCase):
         self.assertIn("malformed", reason)
 
     def test_peer_that_takes_nothing(self) -> None:
-        """A controller does not keep more and more for a peer that takes nothing; others keep what they have to say."""
+        """A controller does not keep more and more for a peer that takes nothing, be it messages or pieces."""
         self.patch(link, "MAX_IN_FLIGHT", 1_000_000)
-        self.a.batch_received = lambda batch: None  # type: ignore[method-assign]
-        for end, receiver in ((self.a, self.client), (self.b, self.controller)):
-            for number in range(1, 30):
-                end.send(command(number, [bytes(50_000)]))
+        for body in (bytes(50_000), bytes(100_000)):
+            self.setUp()
+            self.a.batch_received = lambda batch: None  # type: ignore[method-assign]
+            self.a.piece_received = lambda number, offset, data: _never()  # type: ignore[method-assign]
+            for number in range(30):
+                self.b.send(reply(number, body))
             self.turns()
-            self.assertEqual(receiver.lost, [] if end is self.a else ["cut off"])
+            self.assertEqual(self.controller.lost, [])
+            self.clock.advance(link.STALLED + 1)
+            self.b.send(reply(31, body))
+            self.turns()
+            self.assertEqual(self.controller.lost, ["cut off"])
+
+    def test_peer_that_takes_much(self) -> None:
+        """One that is slow is not cut off, nor is one to which much is sent at once after a silence."""
+        self.patch(link, "MAX_IN_FLIGHT", 1_000_000)
+        for _ in range(10):
+            for number in range(30):
+                self.b.send(reply(number, bytes(50_000)))
+            self.turns()
+            self.clock.advance(link.STALLED + 1)
+        self.assertEqual(self.controller.lost, [])
+        self.assertEqual(len(self.client.messages), 300)
 
     def test_stream_of_another_message(self) -> None:
         """A message that refers to a stream that is under way already is refused; the stream goes on."""
@@ -252,7 +273,7 @@ class LinkTests(SynchronousTestCase):
 
 def _never() -> Any:
     class Never:
-        def addCallback(self, callback: Any) -> None:
-            pass
+        def addCallback(self, callback: Any, *arguments: Any) -> Any:
+            return self
 
     return Never()

@@ -170,7 +170,10 @@ async def run(
     """
     marker = secrets.token_hex(16)
     request = json.dumps({"marker": marker, "cells": [asdict(cell) for cell in cells]}).encode()
-    shell = Program(test, sys.executable, "-m", SHELL, environment=environment, folder=folder, stdin=request)
+    # Unbuffered: what is written to both streams and by child processes keeps its order.
+    shell = Program(
+        test, sys.executable, "-u", "-m", SHELL, environment=environment, folder=folder, stdin=request
+    )
     await shell.ended()
     return _outcomes(cells, shell.output, marker)
 

@@ -40,9 +40,11 @@ print(mec.execute('6*7', targets=0)[0]['display']['repr'])
 """
 
 FORKS = """
-import os, sys
+import os, sys, warnings
 from ipython1.kernel import client
 mec = client.MultiEngineClient()
+# Python 3.12 and newer warn that it is not wise to fork where there are threads; here that is done all the same.
+warnings.simplefilter("ignore", DeprecationWarning)
 pid = os.fork()
 if not pid:
     try:
