@@ -41,6 +41,8 @@ class ClientSession:
         self.id = new_id()
         self.link: Link | None = None
         self.alive = True
+        self.away: str | None = None
+        """Why there is no connection at the moment; None while there is one."""
         self._number = 0
         self._calls: dict[int, _Call] = {}
 
@@ -54,6 +56,8 @@ class ClientSession:
         call = self._calls[self._number] = _Call(request)
         try:
             call.sequence = self.link.send(request.message((self.id, self._number), hold))
+        except ConnectionError as problem:
+            self._end(self._number, ConnectionError(f"{request.name} cannot be sent: {problem}"))
         except (ProtocolError, TypeError, ValueError, OverflowError) as problem:
             # What cannot be encoded: this command's fault, not the session's.
             self._end(self._number, ProtocolError(f"{request.name} cannot be sent: {problem}"))
@@ -103,6 +107,14 @@ class ClientSession:
             else:
                 call.done.errback(Failure(result))
 
+    def link_away(self, reason: str) -> None:
+        """See `ipython1.kernel.peer.Receiver`.  Calls that wait go on waiting, and new ones wait with them."""
+        self.away = reason
+
+    def link_back(self) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        self.away = None
+
     def link_lost(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
         self.alive = False
@@ -127,7 +139,15 @@ class Dial(Protocol):
     """`ipython1.kernel.dial.dial`, or what stands for it in tests."""
 
     def __call__(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: IReactorTime, timeout: float, session: str
+        self,
+        furl: str,
+        role: str,
+        receiver: Receiver,
+        *,
+        reactor: IReactorTime,
+        timeout: float,
+        session: str,
+        again: Callable[[], str],
     ) -> Awaitable[Link]: ...
 
 
@@ -155,6 +175,11 @@ class Connection:
         self._waiting: list[Deferred[ClientSession]] = []
 
     @property
+    def away(self) -> str | None:
+        """Why calls wait for a connection, in words; None if they do not."""
+        return None if self._session is None or not self._session.alive else self._session.away
+
+    @property
     def peer(self) -> Mapping[str, Any] | None:
         """What the controller said of itself; None while there is no session."""
         if self._session is None or not self._session.alive or self._session.link is None:
@@ -176,12 +201,21 @@ class Connection:
         return await waiter
 
     async def _open(self) -> ClientSession:
-        furl = read_furl(self.furl_or_file, self._role)
+        furl = self._furl()
         session = self._new_session()
         session.link = await self._dial(
-            furl, self._role, session, reactor=self._reactor, timeout=TIMEOUT, session=session.id
+            furl,
+            self._role,
+            session,
+            reactor=self._reactor,
+            timeout=TIMEOUT,
+            session=session.id,
+            again=self._furl,
         )
         return session
+
+    def _furl(self) -> str:
+        return read_furl(self.furl_or_file, self._role)
 
     def _opened(self, outcome: ClientSession | Failure) -> None:
         if isinstance(outcome, ClientSession):
@@ -208,7 +242,7 @@ class Connection:
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
         if request.timeout is None:
             return answer
-        return limited(answer, request.timeout, self._reactor, request.name)
+        return limited(answer, request.timeout, self._reactor, request.name, lambda: self.away)
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one; the next call opens another."""
@@ -217,15 +251,23 @@ class Connection:
             session.close(reason)
 
 
-def limited(answer: Deferred[Answer], seconds: float, reactor: IReactorTime, what: str) -> Deferred[Answer]:
+def limited(
+    answer: Deferred[Answer],
+    seconds: float,
+    reactor: IReactorTime,
+    what: str,
+    away: Callable[[], str | None] = lambda: None,
+) -> Deferred[Answer]:
     """Fires with `answer`, or fails with CallTimeout, naming `what`, if that takes too long.
 
-    `answer` itself goes on: it may be what others wait for, too.
+    `answer` itself goes on: it may be what others wait for, too.  `away` says why it waits for a connection, if so.
     """
     outer: Deferred[Answer] = Deferred()
 
     def too_late() -> None:
-        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s")))
+        reason = away()
+        waits = "" if reason is None else f": {reason}, and the controller is dialed again"
+        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s{waits}")))
 
     call = reactor.callLater(seconds, too_late)
 

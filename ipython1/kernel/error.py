@@ -43,6 +43,10 @@ class ConnectionError(KernelError):
     """The controller cannot be reached, or the connection to it was lost (0.10.2)."""
 
 
+class UnknownSession(ConnectionError):
+    """A session was to be taken up again, and the controller does not know it (any more)."""
+
+
 class FURLError(KernelError, ValueError):
     """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
 

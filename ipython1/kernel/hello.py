@@ -49,9 +49,23 @@ def identity() -> dict[str, Any]:
     }
 
 
-def hello(role: str, session: str) -> dict[str, Any]:
-    """What the dialing end says first; `received` is the last number it has of the session, for taking it up again."""
-    return {**identity(), "role": role, "session": session, "received": 0}
+def hello(role: str, session: str, ticket: str = "", received: int = 0) -> dict[str, Any]:
+    """What the dialing end says first.
+
+    With the `ticket` that it got when the session was opened, it takes that up again, and has `received` messages
+    of it; without, it opens a new one.
+    """
+    return {**identity(), "role": role, "session": session, "ticket": ticket, "received": received}
+
+
+def welcome(incarnation: str, ticket: str, received: int, grace: float, silence: float) -> dict[str, Any]:
+    """What the controller answers.
+
+    `received` is how many messages of the session it has; `grace` and `silence` are what both ends go by
+    (see `ipython1.kernel.patience`).
+    """
+    said = {"incarnation": incarnation, "ticket": ticket, "received": received}
+    return {**identity(), **said, "grace": float(grace), "silence": float(silence)}
 
 
 _WANTED: Mapping[str, type] = {
@@ -62,7 +76,15 @@ _WANTED: Mapping[str, type] = {
     "boot_id": str,
     "pid": int,
 }
-_DIALER: Mapping[str, type] = {**_WANTED, "role": str, "session": str, "received": int}
+_DIALER: Mapping[str, type] = {**_WANTED, "role": str, "session": str, "ticket": str, "received": int}
+_CONTROLLER: Mapping[str, type] = {
+    **_WANTED,
+    "incarnation": str,
+    "ticket": str,
+    "received": int,
+    "grace": float,
+    "silence": float,
+}
 
 
 def check_hello(said: Any, role: str) -> None:
@@ -77,7 +99,7 @@ def check_hello(said: Any, role: str) -> None:
 
 def check_welcome(said: Any) -> None:
     """Raise unless `said` is the answer of a compatible controller."""
-    _check_identity(said, {**_WANTED, "incarnation": str})
+    _check_identity(said, _CONTROLLER)
 
 
 def _check_identity(said: Any, wanted: Mapping[str, type]) -> None:

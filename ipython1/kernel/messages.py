@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import VERBS
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]

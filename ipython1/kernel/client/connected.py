@@ -41,8 +41,11 @@ class ConnectedClient:
         thread.wait(thread.submit(connection.connect), "connecting")
 
     def _where(self) -> str:
-        peer = self._calls.connection.peer
-        return "not connected" if peer is None else f"controller {peer.get('pid')} on {peer.get('host')}"
+        peer, away = self._calls.connection.peer, self._calls.connection.away
+        if peer is None:
+            return "not connected"
+        where = f"controller {peer.get('pid')} on {peer.get('host')}"
+        return where if away is None else f"{where}, which is dialed again: {away}"
 
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""

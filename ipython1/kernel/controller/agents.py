@@ -47,7 +47,7 @@ class Agents:
 
 
 class AgentSession:
-    """One agent, as long as its connection lasts."""
+    """One agent, as long as its session lasts."""
 
     log = Logger()
 
@@ -148,6 +148,18 @@ class AgentSession:
         self._engines.remove(engine, reason)
         # The agent replies to who asked for the end of the engine; others have nothing to wait for.
         self._fail_asked(lambda entry, asked: asked == engine and entry.verb != "kill", reason)
+
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`."""
+        self.log.info("{name} is away: {reason}", name=self._name, reason=reason)
+        for engine in sorted(self._own):
+            self._engines.away(engine, reason)
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.log.info("{name} is back", name=self._name)
+        for engine in sorted(self._own):
+            self._engines.back(engine)
 
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""

@@ -31,7 +31,7 @@ class Commands(Protocol):
 
 
 class ClientSession:
-    """One client, as long as its connection lasts."""
+    """One client, as long as its session lasts."""
 
     log = Logger()
 
@@ -83,6 +83,14 @@ class ClientSession:
         if message.fields["id"][0] != self.key:
             return "the command's id is of another session"
         return check_command(message.fields, len(message.bodies), self._interface.role)
+
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`.  What is sent to it meanwhile is kept."""
+        self.log.info("{name} is away: {reason}", name=self._name, reason=reason)
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.log.info("{name} is back", name=self._name)
 
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""

@@ -224,6 +224,19 @@ class Engines:
             self._event(engine, lambda queue: queue.restarted(generation))
             self.observers.changed(engine)
 
+    def away(self, engine: int, reason: str) -> None:
+        """An engine's agent cannot be reached: what is submitted waits until it is back, or gone."""
+        found = self._engines[engine]
+        found.record.away = (reason, self.clock.seconds())
+        found.queue.away()
+        self.observers.changed(engine)
+
+    def back(self, engine: int) -> None:
+        """An engine's agent can be reached again."""
+        self._engines[engine].record.away = None
+        self._event(engine, lambda queue: queue.back())
+        self.observers.changed(engine)
+
     def properties_changed(self, engine: int, properties: dict[str, Any]) -> None:
         """An engine's properties are these now."""
         self._engines[engine].record.properties = properties

@@ -121,7 +121,12 @@ class MultiEngine:
         queued, running = self._engines[engine].queue.status()
         if len(queued) > MAX_LISTED:
             queued[MAX_LISTED:] = [f"... and {len(queued) - MAX_LISTED} more"]
-        return [engine, {"queue": queued, "pending": running or "None"}]
+        status: dict[str, Any] = {"queue": queued, "pending": running or "None"}
+        away = self._engines.registry[engine].away
+        if away is not None:
+            reason, since = away
+            status["away"] = f"for {self._engines.clock.seconds() - since:.0f} s: {reason}"
+        return [engine, status]
 
     def _control(self, call: Call, message: Message) -> None:
         if call.verb == "get_ids":

@@ -130,6 +130,7 @@ class EngineQueue:
         self._generation = generation
         self._window = send_ahead + 1
         self._ready = True
+        self._away = False
         self._positions = 0
         self._unfinished = 0
         # In the order in which the agent got them; the first one runs, or is the next to run.
@@ -285,6 +286,15 @@ class EngineQueue:
         self._ready = True
         return self._pump()
 
+    def away(self) -> None:
+        """The agent cannot be reached: nothing is sent to it until it is back."""
+        self._away = True
+
+    def back(self) -> list[Instruction]:
+        """The agent can be reached again, and has missed nothing."""
+        self._away = False
+        return self._pump()
+
     def stop(self, reason: str) -> list[Instruction]:
         """The engine is being killed: drop what waits, send nothing more."""
         self._ready = False
@@ -314,7 +324,7 @@ class EngineQueue:
 
     def _pump(self) -> list[Instruction]:
         sends: list[Instruction] = []
-        while self._ready and len(self._sent) < self._window:
+        while self._ready and not self._away and len(self._sent) < self._window:
             entry = self._next()
             if entry is None:
                 break

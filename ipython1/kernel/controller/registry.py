@@ -29,7 +29,7 @@ class EngineRecord:
     """What is known of one engine.
 
     `agent` is the key of the session that it came by, `place` which of that agent's interpreters it is, and
-    `generation` counts its interpreters.
+    `generation` counts its interpreters.  `away` is why and since when its agent cannot be reached; None if it can.
     """
 
     id: int
@@ -40,6 +40,12 @@ class EngineRecord:
     host: str
     properties: dict[str, Any] = field(default_factory=dict)
     state: EngineState = EngineState.READY
+    away: tuple[str, float] | None = None
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether what is sent to it now begins soon."""
+        return self.state is EngineState.READY and self.away is None
 
 
 class Registry:

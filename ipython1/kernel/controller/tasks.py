@@ -19,7 +19,6 @@ from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
@@ -274,8 +273,7 @@ class TaskController:
 
     def _changed(self, engine: int) -> None:
         record = self._engines.registry[engine]
-        ready = record.state is EngineState.READY
-        if not ready:
+        if not record.takes_work:
             self._do(self.scheduler.engine_paused(engine, self._now()))
         elif not self.scheduler.workers[engine].ready:
             self._do(self.scheduler.engine_came_back(engine, self._now()))

@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
 
 from ipython1.kernel.engine.service import Agent
-from ipython1.kernel.error import KernelError
-from ipython1.kernel.peer import Link
+from ipython1.kernel.error import ConnectionError, KernelError
+from ipython1.kernel.peer import Ending, Link
 
 GRACE = 60.0
-"""Seconds that interpreters live on without a controller."""
+"""Seconds that interpreters live on when the controller does not know them any more, and cannot be reached."""
 
 Reach = Callable[[float, bool], Awaitable[Link]]
 
@@ -42,6 +42,12 @@ class Course:
             if not self._agent.engines:
                 link.close("the agent has ended: it has no engines any more")
                 return self._status()
+            if link.ending in (Ending.GOODBYE, Ending.STAYED_AWAY):
+                await self._end()
+                if link.ending is Ending.GOODBYE:
+                    self._say(f"{reason}, and the engines with it")
+                    return self._status()
+                raise ConnectionError(f"{reason}; the interpreters were ended")
             self._say(f"{reason}; the interpreters live on, the controller is awaited for {GRACE:.0f} s")
             try:
                 link = await self._connect(GRACE, again=True)

@@ -70,6 +70,14 @@ class Agent:
             engine.offer()
         return self._disconnected
 
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`.  What the interpreters say meanwhile is kept by the link."""
+        self.say(f"{reason}; the interpreters live on, and the controller is dialed again")
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.say("connected again: nothing was lost")
+
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""
         self.link = None

@@ -65,7 +65,15 @@ class FakeCluster:
         return [message.fields["verb"] for message in self.received]
 
     async def dial(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float, session: str
+        self,
+        furl: str,
+        role: str,
+        receiver: Receiver,
+        *,
+        reactor: Any,
+        timeout: float,
+        session: str,
+        again: Callable[[], str],
     ) -> FakeLink:
         """Stands for `ipython1.kernel.dial.dial`."""
         if furl != FURL:

@@ -73,11 +73,11 @@ class LinkTests(SynchronousTestCase):
 
     def test_batches_of_few_messages(self) -> None:
         """A batch has no more messages than its receiver should take without looking at others."""
-        for number in range(1, 2 * link.BATCH_MESSAGES + 2):
+        for number in range(1, 2 * session.BATCH_MESSAGES + 2):
             self.a.send(command(number))
         self.turns()
         self.assertEqual(len(self.carrier(self.a).batches), 3)
-        self.assertEqual(len(self.controller.messages), 2 * link.BATCH_MESSAGES + 1)
+        self.assertEqual(len(self.controller.messages), 2 * session.BATCH_MESSAGES + 1)
 
     def test_acknowledged_by_the_answer(self) -> None:
         """An answer carries the acknowledgement: no batch is sent for it alone."""

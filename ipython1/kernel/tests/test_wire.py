@@ -26,7 +26,7 @@ from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURL
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
 from ipython1.kernel.peer import Link
-from ipython1.kernel.tub import FOR_CLIENTS, new_tub
+from ipython1.kernel.tub import new_tub
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Recorder:
         self.link: Link | None = None
         self.messages: list[Message] = []
         self.reasons: list[str] = []
+        self.away: list[str] = []
+        self.back = 0
         self._waiting: list[Deferred[None]] = []
 
     def message_received(self, message: Message) -> None:
@@ -57,6 +59,14 @@ class Recorder:
 
     def _broken(self, failure: Failure) -> None:
         self.reasons.append(failure.getErrorMessage())
+        self._tell()
+
+    def link_away(self, reason: str) -> None:
+        self.away.append(reason)
+        self._tell()
+
+    def link_back(self) -> None:
+        self.back += 1
         self._tell()
 
     def link_lost(self, reason: str) -> None:
@@ -427,7 +437,7 @@ class StrangerTests(WireTestCase):
         """What is sent before one has shown a FURL is not much, or one is cut off."""
         tub = await self.controller()
         furl = tub.furls["multiengine"]
-        other = new_tub(FOR_CLIENTS)
+        other = new_tub()
         other.startService()
         self.addCleanup(other.stopService)
         await self.assertFailure(other.getReference(furl.replace(secret(furl), "a" * 32)), RemoteException)

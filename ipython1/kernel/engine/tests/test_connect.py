@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ipython1.kernel.engine.connect import Address, reach
 from ipython1.kernel.engine.run import GRACE, Course
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer
+from ipython1.kernel.peer import Ending
 
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:10105/secret"
 OTHER = FURL.replace("secret", "other")
@@ -29,7 +30,9 @@ class ReachTests(SynchronousTestCase):
         (self.folder / "security").mkdir(parents=True)
         self.file = self.folder / "security" / "ipcontroller-engine.furl"
 
-    def dial(self, furl: str, role: str, receiver: Any, *, reactor: Any, timeout: float, session: str) -> Any:
+    def dial(
+        self, furl: str, role: str, receiver: Any, *, reactor: Any, timeout: float, session: str, again: Any
+    ) -> Any:
         self.assertEqual((role, session), ("engine", "agent"))
         self.dialed.append(furl)
         answer = self.answers.pop(0) if self.answers else ConnectionError("no controller answers")
@@ -146,6 +149,7 @@ class FakeAgent:
 
 class FakeLink:
     closed = False
+    ending = Ending.UNKNOWN
 
     def close(self, reason: str) -> None:
         self.closed = True
