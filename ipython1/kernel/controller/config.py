@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipython1.kernel.patience import Patience
+
 
 @dataclass(frozen=True)
 class ControllerConfig:
@@ -13,6 +15,7 @@ class ControllerConfig:
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
     `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
+    `patience` is how long peers are awaited whose connections are lost or silent.
     """
 
     ipython_dir: Path
@@ -21,3 +24,4 @@ class ControllerConfig:
     location: str = ""
     reuse_furls: bool = False
     scheduler: str = ""
+    patience: Patience = Patience()

@@ -53,7 +53,7 @@ class Controlling:
 
     async def _control(self) -> None:
         service = ControllerService(self._reactor, self.stop, interfaces(self._config.scheduler))
-        tub = ControllerTub(self._config, service.doors, self._reactor)
+        tub = ControllerTub(self._config, service.doors, self._reactor, self._config.patience)
         await tub.start()
         try:
             self._announce(tub)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import ipython1
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.furl import find_ipython_dir
-from ipython1.kernel.scripts.ipengine import Gone, positive
+from ipython1.kernel.patience import Patience
+from ipython1.kernel.scripts.ipengine import Gone, positive, seconds
 
 if TYPE_CHECKING:
     from ipython1.kernel.scripts.controlling import Controlling
@@ -93,6 +94,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="N",
         help="also start N engines on this host (default: none)",
     )
+    add_patience(parser)
     parser.add_argument(
         "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
     )
@@ -116,8 +118,28 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         location=options.location or "",
         reuse_furls=options.reuse_furls,
         scheduler=options.scheduler,
+        patience=Patience(options.grace, options.engine_keepalive, options.client_keepalive),
     )
     return Config(controller, options.engines, logfile)
+
+
+def add_patience(parser: argparse.ArgumentParser) -> None:
+    """The options that say how long peers are awaited."""
+    usual = Patience()
+    for option, default, text in (
+        ("--grace", usual.grace, "how long engines and clients are awaited whose connection is lost"),
+        ("--engine-keepalive", usual.agents, "the silence after which the connection of engines is taken for lost"),
+        ("--client-keepalive", usual.clients, "the same for clients, whose user code may hold them up"),
+    ):
+        parser.add_argument(
+            option, type=_some_seconds, default=default, metavar="SECONDS", help=f"{text} (default: {default:g})"
+        )
+
+
+def _some_seconds(text: str) -> float:
+    if not seconds(text):
+        raise argparse.ArgumentTypeError("more than 0 seconds are needed")
+    return seconds(text)
 
 
 def _port(text: str) -> int:

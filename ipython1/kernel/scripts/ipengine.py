@@ -40,14 +40,15 @@ def positive(text: str) -> int:
     return number
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A number of seconds, from a command line."""
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
+        number = -1.0
+    if not 0 <= number < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
+    return number
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
@@ -76,7 +77,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=TIMEOUT,
         metavar="SECONDS",
         help=f"how long to wait for the FURL file and the controller (default: {TIMEOUT:.0f})",

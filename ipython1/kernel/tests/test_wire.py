@@ -25,6 +25,7 @@ from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link
 from ipython1.kernel.tub import new_tub
 
@@ -111,13 +112,13 @@ def command(number: int = 1, bodies: list[Any] | None = None, **fields: Any) -> 
 
 class WireTestCase(TestCase):
     timeout = 60
+    patience = Patience()
 
     async def controller(self, **settings: Any) -> ControllerTub:
         directory = settings.pop("ipython_dir", None) or Path(self.mktemp())
         self.engine, self.multiengine = Opened(), Opened()
-        tub = ControllerTub(
-            Settings(directory, **settings), {"engine": self.engine, "multiengine": self.multiengine}, reactor
-        )
+        doors = {"engine": self.engine, "multiengine": self.multiengine}
+        tub = ControllerTub(Settings(directory, **settings), doors, reactor, self.patience)
         await tub.start()
 
         async def stop() -> None:
