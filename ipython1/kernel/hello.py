@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import platform
 import secrets
@@ -21,6 +22,9 @@ ROLES = {
     "task": "use the Task interface",
 }
 """What one may do with each FURL."""
+
+
+_attempts = itertools.count(1)
 
 
 def new_id() -> str:
@@ -53,9 +57,11 @@ def hello(role: str, session: str, ticket: str = "", received: int = 0) -> dict[
     """What the dialing end says first.
 
     With the `ticket` that it got when the session was opened, it takes that up again, and has `received` messages
-    of it; without, it opens a new one.
+    of it; without, it opens a new one.  A process numbers its attempts: one that it has given up may still arrive,
+    after a later one, and must not take the session away from that.
     """
-    return {**identity(), "role": role, "session": session, "ticket": ticket, "received": received}
+    said = {"role": role, "session": session, "ticket": ticket, "received": received, "attempt": next(_attempts)}
+    return {**identity(), **said}
 
 
 def welcome(incarnation: str, ticket: str, received: int, grace: float, silence: float) -> dict[str, Any]:
@@ -76,7 +82,14 @@ _WANTED: Mapping[str, type] = {
     "boot_id": str,
     "pid": int,
 }
-_DIALER: Mapping[str, type] = {**_WANTED, "role": str, "session": str, "ticket": str, "received": int}
+_DIALER: Mapping[str, type] = {
+    **_WANTED,
+    "role": str,
+    "session": str,
+    "ticket": str,
+    "received": int,
+    "attempt": int,
+}
 _CONTROLLER: Mapping[str, type] = {
     **_WANTED,
     "incarnation": str,

@@ -55,11 +55,11 @@ class Offers:
     def _send(self, offer: _Offer) -> None:
         if self._carrier is not None:
             answer = self._carrier.piece(offer.number, offer.offset, offer.data)
-            answer.addCallback(self._answered, offer)
+            answer.addCallback(self._answered, offer, self._carrier)
 
-    def _answered(self, wanted: bool | None, offer: _Offer) -> None:
-        # Where two connections brought an answer, the second one says nothing new.
-        if wanted is not None and offer in self._open:
+    def _answered(self, wanted: bool | None, offer: _Offer, carrier: Carrier) -> None:
+        # What a connection brings late that is no longer in use may be the answer of one who no longer listened there.
+        if wanted is not None and carrier is self._carrier:
             self._close(offer, wanted)
 
     def _close(self, offer: _Offer, wanted: bool) -> None:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from ipython1.kernel import messages
 from ipython1.kernel.carrier import LinkEnd, RIDoor, join, rejoin
 from ipython1.kernel.endpoint import GuardedConnection
-from ipython1.kernel.error import KernelError, ProtocolError, UnknownSession
+from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError, UnknownSession
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.hello import check_hello, new_id, welcome
 from ipython1.kernel.link import SessionLink
@@ -39,6 +39,7 @@ class _Session:
     key: str
     ticket: str
     link: SessionLink
+    attempt: int
 
 
 class _Grace:
@@ -79,7 +80,7 @@ class Door(Referenceable):
         self, reactor: Any, role: str, interface: Interface, incarnation: str, patience: Patience
     ) -> None:
         self._reactor = reactor
-        self._role = role
+        self.role = role
         self._published = interface
         self._incarnation = incarnation
         self._grace = patience.grace
@@ -95,7 +96,8 @@ class Door(Referenceable):
         end = LinkEnd()
         try:
             said = unpack(hello)
-            check_hello(said, self._role)
+            check_hello(said, self.role)
+            self._check_late(said)
             session = self._resume(said, link, end) if said["ticket"] else self._open(said, link, end)
         except KernelError as refusal:
             self.log.warn("refused a session: {refusal}", refusal=refusal)
@@ -109,14 +111,23 @@ class Door(Referenceable):
         absence = _Grace(self, key, self._reactor, self._grace)
         link = SessionLink(self._reactor, said, self._incarnation, self._allowed, absence)
         receiver = self._published.open_session(said, link)
-        session = self._sessions[key] = _Session(key, self._incarnation + new_id(), link)
+        session = self._sessions[key] = _Session(key, self._incarnation + new_id(), link, said["attempt"])
         join(remote, end, link, receiver, WHEN_LOST)
         return session
+
+    def _check_late(self, said: dict[str, Any]) -> None:
+        """Refuse what the peer said before something that came already: it has given that attempt up since."""
+        session = self._sessions.get(said["session"])
+        if session is not None and said["attempt"] <= session.attempt:
+            raise ConnectionError(
+                "an attempt to open this session was overtaken by a later one, and does not count any more"
+            )
 
     def _resume(self, said: dict[str, Any], remote: Any, end: LinkEnd) -> _Session:
         session = self._sessions.get(said["session"])
         if session is None or not compare_digest(session.ticket.encode(), said["ticket"].encode()):
             raise UnknownSession(self._unknown(said["ticket"]))
+        session.attempt = said["attempt"]
         try:
             rejoin(remote, end, session.link, said["received"], WHEN_LOST)
         except ProtocolError as problem:

@@ -147,7 +147,8 @@ class ControllerTub:
         """Stop listening and end all sessions; a clean stop removes the files unless they are reused."""
         tub, self._tub = self._tub, None
         # A Tub that stops tells nobody: neither the peers, nor our own ends.
-        for door in self._doors:
+        # The clients first: what becomes of the engines then is no news to them.
+        for door in sorted(self._doors, key=lambda door: door.role == "engine"):
             door.close("the controller stopped")
         if tub is not None:
             await tub.stopService()

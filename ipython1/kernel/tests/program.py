@@ -85,6 +85,11 @@ class Program(protocol.ProcessProtocol):
             await self._news()
         return match
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._status is None
+
     async def ended(self) -> int:
         """Return when it has ended: its exit status, negative if it was a signal."""
         while self._status is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -11,13 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from ipython1.kernel import dial as dialing
-from ipython1.kernel import redial
-from ipython1.kernel.controller.remote import ControllerTub
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Ending
 from ipython1.kernel.tests.proxy import Proxy
-from ipython1.kernel.tests.test_wire import Opened, Recorder, Settings, WireTestCase, command
+from ipython1.kernel.tests.test_wire import Recorder, WireTestCase, command
 
 QUICK = Patience(grace=5, agents=0.5, clients=0.5)
 
@@ -235,6 +233,18 @@ class EndTests(ResumeTestCase):
         await self.until(lambda: client.away)
         client.link.close("done")
         self.assertEqual(client.reasons, ["done"])
+
+    async def test_late_attempt(self) -> None:
+        """An attempt that arrives after a later one does not take the session from that."""
+        client = await self.reachable()
+        early = dialing.hello("multiengine", self.multiengine.hello["session"], client.link.peer["ticket"], 0)
+        self.proxy.cut()
+        await self.until(lambda: client.back)
+        opening = dialing._opened(self.tub.furls["multiengine"], early, reactor, 5)
+        error = await self.assertFailure(Deferred.fromCoroutine(opening), ConnectionError)
+        self.assertIn("overtaken", str(error))
+        client.link.send(command(1))
+        await self.multiengine.when(1)
 
     async def test_foreign_session(self) -> None:
         """A session cannot be taken up with its id alone."""
