@@ -180,6 +180,11 @@ class Connection:
         return None if self._session is None or not self._session.alive else self._session.away
 
     @property
+    def waits_for(self) -> str:
+        """What is to be added to the text of a call that was not done in time: '' if that was not for a connection."""
+        return "" if self.away is None else f": {self.away}, and the controller is dialed again"
+
+    @property
     def peer(self) -> Mapping[str, Any] | None:
         """What the controller said of itself; None while there is no session."""
         if self._session is None or not self._session.alive or self._session.link is None:
@@ -242,7 +247,7 @@ class Connection:
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
         if request.timeout is None:
             return answer
-        return limited(answer, request.timeout, self._reactor, request.name, lambda: self.away)
+        return limited(answer, request.timeout, self._reactor, request.name, lambda: self.waits_for)
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one; the next call opens another."""
@@ -256,18 +261,16 @@ def limited(
     seconds: float,
     reactor: IReactorTime,
     what: str,
-    away: Callable[[], str | None] = lambda: None,
+    waits_for: Callable[[], str] = str,
 ) -> Deferred[Answer]:
     """Fires with `answer`, or fails with CallTimeout, naming `what`, if that takes too long.
 
-    `answer` itself goes on: it may be what others wait for, too.  `away` says why it waits for a connection, if so.
+    `answer` itself goes on: it may be what others wait for, too.  `waits_for` is `Connection.waits_for`.
     """
     outer: Deferred[Answer] = Deferred()
 
     def too_late() -> None:
-        reason = away()
-        waits = "" if reason is None else f": {reason}, and the controller is dialed again"
-        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s{waits}")))
+        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s{waits_for()}")))
 
     call = reactor.callLater(seconds, too_late)
 
