@@ -13,28 +13,20 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ipython1.kernel import messages, session
+from ipython1.kernel import batches, messages
 from ipython1.kernel.arrivals import Arrivals
 from ipython1.kernel.connection import Absence, Carrier
 from ipython1.kernel.error import ConnectionError, ProtocolError
-from ipython1.kernel.framing import MAX_HEADER, Decoder, Message, StreamRef, encode
+from ipython1.kernel.framing import MAX_HEADER, Message, StreamRef, encode
 from ipython1.kernel.offers import Offers
 from ipython1.kernel.peer import Ending, Link, Receiver
-from ipython1.kernel.session import BATCH, Batch, Session
-from ipython1.kernel.stream import THRESHOLD, Outgoing, Relay
+from ipython1.kernel.room import Room
+from ipython1.kernel.session import SILENCE, Batch, Session
+from ipython1.kernel.stream import Outgoing, Relay
 
 MAX_REFUSED = 100
 """A peer that sent so many malformed messages is not worth more."""
-MAX_IN_FLIGHT = 256 << 20
-"""More bytes than this a controller does not keep for a peer that takes nothing for `STALLED` seconds."""
-STALLED = 20.0
 _FIELDS_ADDED = 4096
-
-_BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
-    # `ack`: the highest number received; `first`: the number of the first message in the batch;
-    # `incarnation`: the controller's, so that nothing meant for a lost one reaches its successor.
-    "batch": {"ack": (int,), "first": (int,), "incarnation": (str,)},
-}
 
 
 class SessionLink:
@@ -60,7 +52,7 @@ class SessionLink:
         self._reactor = reactor
         self._incarnation = incarnation
         self._refuses = allowed is messages.FROM_CLIENT
-        # Only the controller passes streams on, and so announces them; it is also what others must not fill up.
+        # Only the controller passes streams on, and so announces them.
         self._serves = allowed is messages.FROM_CLIENT or allowed is messages.FROM_AGENT
         # A client can be told that there is no room; others have nobody to tell.
         self._tells_when_full = allowed is messages.TO_CLIENT
@@ -78,8 +70,7 @@ class SessionLink:
         self._offers = Offers()
         self._streams = 0
         self._refused = 0
-        self._bodies_kept = 0
-        self._taken_at = reactor.seconds()
+        self._room = Room(reactor, self._session, self._offers, self._serves)
 
     # -- connections ---------------------------------------------------------------------------------
 
@@ -114,7 +105,7 @@ class SessionLink:
     def _use(self, carrier: Carrier, has: int) -> None:
         self._session.connected(has)
         self._carrier = carrier
-        self._taken_at = self._reactor.seconds()
+        self._room.taken()
         if self._session.waits or len(self._offers) or self._starting:
             # In a later turn, as a peer that waits for our answer to its hello takes nothing before.
             self._schedule_flush()
@@ -138,21 +129,21 @@ class SessionLink:
             self.over(reason)
             return
         self._drop_carrier()
-        self._bodies_kept = 0
+        self._room.disconnected()
         assert self._receiver is not None
         self._receiver.link_away(reason)
         self._absence.begin(self, reason)
-        self._check_kept()
+        self._check_room()
 
     # -- sending -------------------------------------------------------------------------------------
 
     def send(self, message: Message) -> int:
         """See `ipython1.kernel.peer.Link.send`."""
-        if self._tells_when_full and self.is_away and self._is_full():
+        if self._tells_when_full and self.is_away and self._room.is_full():
             raise ConnectionError(
                 f"the connection is lost, and {self._session.kept} messages wait for it already: no more are taken"
             )
-        large = _large_bodies(message)
+        large = batches.large_bodies(message)
         if large:
             message = Message(message.kind, message.fields, list(message.bodies))
             for index in large:
@@ -160,40 +151,28 @@ class SessionLink:
         parts = encode(message, self._max_header)
         number = self._session.send(parts, sum(map(len, parts)))
         self._schedule_flush()
-        if self._carrier is None:
-            self._check_kept()
-        else:
-            self._check_taken()
+        self._check_room()
         return number
 
-    def _check_taken(self) -> None:
-        """Something is about to be sent: see whether the peer takes what was."""
-        in_flight = self._session.bytes_kept + self._offers.bytes
-        if not in_flight:
-            self._taken_at = self._reactor.seconds()
-        elif in_flight > MAX_IN_FLIGHT and self._serves and self._reactor.seconds() > self._taken_at + STALLED:
-            self._end_for_want_of_room("takes nothing")
-
-    def _is_full(self) -> bool:
-        bodies = self._bodies_kept if self._serves else 0
-        return self._session.is_full or self._session.bytes_kept + bodies > session.MAX_KEPT_BYTES
-
-    def _check_kept(self) -> None:
-        """While there is no connection: see whether too much waits for it."""
-        if self.is_away and not self._tells_when_full and self._is_full():
+    def _check_room(self) -> None:
+        """See whether too much is kept for the peer."""
+        if self._carrier is not None:
+            if self._room.has_stalled():
+                self._end_for_want_of_room("takes nothing")
+        elif self.is_away and not self._tells_when_full and self._room.is_full():
             self._end_for_want_of_room("is away")
 
     def _end_for_want_of_room(self, why: str) -> None:
         text = f"the peer {why}, and {self._session.kept} messages are kept for it already"
         self.log.warn("pid {pid}: {text}: given up", pid=self.peer["pid"], text=text)
-        self._taken_at = self._reactor.seconds()  # this is done once, and takes effect in a later turn
+        self._room.taken()  # this is done once, and takes effect in a later turn
         if self._carrier is not None:
             self._carrier.cut_off()
         self._reactor.callLater(0, self.over, text)
 
     def _send_body(self, body: Any) -> StreamRef:
         ref = self._new_stream(memoryview(body).nbytes)
-        self._bodies_kept += ref.size
+        self._room.body_sent(ref.size)
         self._starting.append(Outgoing(self, ref, body))
         return ref
 
@@ -219,10 +198,8 @@ class SessionLink:
 
     def _deliver(self, batch: Batch[Any]) -> None:
         assert self._carrier is not None
-        fields = {"ack": batch.ack, "first": batch.first, "incarnation": self._incarnation}
         self._cancel_ack()
-        envelope = encode(Message("batch", fields))
-        self._carrier.deliver(b"".join([*envelope, *(part for parts in batch.messages for part in parts)]))
+        self._carrier.deliver(batches.to_bytes(batch, self._incarnation))
 
     def acknowledged(self, sequence: int) -> bool:
         """See `ipython1.kernel.peer.Link.acknowledged`."""
@@ -255,21 +232,14 @@ class SessionLink:
         if self._session.owes_at_once:
             self._acknowledge_alone()
         elif self._session.owes and self._ack_call is None:
-            self._ack_call = self._reactor.callLater(session.SILENCE, self._acknowledge_alone)
+            self._ack_call = self._reactor.callLater(SILENCE, self._acknowledge_alone)
 
     def _open_batch(self, data: bytes, connection: int) -> Sequence[Message]:
-        decoder = Decoder(max_body=THRESHOLD)
-        envelope, *contents = decoder.feed(data) or [Message("")]
-        problem = messages.check(envelope.kind, envelope.fields, _BATCH_FIELDS)
-        if problem or decoder.partial:
-            raise ProtocolError(problem or "a batch ends in the middle of a message")
-        if envelope.fields["incarnation"] != self._incarnation:
-            raise ProtocolError("a batch is meant for another incarnation of the controller")
         known = self._session.acknowledged
-        batch: Batch[Message] = Batch(envelope.fields["first"], envelope.fields["ack"], contents)
+        batch = batches.from_bytes(data, self._incarnation)
         new = self._session.arrived(connection, batch, len(data))
         if self._session.acknowledged > known:
-            self._taken_at = self._reactor.seconds()
+            self._room.taken()
         return new
 
     def _message_received(self, message: Message) -> None:
@@ -361,12 +331,11 @@ class SessionLink:
         if self._session.waits:
             # The message that speaks of the stream may still be there.
             self._flush_now()
-        if self._carrier is not None:
-            self._check_taken()
+        self._check_room()
         return self._offers.add(number, offset, data).addCallback(self._piece_taken)
 
     def _piece_taken(self, wanted: bool) -> bool:
-        self._taken_at = self._reactor.seconds()
+        self._room.taken()
         return wanted
 
     def _flush_now(self) -> None:
@@ -404,16 +373,3 @@ class SessionLink:
         self._offers.end()
         if self._receiver is not None:
             self._receiver.link_lost(reason)
-
-
-def _large_bodies(message: Message) -> list[int]:
-    """Which bodies leave as streams: the large ones, and what is more than a batch can hold of the others."""
-    large, inline = [], 0
-    for index, body in enumerate(message.bodies):
-        if not isinstance(body, StreamRef):
-            size = memoryview(body).nbytes
-            if size > THRESHOLD or inline + size > BATCH:
-                large.append(index)
-            else:
-                inline += size
-    return large

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel import link, messages, session, stream
+from ipython1.kernel import batches, link, messages, session, stream
 from ipython1.kernel.arrivals import Arrivals
 from ipython1.kernel.framing import Message
 from ipython1.kernel.hello import hello
@@ -113,7 +113,7 @@ class OutageTests(SynchronousTestCase):
     def setUp(self) -> None:
         for module, name, value in (
             (stream, "THRESHOLD", 20),
-            (link, "THRESHOLD", 20),
+            (batches, "THRESHOLD", 20),
             (stream, "PIECE", 10),
             (session, "BATCH_MESSAGES", 2),
         ):
