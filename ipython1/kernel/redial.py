@@ -85,7 +85,8 @@ class Redial:
         if isinstance(problem, UnknownSession):
             link.over(str(problem), Ending.UNKNOWN)
         elif isinstance(problem, IncompatiblePeer) or not isinstance(problem, KernelError):
-            self.log.failure("while dialing again", failure)
+            if not isinstance(problem, KernelError):
+                self.log.failure("while dialing again", failure)
             link.over(f"{self._reason}, and it cannot be taken up again: {problem}", Ending.STAYED_AWAY)
         elif self._reactor.seconds() >= self._deadline:
             text = f"{self._reason}, and the controller stayed away for {self._grace:g} s: {problem}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -69,6 +69,7 @@ class Proxy:
         self._listening: Any = None
         self._silent = False
         self._cut_at: int | None = None
+        self._connecting: set[Deferred[Any]] = set()
         self.port = 0
         self.sides: list[_Side] = []
         self.bytes = 0
@@ -97,14 +98,18 @@ class Proxy:
             elif not near.silent:
                 near.go_on()
 
-        connecting = connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", self._to), far)
+        connecting = connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self._to), far)
+        self._connecting.add(connecting)
         connecting.addCallbacks(connected, lambda failure: near.transport.abortConnection())
+        connecting.addBoth(lambda _: self._connecting.discard(connecting))
         return near
 
     async def _stop(self) -> None:
         if self._listening is not None:
             await self._listening.stopListening()
         self.cut()
+        for connecting in list(self._connecting):
+            connecting.cancel()
         for side in list(self.sides):
             await side.over
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel import batches, link, messages, session, stream
 from ipython1.kernel.arrivals import Arrivals
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.hello import hello
 from ipython1.kernel.link import SessionLink
@@ -177,6 +178,63 @@ class OutageTests(SynchronousTestCase):
             self.assertEqual(sorted(end.whole), list(range(1, other.sent + 1)))
             self.assertEqual((len(end.link._arrivals), len(end.link._offers)), (0, 0))
             self.assertEqual((end.link._session.kept, end.link._session.bytes_kept), (0, 0))
+
+    def away(self) -> None:
+        """Both ends have no connection."""
+        for end, wire in zip(self.ends, self.wires):
+            wire.cut = True
+            end.link.carrier_lost(wire, "cut")
+
+    def test_full(self) -> None:
+        """A controller gives up a peer for which too much waits; a client is told that it has to wait itself."""
+        self.patch(session, "MAX_KEPT", 10)
+        self.away()
+        for _ in range(11):
+            self.client.send([])
+            self.controller.send([])
+        problem = self.assertRaises(ConnectionError, self.client.send, [])
+        self.assertIn("11 messages wait for it already", str(problem))
+        self.clock.advance(0)
+        self.assertEqual(self.client.over, [])
+        (reason,) = self.controller.over
+        self.assertIn("the peer is away, and 11 messages are kept for it already", reason)
+
+    def test_large_bodies_that_wait(self) -> None:
+        """Large bodies count too, where they are not their users' own memory, and only while there is no connection."""
+        self.patch(session, "MAX_KEPT_BYTES", 1_000)
+        for _ in range(20):
+            self.controller.send([bytes([self.controller.sent + 1]) * 90])
+            self.clock.pump([1] * 20)
+        self.away()
+        for end in self.ends:
+            end.send([bytes([end.sent + 1]) * 500])
+        self.clock.advance(0)
+        self.assertEqual(self.controller.over, [])
+        for end in self.ends:
+            end.send([bytes([end.sent + 1]) * 500])
+        self.clock.advance(0)
+        self.assertEqual((len(self.client.over), len(self.controller.over)), (0, 1))
+
+    def test_late_answer(self) -> None:
+        """What a connection brings that is no longer in use does not end a stream."""
+        answers: list[Deferred[bool | None]] = []
+
+        class Silent(Wire):
+            def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
+                answers.append(Deferred())
+                return answers[-1]
+
+        offers = link.Offers()
+        first, second = (Silent(self.clock, self.client.link) for _ in range(2))
+        offers.use(first)
+        outcome = offers.add(1, 0, b"piece")
+        offers.disconnected()
+        answers[0].callback(False)
+        offers.use(second)
+        self.assertNoResult(outcome)
+        answers[1].callback(True)
+        self.assertTrue(self.successResultOf(outcome))
+        self.assertEqual((len(offers), offers.bytes), (0, 0))
 
     def test_random_histories(self) -> None:
         """Whatever happens to the connections, each message and each of its bodies arrives, once."""

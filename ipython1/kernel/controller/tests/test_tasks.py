@@ -211,6 +211,21 @@ class LossTests(TaskCase):
         self.finish(0)
         self.assertEqual(self.ask("task_status", verbose=False)["succeeded"], 2)
 
+    def test_agent_away(self) -> None:
+        """An agent that cannot be reached gets no more tasks, until it is back; those that it has go on."""
+        session = self.agent.far._receiver
+        self.client.submit(0)
+        self.cluster.settle()
+        session.link_away("the connection was lost")
+        self.client.submit(1)
+        self.cluster.settle()
+        self.assertEqual(self.agent.running(0), "task 0: submit(2)")
+        self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 1)
+        session.link_back()
+        self.finish(0, body=b"zero")
+        self.finish(0, body=b"one")
+        self.assertEqual((self.client.came_to(0), self.client.came_to(1)), (b"zero", b"one"))
+
     def test_queue_cleared_by_others(self) -> None:
         """Who clears an engine's queue drops commands; tasks that waited there run later."""
         others = FakeClient(self.cluster)

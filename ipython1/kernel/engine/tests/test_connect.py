@@ -170,8 +170,9 @@ class CourseTests(SynchronousTestCase):
         self.reached.append((timeout, again))
         return await self.links[len(self.reached) - 1]
 
-    def connect(self) -> FakeLink:
+    def connect(self, ending: Ending = Ending.UNKNOWN) -> FakeLink:
         link = FakeLink()
+        link.ending = ending
         self.links[len(self.reached) - 1].callback(link)
         return link
 
@@ -220,6 +221,22 @@ class CourseTests(SynchronousTestCase):
         self.assertNoResult(self.status)
         self.agent.end()
         self.assertEqual(self.successResultOf(self.status), 0)
+
+    def test_goodbye(self) -> None:
+        """A controller that said goodbye is not awaited: the interpreters are ended, with status 0."""
+        self.connect(Ending.GOODBYE)
+        self.agent.lost.callback("the controller stopped")
+        self.assertTrue(self.agent.stopped)
+        self.assertEqual(self.successResultOf(self.status), 0)
+        self.assertEqual(self.said, ["the controller stopped, and the engines with it"])
+
+    def test_stayed_away(self) -> None:
+        """One that was dialed again long enough is not dialed once more."""
+        self.connect(Ending.STAYED_AWAY)
+        self.agent.lost.callback("the controller stayed away for 60 s")
+        error = self.failureResultOf(self.status, ConnectionError).value
+        self.assertEqual(str(error), "the controller stayed away for 60 s; the interpreters were ended")
+        self.assertEqual(len(self.reached), 1)
 
     def test_not_reached_again(self) -> None:
         """If that does not succeed, the interpreters are ended."""

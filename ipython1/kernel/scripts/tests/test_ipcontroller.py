@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.ipcontroller import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
@@ -50,8 +51,16 @@ class OptionTests(SynchronousTestCase):
             "--engines",
             "4",
         ]
+        argv += ["--grace", "30", "--engine-keepalive", "2.5", "--client-keepalive", "20"]
         config = parse([*argv, "--ipython-dir", "/d", "-l", "/l/f.log"])
-        controller = ControllerConfig(Path("/d"), 10105, "127.0.0.1", "a.example,10.0.0.1,fe80::1", True)
+        controller = ControllerConfig(
+            Path("/d"),
+            10105,
+            "127.0.0.1",
+            "a.example,10.0.0.1,fe80::1",
+            True,
+            patience=Patience(grace=30, agents=2.5, clients=20),
+        )
         self.assertEqual(config, Config(controller, 4, Path("/l/f.log")))
 
     def test_wrong_values(self) -> None:
@@ -63,6 +72,8 @@ class OptionTests(SynchronousTestCase):
             ("--location", ""),
             ("--location", "a/b"),
             ("--engines", "0"),
+            ("--grace", "0"),
+            ("--client-keepalive", "soon"),
             ("--nosuch",),
         ):
             self.assertIn(argv[0], self.refused(*argv))
