@@ -47,6 +47,22 @@ class FURLError(KernelError, ValueError):
     """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
 
 
+class ConfigError(KernelError, ValueError):
+    """A setting, or a name that says which settings are meant, is wrong; the text says where and what was expected."""
+
+
+class ClusterError(KernelError):
+    """A cluster could not be started, or not do what it was asked for; the text says why."""
+
+
+class ClusterRunning(ClusterError):
+    """A cluster of that name runs already."""
+
+
+class NoSuchCluster(ClusterError):
+    """No cluster of that name runs."""
+
+
 class FileTimeoutError(KernelError):
     """A FURL file did not appear in time (0.10.2)."""
 
