@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
+from ipython1.kernel.furl import chosen_furl
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 
 C = TypeVar("C", bound="AsyncClient")
@@ -65,9 +66,15 @@ class AsyncClient:
 
 
 async def connected(
-    face: type[C], new_connection: Callable[..., Connection], furl_or_file: str | os.PathLike[str]
+    face: type[C],
+    new_connection: Callable[..., Connection],
+    role: str,
+    furl_or_file: str | os.PathLike[str],
+    profile: str | None,
+    cluster_id: str | None,
 ) -> C:
     """A client of class `face` that is connected."""
+    furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
     from twisted.internet import reactor  # the running one; importing this module installs none
 
     from ipython1.kernel.dial import dial

@@ -129,11 +129,15 @@ class AsyncMultiEngineClient(AsyncClient):
         return ParallelFunction(self.mapper(dist, targets, check_block(block)))
 
 
-def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncMultiEngineClient]:
-    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.MultiEngineClient`."""
-    return Deferred.fromCoroutine(connected(AsyncMultiEngineClient, Connection, furl_or_file))
+def get_multiengine_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> Deferred[AsyncMultiEngineClient]:
+    """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.MultiEngineClient`."""
+    return Deferred.fromCoroutine(connected(AsyncMultiEngineClient, Connection, "multiengine", furl_or_file, profile, cluster_id))
 
 
-def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncTaskClient]:
-    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.TaskClient`."""
-    return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, furl_or_file))
+def get_task_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> Deferred[AsyncTaskClient]:
+    """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.TaskClient`."""
+    return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, "task", furl_or_file, profile, cluster_id))

@@ -18,6 +18,7 @@ from ipython1.kernel.error import (
     CallTimeout,
     ClientError,
     CompositeError,
+    ConfigError,
     ConnectionError,
     EngineLost,
     FURLError,
@@ -36,8 +37,8 @@ from ipython1.kernel.error import (
     TaskTimeout,
     UnpickleableException,
 )
-from ipython1.kernel.furl import find_ipython_dir, furl_file
 from ipython1.kernel.mapping import Scatter
+from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
@@ -47,6 +48,7 @@ __all__ = [
     "CallTimeout",
     "ClientError",
     "CompositeError",
+    "ConfigError",
     "ConnectionError",
     "EngineLost",
     "FURLError",
@@ -85,5 +87,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Not when this is imported: $IPYTHONDIR may be set afterwards.
     if name == "default_task_address":
-        return str(furl_file("task", find_ipython_dir()))
+        return str(find_places().furl_file("task"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from typing import Any
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
 from ipython1.kernel.client_session import Connection, Dial
-from ipython1.kernel.furl import read_furl
+from ipython1.kernel.furl import chosen_furl, read_furl
 
 
 class ConnectedClient:
@@ -17,8 +17,11 @@ class ConnectedClient:
 
     _calls: Calls
 
-    def _connect(self, furl_or_file: str | os.PathLike[str], role: str) -> None:
-        # Errors of the argument are raised before a reactor is started for nothing.
+    def _connect(
+        self, furl_or_file: str | os.PathLike[str], role: str, profile: str | None, cluster_id: str | None
+    ) -> None:
+        # Errors of the arguments are raised before a reactor is started for nothing.
+        furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
         read_furl(furl_or_file, role)
         # Imported by this thread: imports in the reactor's could wait for one that waits for this client.
         from ipython1.kernel.dial import dial

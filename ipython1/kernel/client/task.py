@@ -44,8 +44,10 @@ class TaskClient(ConnectedClient):
     """The engines of a cluster as workers: tasks are submitted, and run on whichever engine is free and fit.
 
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote
-    (`ipython1.kernel.client.default_task_address`).  The connection is made at once: FURLError (a ValueError) if the
-    file is missing or no good, `ConnectionError` if there is no controller.
+    (`ipython1.kernel.client.default_task_address`).
+    `profile` and `cluster_id` name a cluster whose files lie elsewhere: ConfigError if they are no good names.
+    The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if there
+    is no controller.
 
     A client may be used by several threads.  At the end of the interpreter it waits a little until the controller has
     confirmed all that was submitted.
@@ -53,8 +55,14 @@ class TaskClient(ConnectedClient):
 
     block = True
 
-    def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
-        self._connect(furl_or_file, "task")
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str] = "",
+        *,
+        profile: str | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
+        self._connect(furl_or_file, "task", profile, cluster_id)
 
     if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
 
@@ -184,9 +192,11 @@ class TaskClient(ConnectedClient):
         )
 
 
-def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> TaskClient:
+def get_task_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> TaskClient:
     """A new `TaskClient`."""
-    return TaskClient(furl_or_file)
+    return TaskClient(furl_or_file, profile=profile, cluster_id=cluster_id)
 
 
 TaskClient.__module__ = "ipython1.kernel.client"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from ipython1.kernel.places import Places
 
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """The configuration of a controller.
+    """The configuration of a controller: `places` are where its files lie.
 
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
     `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
     """
 
-    ipython_dir: Path
+    places: Places
     port: int = 0
     interface: str = ""
     location: str = ""

@@ -37,7 +37,7 @@ class ControllerLock:
                 raise SecurityError(f"cannot lock {self._path}: {problem.strerror}") from problem
             raise ControllerCreationError(
                 f"another controller (pid {holder or 'unknown'}) is running with {self._path.parent}: use that one,"
-                " stop it, or give this one another folder with --ipython-dir"
+                " stop it, or start this one with another --cluster-id"
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)

@@ -20,7 +20,6 @@ from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.furl import (
-    FURL_FILES,
     prepare_security_dir,
     read_furl,
     remove,
@@ -31,6 +30,7 @@ from ipython1.kernel.furl import (
 from ipython1.kernel.hello import check_hello, identity, new_id
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.places import FURL_FILES, Places
 from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_certificate, new_tub
 
 CERTIFICATE_FILE = "ipcontroller.pem"
@@ -55,7 +55,7 @@ class Settings(Protocol):
     @property
     def reuse_furls(self) -> bool: ...
     @property
-    def ipython_dir(self) -> Path: ...
+    def places(self) -> Places: ...
 
 
 @implementer(RIDoor)
@@ -113,7 +113,7 @@ class ControllerTub:
         self._reactor = reactor
         self._tub: Tub | None = None
         self._sessions: WeakSet[SessionLink] = WeakSet()
-        self._folder = settings.ipython_dir / "security"
+        self._folder = settings.places.security_dir
         self.furls: dict[str, str] = {}
         """The FURL of each role."""
         self.port = 0
@@ -128,7 +128,7 @@ class ControllerTub:
 
         Raises SecurityError, or ControllerCreationError where the port cannot be had.
         """
-        self._folder = prepare_security_dir(self._settings.ipython_dir)
+        self._folder = prepare_security_dir(self._settings.places)
         tub, old = self._tub_and_old_furls()
         sock = self._bind(old)
         self.port = sock.getsockname()[1]

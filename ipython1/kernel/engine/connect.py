@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from twisted.internet.task import deferLater
 
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer, KernelError
-from ipython1.kernel.furl import FURL_FILES, furl_file, read_furl
+from ipython1.kernel.furl import read_furl
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.places import FURL_FILES, Places
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 2.0
@@ -31,10 +32,10 @@ class Dial(Protocol):
 
 @dataclass(frozen=True)
 class Address:
-    """Where the FURL is: `furl_or_file` as the user gave it ('' for the default file) and the ipython directory."""
+    """Where the FURL is: `furl_or_file` as the user gave it, or '' for the cluster's own file."""
 
     furl_or_file: str
-    ipython_dir: Path
+    places: Places
 
     @property
     def path(self) -> Path | None:
@@ -43,7 +44,7 @@ class Address:
             return None
         if self.furl_or_file:
             return Path(self.furl_or_file).expanduser()
-        return furl_file("engine", self.ipython_dir)
+        return self.places.furl_file("engine")
 
     def read(self) -> str:
         """The FURL.  FileTimeoutError if the file is not there (yet), FURLError if it is of no use."""
@@ -53,7 +54,7 @@ class Address:
                 f"there is no FURL file {path}: start a controller with ipcontroller or ipcluster, or copy its"
                 f" {FURL_FILES['engine']} there"
             )
-        return read_furl(self.furl_or_file, "engine", self.ipython_dir)
+        return read_furl(self.furl_or_file, "engine", self.places)
 
 
 async def reach(

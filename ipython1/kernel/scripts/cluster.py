@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.engine.service import is_registered_text
 from ipython1.kernel.error import ControllerCreationError, EngineCreationError
-from ipython1.kernel.furl import FURL_FILES, find_ipython_dir
+from ipython1.kernel.places import FURL_FILES, Places
 from ipython1.kernel.scripts.children import Child
 from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.running import complain
@@ -22,13 +21,8 @@ class Settings:
     """What a local cluster consists of; `controller` are the options that ipcontroller gets."""
 
     num: int
-    ipython_dir: Path
+    places: Places
     controller: Sequence[str]
-
-    @property
-    def security_dir(self) -> Path:
-        """Where the controller writes its FURL files."""
-        return self.ipython_dir / "security"
 
 
 class Cluster:
@@ -91,7 +85,7 @@ class Cluster:
         return self._start("ipengine", "-n", str(self._settings.num))
 
     def _start(self, *arguments: str) -> Child:
-        command = [*arguments, "--ipython-dir", str(self._settings.ipython_dir)]
+        command = [*arguments, *self._settings.places.options()]
         child = Child(self._reactor, command, self._show)
         child.when_ended().addCallback(lambda _: self._woken())
         self._children.append(child)
@@ -145,13 +139,13 @@ class Cluster:
 
 def connect_text(settings: Settings) -> str:
     """How to connect to a cluster that is ready."""
-    file = settings.security_dir / FURL_FILES["multiengine"]
-    argument = "" if settings.ipython_dir == find_ipython_dir() else repr(str(file))
+    file = settings.places.security_dir / FURL_FILES["multiengine"]
+    arguments = settings.places.client_arguments("multiengine")
     engines = "1 engine" if settings.num == 1 else f"{settings.num} engines"
     return (
         f"\nThe cluster is ready, with {engines}. To use it, in IPython or Python on this host:\n\n"
         "    from ipython1.kernel import client\n"
-        f"    mec = client.MultiEngineClient({argument})\n\n"
+        f"    mec = client.MultiEngineClient({arguments})\n\n"
         f"On other hosts, with a copy of {file}.\n"
         "Ctrl-C stops the cluster.\n"
     )

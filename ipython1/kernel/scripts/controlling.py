@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService, interfaces
-from ipython1.kernel.furl import find_ipython_dir, prepare_security_dir
+from ipython1.kernel.furl import prepare_security_dir
 from ipython1.kernel.scripts.children import Child
 
 READY = "ipcontroller: ready"
@@ -43,7 +44,7 @@ class Controlling:
 
         Raises ControllerCreationError or SecurityError where it cannot be started.
         """
-        lock = ControllerLock(prepare_security_dir(self._config.ipython_dir))
+        lock = ControllerLock(prepare_security_dir(self._config.places))
         lock.acquire()
         try:
             await self._control()
@@ -82,9 +83,9 @@ class Controlling:
             f"  FURL file for engines: {tub.file('engine')}",
             f"  FURL file for clients: {tub.file('multiengine')}",
             f"  FURL file for tasks:   {tub.file('task')}",
-            f"  to start engines:      {self._engines_command()}",
+            f"  to start engines:      {shlex.join(['ipengine', '-n', '4', *self._config.places.typed_options()])}",
             "  to connect a client:   from ipython1.kernel import client",
-            f"                         mec = client.MultiEngineClient({self._client_argument(tub)})",
+            f"                         mec = client.MultiEngineClient({self._config.places.client_arguments('multiengine')})",
             READY,
         ]
         for line in lines:
@@ -92,21 +93,9 @@ class Controlling:
         self.log.info("ipython1 {version} listens on {where}", version=ipython1.__version__, where=where)
         self.log.info("it is to be found at {location}", location=tub.location)
 
-    def _in_default_dir(self) -> bool:
-        return self._config.ipython_dir == find_ipython_dir()
-
-    def _engines_command(self) -> str:
-        place = "" if self._in_default_dir() else f" --ipython-dir {self._config.ipython_dir}"
-        return f"ipengine -n 4{place}"
-
-    def _client_argument(self, tub: ControllerTub) -> str:
-        return "" if self._in_default_dir() else repr(str(tub.file("multiengine")))
-
     def _start_agent(self) -> Child:
-        folder = str(self._config.ipython_dir)
-        child = Child(
-            self._reactor, ["ipengine", "-n", str(self._engines), "--ipython-dir", folder], self._say
-        )
+        command = ["ipengine", "-n", str(self._engines), *self._config.places.options()]
+        child = Child(self._reactor, command, self._say)
         child.when_ended().addCallback(lambda _: self._agent_ended(child))
         return child
 

@@ -6,11 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import ipython1
-from ipython1.kernel.furl import find_ipython_dir
-from ipython1.kernel.scripts.ipengine import positive
+from ipython1.kernel.places import Places
+from ipython1.kernel.scripts.options import add_places, places_of, positive
 
 DEFAULT = "local"
 """What is meant when no kind of cluster is named."""
@@ -21,7 +20,7 @@ class Config:
     """What the command line says."""
 
     num: int
-    ipython_dir: Path
+    places: Places
     controller: tuple[str, ...]
 
 
@@ -42,7 +41,7 @@ def parse(argv: Sequence[str]) -> Config:
     options = parser.parse_args(arguments)
     return Config(
         num=options.num,
-        ipython_dir=find_ipython_dir(options.ipython_dir),
+        places=places_of(parser, options),
         controller=_controller_options(options),
     )
 
@@ -53,9 +52,7 @@ def _add_local(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     local.add_argument(
         "-n", "--num", type=positive, default=2, metavar="N", help="how many engines (default: 2)"
     )
-    local.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
-    )
+    add_places(local)
     group = local.add_argument_group("options of the controller (see ipcontroller --help)")
     group.add_argument("--port", metavar="PORT", help="the port it listens on (default: a free one)")
     group.add_argument("--interface", metavar="ADDRESS", help="the address it listens on (default: all)")
@@ -89,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ipython1.kernel.scripts.running import run, say, start_logging
 
     start_logging("ipcluster", None)
-    cluster = Cluster(reactor, Settings(config.num, config.ipython_dir, config.controller), say)
+    cluster = Cluster(reactor, Settings(config.num, config.places, config.controller), say)
     return run("ipcluster", reactor, cluster.run, cluster.stop)
 
 

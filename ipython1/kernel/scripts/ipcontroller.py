@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipython1
 from ipython1.kernel.controller.config import ControllerConfig
-from ipython1.kernel.furl import find_ipython_dir
-from ipython1.kernel.scripts.ipengine import Gone, positive
+from ipython1.kernel.scripts.options import Gone, add_places, places_of, positive
 
 if TYPE_CHECKING:
     from ipython1.kernel.scripts.controlling import Controlling
@@ -94,23 +93,21 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="also start N engines on this host (default: none)",
     )
     parser.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
-    )
-    parser.add_argument(
         "-l",
         "--logfile",
         metavar="FILE",
         help=f"log to this file (default: log/{LOG_FILE} in the ipython directory)",
     )
+    add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipcontroller {ipython1.__version__}")
     for option, instead in _OLD_OPTIONS:
         nargs: Any = "?" if option.startswith("--") else 0
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    folder = find_ipython_dir(options.ipython_dir)
-    logfile = Path(options.logfile).expanduser().absolute() if options.logfile else folder / "log" / LOG_FILE
+    places = places_of(parser, options)
+    logfile = Path(options.logfile).expanduser().absolute() if options.logfile else places.log_dir / LOG_FILE
     controller = ControllerConfig(
-        ipython_dir=folder,
+        places=places,
         port=options.port,
         interface=options.interface.strip(),
         location=options.location or "",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import ipython1
 from ipython1.kernel.engine.connect import Address
-from ipython1.kernel.furl import find_ipython_dir
+from ipython1.kernel.scripts.options import Gone, add_places, places_of, positive
 
 TIMEOUT = 60.0
 """Seconds for which the FURL file and the controller are awaited."""
@@ -23,21 +23,6 @@ class Config:
     address: Address
     logfile: str | None
     timeout: float
-
-
-class Gone(argparse.Action):
-    """An option of older versions: says what to do instead."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **_: Any) -> NoReturn:
-        parser.error(f"{arguments[-1]} does not exist any more: {self.metavar}")
-
-
-def positive(text: str) -> int:
-    """A number of engines, from a command line."""
-    number = int(text) if text.strip().lstrip("-").isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of engines: at least 1 is needed")
-    return number
 
 
 def _seconds(text: str) -> float:
@@ -69,9 +54,6 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " security folder of the ipython directory)",
     )
     parser.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
-    )
-    parser.add_argument(
         "-l", "--logfile", metavar="FILE", help="log to this file (default: warnings to stderr)"
     )
     parser.add_argument(
@@ -81,13 +63,14 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="SECONDS",
         help=f"how long to wait for the FURL file and the controller (default: {TIMEOUT:.0f})",
     )
+    add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipengine {ipython1.__version__}")
     furl = "the FURL file says where the controller is; name it with --furl-file"
     mpi = "user code may import an MPI library itself"
     for option, instead in (("--controller-ip", furl), ("--controller-port", furl), ("--mpi", mpi)):
         parser.add_argument(option, action=Gone, nargs="?", metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    address = Address(options.furl_file.strip(), find_ipython_dir(options.ipython_dir))
+    address = Address(options.furl_file.strip(), places_of(parser, options))
     return Config(options.num, address, options.logfile, options.timeout)
 
 

@@ -13,8 +13,9 @@ from ipython1.core.remote_error import rebuild
 from ipython1.core.serialize import join, serialize, split
 from ipython1.kernel.dial import dial
 from ipython1.kernel.framing import Message
-from ipython1.kernel.furl import FURL_FILES, read_furl
+from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
+from ipython1.kernel.places import FURL_FILES
 
 
 def string_step(

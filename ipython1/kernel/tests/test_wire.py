@@ -26,12 +26,13 @@ from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURL
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
 from ipython1.kernel.peer import Link
+from ipython1.kernel.places import Places
 from ipython1.kernel.tub import FOR_CLIENTS, new_tub
 
 
 @dataclass(frozen=True)
 class Settings:
-    ipython_dir: Path
+    places: Places
     port: int = 0
     interface: str = "127.0.0.1"
     location: str = ""
@@ -106,7 +107,7 @@ class WireTestCase(TestCase):
         directory = settings.pop("ipython_dir", None) or Path(self.mktemp())
         self.engine, self.multiengine = Opened(), Opened()
         tub = ControllerTub(
-            Settings(directory, **settings), {"engine": self.engine, "multiengine": self.multiengine}, reactor
+            Settings(Places(directory), **settings), {"engine": self.engine, "multiengine": self.multiengine}, reactor
         )
         await tub.start()
 

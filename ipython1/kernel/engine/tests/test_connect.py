@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ipython1.kernel.engine.connect import Address, reach
 from ipython1.kernel.engine.run import GRACE, Course
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer
+from ipython1.kernel.places import Places
 
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:10105/secret"
 OTHER = FURL.replace("secret", "other")
@@ -36,7 +37,7 @@ class ReachTests(SynchronousTestCase):
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
     def reach(self, furl_or_file: str = "", again: bool = False) -> Deferred[Any]:
-        address = Address(furl_or_file, self.folder)
+        address = Address(furl_or_file, Places(self.folder))
         coroutine = reach(
             address,
             None,

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
@@ -31,7 +32,7 @@ class OptionTests(SynchronousTestCase):
         """Two engines on this host."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
         for argv in ([], ["local"]):
-            self.assertEqual(parse(argv), Config(2, Path("/somewhere"), ()))
+            self.assertEqual(parse(argv), Config(2, Places(Path("/somewhere")), ()))
 
     def test_with_and_without_kind(self) -> None:
         """The kind of cluster may be left out; options of the controller are passed on."""
@@ -49,7 +50,7 @@ class OptionTests(SynchronousTestCase):
         ]
         passed = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
         for argv in (options, ["local", *options]):
-            self.assertEqual(parse(argv), Config(4, Path("/d"), passed))
+            self.assertEqual(parse(argv), Config(4, Places(Path("/d")), passed))
 
     def test_wrong(self) -> None:
         """What makes no sense is refused, by name."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
+from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.ipcontroller import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
@@ -35,7 +36,7 @@ class OptionTests(SynchronousTestCase):
         """Nothing need be said."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
         folder = Path("/somewhere")
-        self.assertEqual(parse([]), Config(ControllerConfig(folder), 0, folder / "log" / "ipcontroller.log"))
+        self.assertEqual(parse([]), Config(ControllerConfig(Places(folder)), 0, folder / "log" / "ipcontroller.log"))
 
     def test_all(self) -> None:
         """Everything can be said."""
@@ -51,7 +52,7 @@ class OptionTests(SynchronousTestCase):
             "4",
         ]
         config = parse([*argv, "--ipython-dir", "/d", "-l", "/l/f.log"])
-        controller = ControllerConfig(Path("/d"), 10105, "127.0.0.1", "a.example,10.0.0.1,fe80::1", True)
+        controller = ControllerConfig(Places(Path("/d")), 10105, "127.0.0.1", "a.example,10.0.0.1,fe80::1", True)
         self.assertEqual(config, Config(controller, 4, Path("/l/f.log")))
 
     def test_wrong_values(self) -> None:

@@ -12,6 +12,7 @@ import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.engine.connect import Address
+from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.ipengine import TIMEOUT, Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
@@ -33,14 +34,14 @@ class OptionTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Nothing need be said."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
-        self.assertEqual(parse([]), Config(1, Address("", Path("/somewhere")), None, TIMEOUT))
+        self.assertEqual(parse([]), Config(1, Address("", Places(Path("/somewhere"))), None, TIMEOUT))
 
     def test_all(self) -> None:
         """Everything can be said."""
         config = parse(
             ["-n", "4", "--furl-file", NOBODY, "--ipython-dir", "/d", "-l", "/l/f.log", "--timeout", "2.5"]
         )
-        self.assertEqual(config, Config(4, Address(NOBODY, Path("/d")), "/l/f.log", 2.5))
+        self.assertEqual(config, Config(4, Address(NOBODY, Places(Path("/d"))), "/l/f.log", 2.5))
 
     def test_wrong_values(self) -> None:
         """What makes no sense is refused, by name."""
