@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ipython1.kernel.places import Places
 
+READY = "ipcontroller: ready"
+"""The line by which a controller says that engines and clients can connect."""
+
 
 @dataclass(frozen=True)
 class ControllerConfig:

@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.service import is_registered_text
 from ipython1.kernel.error import ControllerCreationError, EngineCreationError
 from ipython1.kernel.places import FURL_FILES, Places
 from ipython1.kernel.scripts.children import Child
-from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.running import complain
 
 

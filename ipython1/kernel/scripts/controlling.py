@@ -10,16 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 import ipython1
-from ipython1.kernel.controller.config import ControllerConfig
+from ipython1.kernel.controller.config import READY, ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService, interfaces
 from ipython1.kernel.furl import prepare_security_dir
 from ipython1.kernel.scripts.children import Child
-
-READY = "ipcontroller: ready"
-"""The line that says that engines and clients can connect."""
-
 
 class Controlling:
     """Runs a controller, and beside it a host agent if `engines` is not 0, until it is to stop.

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.connect import Address
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.ipengine import TIMEOUT, Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
