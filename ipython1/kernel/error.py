@@ -63,6 +63,10 @@ class NoSuchCluster(ClusterError):
     """No cluster of that name runs."""
 
 
+class LaunchError(ClusterError):
+    """A controller or host agent could not be started; the text names the host, says why, and what to do."""
+
+
 class FileTimeoutError(KernelError):
     """A FURL file did not appear in time (0.10.2)."""
 
