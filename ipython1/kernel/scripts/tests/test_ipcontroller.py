@@ -12,11 +12,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from ipython1.kernel.controller.config import ControllerConfig
+from ipython1.kernel.controller.config import READY, ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.controlling import READY
 from ipython1.kernel.scripts.ipcontroller import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
@@ -67,6 +66,8 @@ class OptionTests(SynchronousTestCase):
             ("--nosuch",),
         ):
             self.assertIn(argv[0], self.refused(*argv))
+        for argv in (("--cluster-id", "../b"), ("--profile", "")):
+            self.assertIn(f"{argv[1]!r} cannot be the name", self.refused(*argv))
 
     def test_old_options(self) -> None:
         """Options of IPython 0.10 are refused with what takes their place."""
@@ -185,6 +186,24 @@ class ProcessTests(TestCase):
         self.assertIn(f"another controller (pid {program.pid}) is running", second.output)
         self.assertEqual(self.files(), before)
         await self.stop(program)
+
+    @asynchronous
+    async def test_side_by_side(self) -> None:
+        """Controllers of different names run side by side in one folder, each with engines and clients of its own."""
+        for number, options in enumerate(([], ["--cluster-id", "b"], ["--profile", "lab", "--cluster-id", "b"])):
+            program = self.start("--engines", str(number + 1), *options)
+            await program.said("registered")
+        for number, names in enumerate(("", "cluster_id='b'", "profile='lab', cluster_id='b'")):
+            self.assertEqual(await self.count_engines(names), number + 1)
+        await self.stop(program)
+        self.assertEqual(await self.count_engines("cluster_id='b'"), 2)
+
+    async def count_engines(self, names: str) -> int:
+        """How many engines a client of that cluster finds."""
+        source = f"from ipython1.kernel import client; print(len(client.MultiEngineClient({names})))"
+        user = Program(self, sys.executable, "-c", source, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await user.ended(), 0, user.output)
+        return int(user.output)
 
     @asynchronous
     async def test_port_taken(self) -> None:
