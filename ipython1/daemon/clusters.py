@@ -9,14 +9,14 @@ from pathlib import Path
 import psutil
 
 from ipython1.daemon.control import remove_socket
-from ipython1.daemon.state import ClusterState, ProcessId, StateFolder
+from ipython1.daemon.state import FAILED, ClusterState, ProcessId, StateFolder
+from ipython1.kernel.controller.config import CERTIFICATE_FILE
 from ipython1.kernel.error import ClusterError, ClusterRunning, NoSuchCluster
 from ipython1.kernel.furl import remove
 from ipython1.kernel.places import FURL_FILES, Places
 
 CLEAN_GRACE = 5.0
 """Seconds that what was left behind has for ending when it is asked to."""
-CERTIFICATE_FILE = "ipcontroller.pem"
 
 
 class Standing(Enum):
@@ -59,7 +59,7 @@ class Found:
         if self.standing is Standing.FAILED:
             return f"cluster {name!r} has ended: {self.state.reason}; to forget it: {self.command('clean')}"
         if self.standing is Standing.ELSEWHERE:
-            return f"cluster {name!r} was started on {self.state.supervisor.host}: ask there"
+            return _elsewhere(self.state)
         why = "the machine was started again" if not self.state.supervisor.is_here else "it was killed"
         return (
             f"cluster {name!r} does not run any more: {why}, and its state was left behind; to put that right:"
@@ -69,6 +69,10 @@ class Found:
     def command(self, verb: str) -> str:
         """The command that does this with the cluster, as one would type it."""
         return " ".join(["ipcluster", verb, *self.places.typed_options()])
+
+
+def _elsewhere(state: ClusterState) -> str:
+    return f"cluster {state.name!r} was started on {state.supervisor.host}: ask there"
 
 
 def look(places: Places) -> Found:
@@ -83,7 +87,7 @@ def look(places: Places) -> Found:
         return Found(places, Standing.RUNNING, state)
     if state.supervisor.host != ProcessId.own().host:
         return Found(places, Standing.ELSEWHERE, state)
-    return Found(places, Standing.FAILED if state.state == "failed" else Standing.LOST, state)
+    return Found(places, Standing.FAILED if state.state == FAILED else Standing.LOST, state)
 
 
 def look_for_all(ipython_dir: Path) -> list[Found]:
@@ -111,10 +115,8 @@ def clean(places: Places) -> list[str]:
     try:
         state = folder.read()
         if state is not None:
-            if state.supervisor.host != ProcessId.own().host:
-                raise ClusterError(Found(places, Standing.ELSEWHERE, state).text())
-            done += _end_orphans(Found(places, Standing.LOST, state))
-            done += _remove_files(places, state)
+            done += put_in_order(folder)
+            done += _remove_furls(places, state)
     except ClusterError:
         folder.release(keep_state=True)
         raise
@@ -122,9 +124,24 @@ def clean(places: Places) -> list[str]:
     return done
 
 
-def _end_orphans(found: Found) -> list[str]:
+def put_in_order(folder: StateFolder) -> list[str]:
+    """End what an earlier cluster has left running: says what, in words.  The caller has the lock.
+
+    A record of another host, or one that cannot be read, is an error: a ClusterError.
+    """
+    state = folder.read()
+    if state is None:
+        return []
+    if state.supervisor.host != ProcessId.own().host:
+        raise ClusterError(_elsewhere(state))
+    done = _end_orphans(state)
+    remove_socket(Path(state.control), folder.path)
+    return done
+
+
+def _end_orphans(state: ClusterState) -> list[str]:
     done, ended = [], []
-    for label, recorded in found.orphans():
+    for label, recorded in state.processes():
         process = recorded.find()
         if process is not None:
             process.terminate()
@@ -137,8 +154,7 @@ def _end_orphans(found: Found) -> list[str]:
     return done
 
 
-def _remove_files(places: Places, state: ClusterState) -> list[str]:
-    remove_socket(Path(state.control), places.state_dir)
+def _remove_furls(places: Places, state: ClusterState) -> list[str]:
     if not state.keeps_furls:
         for name in (*FURL_FILES.values(), CERTIFICATE_FILE):
             remove(places.security_dir / name)

@@ -29,6 +29,8 @@ LOCK_FILE = "lock"
 CONTROL_SOCKET = "control"
 SCHEMA = 1
 """The version of the documented schema of the state."""
+FAILED = "failed"
+"""The state of a cluster that has ended by itself after it was ready."""
 ATTEMPTS = 5
 _PROBED = 0.02  # seconds in which somebody who only looks whether there is a lock has let go of it
 _SAME = 2.0  # seconds by which two readings of the time when a process began may differ

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ipython1.daemon.intensity import Budget, Intensity
+from ipython1.kernel.error import ClusterError
 
 CONTROLLER = "ipcontroller"
 """The label of the controller."""
@@ -133,6 +134,24 @@ class Supervisor:
         """The parts that are on their way."""
         return [part for part in self.parts.values() if part.state in COMING]
 
+    def is_coming(self, label: str) -> bool:
+        """Whether that part is there, and on its way."""
+        part = self.parts.get(label)
+        return part is not None and part.state in COMING
+
+    def enough(self, engines: int) -> bool:
+        """Whether so many engines are registered; ClusterError if they are not, and no part is on its way."""
+        ids = self.ids()
+        if len(ids) >= engines:
+            return True
+        if self.phase in (Phase.STOPPING, Phase.ENDED):
+            why = self._outcome.reason if self._outcome else ""
+        elif self.coming() or self.phase is not Phase.RUNNING:
+            return False
+        else:
+            why = self.problems[-1] if self.problems else "no others were started"
+        raise ClusterError(f"{len(ids)} of {engines} engines are registered, and no others are on their way: {why}")
+
     # Orders.
 
     def begin(self) -> list[Instruction]:
@@ -189,7 +208,7 @@ class Supervisor:
     def engine_gone(self, label: str, engine: int | None) -> list[Instruction]:
         """An agent has said that one of its engines is gone for good; `engine` is None if it had no id yet."""
         part = self.parts.get(label)
-        if part is not None:
+        if part is not None and part.state is not PartState.STOPPING:
             part.engines = max(part.engines - 1, 0)
             if engine is not None:
                 part.ids.discard(engine)
@@ -210,12 +229,16 @@ class Supervisor:
         part.ids = set()
         part.state = PartState.ENDED if succeeded or stopping else PartState.FAILED
         if not succeeded and not stopping:
-            self._remember(f"{label} has ended ({reason})")
+            self.remember(f"{label} has ended ({reason})")
         if self.phase in (Phase.STOPPING, Phase.RESTARTING):
             return self._stop_parts()
         if part.label == CONTROLLER:
             return self._controller_ended(part, succeeded, now)
         return self._agent_ended(part, succeeded, now)
+
+    def remember(self, problem: str) -> None:
+        """Note a problem."""
+        self.problems = [*self.problems[1 - MAX_PROBLEMS :], problem]
 
     # What follows from it.
 
@@ -251,11 +274,8 @@ class Supervisor:
 
     def _too_often(self, part: Part) -> str:
         text = f"{part.label} is given up ({part.reason}): it was started again {self._intensity}"
-        self._remember(text)
+        self.remember(text)
         return text
-
-    def _remember(self, problem: str) -> None:
-        self.problems = [*self.problems[1 - MAX_PROBLEMS :], problem]
 
     def _agents(self) -> list[Part]:
         return [part for part in self.parts.values() if part.label != CONTROLLER]
@@ -311,4 +331,4 @@ class Supervisor:
 
 
 def _did_not_come_up(part: Part) -> str:
-    return f"{part.label} did not come up ({part.reason}): see above what it says"
+    return f"{part.label} did not come up: {part.reason}"

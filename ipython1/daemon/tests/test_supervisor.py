@@ -56,7 +56,7 @@ class StartTests(SupervisorCase):
         """A controller that was never ready is not tried again: what it lacks will be lacking again."""
         self.supervisor.begin()
         (over,) = self.supervisor.ended(CONTROLLER, "exited with status 1", False, 0.0)
-        self.assertEqual(over, Over(1, "ipcontroller did not come up (exited with status 1): see above what it says"))
+        self.assertEqual(over, Over(1, "ipcontroller did not come up: exited with status 1"))
 
     def test_agent_does_not_come_up(self) -> None:
         """Nor is an agent; what has been started is ended, the controller last."""

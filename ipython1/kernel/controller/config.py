@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ipython1.kernel.places import Places
 
+CERTIFICATE_FILE = "ipcontroller.pem"
 READY = "ipcontroller: ready"
 """The line by which a controller says that engines and clients can connect."""
 

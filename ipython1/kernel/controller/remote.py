@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from ipython1.kernel import messages
 from ipython1.kernel.carrier import LinkEnd, RIDoor, join
+from ipython1.kernel.controller.config import CERTIFICATE_FILE
 from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
 from ipython1.kernel.framing import pack, unpack
@@ -32,8 +33,6 @@ from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.places import FURL_FILES, Places
 from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_certificate, new_tub
-
-CERTIFICATE_FILE = "ipcontroller.pem"
 
 
 class Interface(Protocol):

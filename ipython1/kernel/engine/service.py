@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -173,7 +173,7 @@ class Agent:
         """See `Outlet`."""
         del self.engines[engine.place]
         if not self._stopping:
-            self.say(f"{engine.name} is gone: {engine.gone}")
+            self.say(gone_text(engine.name, str(engine.gone)))
         if failed:
             self.failures.append(f"{engine.name}: {engine.gone}")
         if self.engines:
@@ -193,14 +193,35 @@ class Agent:
         )
 
 
-_REGISTERED = re.compile(r"\b\d+ engines? registered: ")
-
-
 def registered_text(ids: Sequence[int]) -> str:
     """What an agent says when all of its engines are registered."""
     return f"{len(ids)} {'engine' if len(ids) == 1 else 'engines'} registered: {', '.join(map(str, ids))}"
 
 
-def is_registered_text(line: str) -> bool:
-    """Whether an agent says in this line that its engines are registered; ipcluster waits for it."""
-    return _REGISTERED.search(line) is not None
+_REGISTERED = re.compile(r"\d+ engines? registered: ([\d, ]*)")
+
+
+def registered_ids(line: str) -> list[int] | None:
+    """The ids of an agent's engines, if it says in this line that all are registered; else None."""
+    match = _REGISTERED.fullmatch(line)
+    return [int(number) for number in match[1].split(",") if number.strip()] if match else None
+
+
+def gone_text(name: str, reason: str) -> str:
+    """What an agent says when an engine is gone for good."""
+    return f"{name} is gone: {reason}"
+
+
+_GONE = re.compile(r"(?:the engine at place \d+|engine (?P<id>\d+)) is gone: .*")
+
+
+class Gone(NamedTuple):
+    """An engine that is gone; `id` is None if it had none yet."""
+
+    id: int | None
+
+
+def gone_engine(line: str) -> Gone | None:
+    """The engine that is gone, if an agent says in this line that one is; else None."""
+    match = _GONE.match(line)
+    return Gone(None if match["id"] is None else int(match["id"])) if match else None

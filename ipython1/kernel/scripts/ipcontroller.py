@@ -23,7 +23,7 @@ _INTERFACE = "one port serves engines and clients: use --interface"
 _LOCATION = "one location serves engines and clients: use --location"
 _FILES = "certificate and FURL files lie in the security folder of the ipython directory: move it with --ipython-dir"
 _SECURE = "all connections are encrypted and need a FURL: leave it out"
-_OLD_OPTIONS = (
+OLD_OPTIONS = (
     ("--client-port", _PORT),
     ("--engine-port", _PORT),
     ("--client-ip", _INTERFACE),
@@ -100,7 +100,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     )
     add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipcontroller {ipython1.__version__}")
-    for option, instead in _OLD_OPTIONS:
+    for option, instead in OLD_OPTIONS:
         nargs: Any = "?" if option.startswith("--") else 0
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
