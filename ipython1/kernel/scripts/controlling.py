@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
 import ipython1
 from ipython1.kernel.controller.config import READY, ControllerConfig
@@ -15,8 +16,16 @@ from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService, interfaces
 from ipython1.kernel.furl import prepare_security_dir
-from ipython1.kernel.scripts.children import Child
+from ipython1.kernel.launch.launcher import ILaunchObserver
+from ipython1.kernel.launch.local import LocalLauncher
+from ipython1.kernel.launch.values import Launch, LaunchState
 
+GRACE = 10.0
+"""Seconds that the host agent has for ending when it is asked to."""
+_AGENT = "ipengine"
+
+
+@implementer(ILaunchObserver)
 class Controlling:
     """Runs a controller, and beside it a host agent if `engines` is not 0, until it is to stop.
 
@@ -33,7 +42,7 @@ class Controlling:
         self._engines = engines
         self._say = say
         self._over: Deferred[None] = Deferred()
-        self._agent: Child | None = None
+        self._agent: LocalLauncher | None = None
 
     async def run(self) -> int:
         """Until the end; the exit status.
@@ -55,12 +64,12 @@ class Controlling:
         try:
             self._announce(tub)
             if self._engines:
-                self._agent = self._start_agent()
+                await self._start_agent()
             await self._over
             self._say("ipcontroller: stopping")
             self.log.info("stopping")
             if self._agent is not None:
-                await self._agent.stop()
+                await self._agent.stop(GRACE)
         finally:
             await tub.stop(clean=True)
 
@@ -69,7 +78,7 @@ class Controlling:
         if not self._over.called:
             self._over.callback(None)
         elif self._agent is not None:
-            self._agent.kill()
+            self._agent.stop(0)
 
     def _announce(self, tub: ControllerTub) -> None:
         where = f"port {tub.port} of {self._config.interface or 'all addresses of this host'}"
@@ -89,13 +98,20 @@ class Controlling:
         self.log.info("ipython1 {version} listens on {where}", version=ipython1.__version__, where=where)
         self.log.info("it is to be found at {location}", location=tub.location)
 
-    def _start_agent(self) -> Child:
-        command = ["ipengine", "-n", str(self._engines), *self._config.places.options()]
-        child = Child(self._reactor, command, self._say)
-        child.when_ended().addCallback(lambda _: self._agent_ended(child))
-        return child
+    async def _start_agent(self) -> None:
+        command = (_AGENT, "-n", str(self._engines), *self._config.places.options())
+        self._agent = LocalLauncher(self._reactor, Launch(command))
+        self._agent.observe(self)
+        await self._agent.start()
 
-    def _agent_ended(self, child: Child) -> None:
+    def output(self, line: str) -> None:
+        """See `ILaunchObserver`: the host agent has written this."""
+        self._say(line if line.startswith(f"{_AGENT}:") else f"{_AGENT}: {line}")
+
+    def changed(self, state: LaunchState) -> None:
+        """See `ILaunchObserver`."""
+        if state.state != "ended":
+            return
         if not self._over.called:
-            self._say(f"ipcontroller: its engines are gone (ipengine {child.ended})")
-        self.log.info("the host agent beside the controller {how}", how=child.ended)
+            self._say(f"ipcontroller: its engines are gone ({_AGENT} {state.reason})")
+        self.log.info("the host agent beside the controller {how}", how=state.reason)
