@@ -22,6 +22,7 @@ REQUIRED = [
     "cloudpickle>=3.0",
     "msgpack>=1.0.5",
     "psutil>=5.9.5",
+    "rich>=13.0",
 ]
 TEST = [
     "hypothesis>=6.100",

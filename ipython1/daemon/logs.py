@@ -42,7 +42,8 @@ def entries(path: Path) -> Iterator[Entry]:
     """What is in one log file."""
     match = _FILE.fullmatch(path.name)
     label = match["label"] if match else path.name
-    time, lines = "", []
+    time = ""
+    lines: list[str] = []
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             begins = _TIME.match(line)

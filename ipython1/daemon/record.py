@@ -23,8 +23,7 @@ def part_record(service: ClusterService, part: Part) -> PartRecord:
         state = member.state
         host = state.host
         if state.pid is not None and state.state != "ended":
-            # The process that runs here, also where it is the ssh that leads to another host.
-            process = ProcessId.local(state.pid, state.created)
+            process = ProcessId.at(state.host, state.pid, state.created)
     return PartRecord(
         label=part.label,
         state=part.state.value,

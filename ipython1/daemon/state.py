@@ -48,12 +48,12 @@ class ProcessId:
     @classmethod
     def own(cls) -> ProcessId:
         """This process."""
-        return cls.local(os.getpid(), psutil.Process().create_time())
+        return cls.at("", os.getpid(), psutil.Process().create_time())
 
     @classmethod
-    def local(cls, pid: int, created: float | None) -> ProcessId:
-        """A process of this host."""
-        return cls(socket.gethostname(), pid, created, boot_id())
+    def at(cls, host: str, pid: int, created: float | None) -> ProcessId:
+        """A process of `host`; '' is this one."""
+        return cls(host, pid, created, "") if host else cls(socket.gethostname(), pid, created, boot_id())
 
     @property
     def is_here(self) -> bool:
