@@ -231,9 +231,14 @@ def describe_end(status: BaseException | None) -> str:
     """How a process ended, in words, from what Twisted reports."""
     if not isinstance(status, ProcessTerminated):
         return "exited with status 0"
-    if status.signal is not None:
-        return f"killed by signal {status.signal}, {signal_name(status.signal)}"
-    return f"exited with status {status.exitCode}"
+    return describe_status(status.exitCode if status.signal is None else -status.signal)
+
+
+def describe_status(status: int) -> str:
+    """How a process ended, in words; the negative number of a signal if it was one."""
+    if status < 0:
+        return f"killed by signal {-status}, {signal_name(-status)}"
+    return f"exited with status {status}"
 
 
 def signal_name(number: int) -> str:

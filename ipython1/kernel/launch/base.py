@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import psutil
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.launch.values import Launch, LaunchState
@@ -57,11 +56,3 @@ class Told:
         if line:
             for observer in self._observers:
                 observer.output(line)
-
-
-def created(pid: int) -> float | None:
-    """When the process began, in seconds since 1970; None if there is none."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None

@@ -16,9 +16,10 @@ from zope.interface import implementer
 
 from ipython1.kernel.engine.process import describe_end
 from ipython1.kernel.error import LaunchError
-from ipython1.kernel.launch.base import Told, created
+from ipython1.kernel.launch.base import Told
 from ipython1.kernel.launch.launcher import ILauncher, ILauncherFactory, IPlan
 from ipython1.kernel.launch.lines import Lines
+from ipython1.kernel.launch.processes import created
 from ipython1.kernel.launch.values import Launch, Share, Wanted
 
 CHILD = "ipython1.kernel.scripts.child"
