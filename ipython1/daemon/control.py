@@ -5,6 +5,7 @@ One connection is for one request, which may take long; who does not want to wai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -50,7 +51,8 @@ def remove_socket(path: Path, folder: Path) -> None:
     """Remove a socket that `place_socket` has placed, with its temporary folder."""
     path.unlink(missing_ok=True)
     if path.parent != folder and path.parent.name.startswith(_FOLDER):
-        path.parent.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            path.parent.rmdir()
 
 
 class ControlServer:

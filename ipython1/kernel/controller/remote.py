@@ -128,6 +128,16 @@ class ControllerTub:
         Raises SecurityError, or ControllerCreationError where the port cannot be had.
         """
         self._folder = prepare_security_dir(self._settings.places)
+        fresh = not (self._folder / CERTIFICATE_FILE).exists()
+        try:
+            self._start()
+        except (SecurityError, ControllerCreationError):
+            if fresh:
+                # There is nothing of an earlier run that the next start could take up.
+                self._remove_files()
+            raise
+
+    def _start(self) -> None:
         tub, old = self._tub_and_old_furls()
         sock = self._bind(old)
         self.port = sock.getsockname()[1]
@@ -195,9 +205,12 @@ class ControllerTub:
         if tub is not None:
             await tub.stopService()
         if clean and not self._settings.reuse_furls:
-            for role in self._interfaces:
-                remove(self.file(role))
-            remove(self._folder / CERTIFICATE_FILE)
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        for role in self._interfaces:
+            remove(self.file(role))
+        remove(self._folder / CERTIFICATE_FILE)
 
 
 def _bound(interface: str, port: int) -> socket.socket:

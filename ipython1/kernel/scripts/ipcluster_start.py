@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 LOG_FILE = "ipcluster.log"
 OUTPUT_FILE = "ipcluster-output.log"
 """What a cluster in the background writes past its log, if it does."""
+_OLD_OPTIONS = (
+    *OLD_OPTIONS,
+    ("--controller-ip", "use --location, if others do not find this host by its address"),
+    ("--controller-port", "use --port"),
+    ("--logdir", "logs lie in the folder log of the ipython directory: move it with --ipython-dir"),
+    ("--mpi", "user code may import an MPI library itself"),
+)
 
 
 def add_options(parser: argparse.ArgumentParser, launcher: str) -> None:
@@ -50,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser, launcher: str) -> None:
     )
     _add_controller_options(parser)
     find_launcher(launcher).add_options(parser)
-    for option, instead in OLD_OPTIONS:
+    for option, instead in _OLD_OPTIONS:
         nargs: Any = "?" if option.startswith("--") else 0
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
 

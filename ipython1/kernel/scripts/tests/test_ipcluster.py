@@ -1,19 +1,23 @@
-"""ipcluster: its command line, and the process."""
+"""ipcluster: its command lines, and clusters of real processes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.ipcluster import Config, parse
+from ipython1.kernel.scripts.ipcluster import parse
+from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING
+from ipython1.kernel.scripts.ipcluster_start import controller_options
 from ipython1.kernel.tests.program import Program, asynchronous
 
 
@@ -29,47 +33,108 @@ class OptionTests(SynchronousTestCase):
         return said.getvalue()
 
     def test_defaults(self) -> None:
-        """Two engines on this host."""
+        """A cluster on this host, in the foreground."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
-        for argv in ([], ["local"]):
-            self.assertEqual(parse(argv), Config(2, Places(Path("/somewhere")), ()))
+        for argv in ([], ["local"], ["start"], ["start", "--launcher", "local"]):
+            options = parse(argv)
+            self.assertEqual((options.launcher, options.num, options.daemonize), ("local", None, False))
+            self.assertEqual(options.places, Places(Path("/somewhere")))
+            self.assertEqual(controller_options(options), ())
 
-    def test_with_and_without_kind(self) -> None:
-        """The kind of cluster may be left out; options of the controller are passed on."""
-        options = [
-            "-n",
-            "4",
-            "--port",
-            "10105",
-            "--interface=::1",
-            "--location",
-            "host",
-            "-r",
-            "--ipython-dir",
-            "/d",
-        ]
+    def test_with_and_without_command(self) -> None:
+        """The command may be left out; options of the controller are passed on."""
+        options = ["-n", "4", "--port", "10105", "--interface=::1", "--location", "host", "-r", "--ipython-dir", "/d"]
         passed = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
-        for argv in (options, ["local", *options]):
-            self.assertEqual(parse(argv), Config(4, Places(Path("/d")), passed))
+        for argv in (options, ["local", *options], ["start", *options]):
+            parsed = parse(argv)
+            self.assertEqual((parsed.num, parsed.places), (4, Places(Path("/d"))))
+            self.assertEqual(controller_options(parsed), passed)
 
     def test_wrong(self) -> None:
         """What makes no sense is refused, by name."""
         self.assertIn("'pbs'", self.refused("pbs", "-n", "4"))
         self.assertIn("at least 1 is needed", self.refused("-n", "0"))
         self.assertIn("--bogus", self.refused("local", "--bogus"))
+        self.assertIn("known are local", self.refused("start", "--launcher", "pbs"))
+        self.assertIn("no number of restarts", self.refused("--max-restarts", "many"))
+        self.assertIn("no id of an engine", self.refused("engines", "remove", "all"))
+        self.assertIn("--cluster-id", self.refused("status", "--cluster-id", "../b"))
+
+    def test_old_options(self) -> None:
+        """Options of IPython 0.10 are refused with what takes their place."""
+        for argv, instead in (
+            (("-n", "4", "--client-port", "10105"), "--port"),
+            (("local", "--controller-ip=host0"), "--location"),
+            (("ssh", "-xy"), "encrypted"),
+            (("start", "-x"), "encrypted"),
+            (("local", "--logdir", "here"), "--ipython-dir"),
+        ):
+            said = self.refused(*argv)
+            self.assertIn("does not exist any more", said)
+            self.assertIn(instead, said)
 
 
-class ProcessTests(TestCase):
-    """The command itself."""
+class ClusterCase(TestCase):
+    """Clusters in a folder of their own; whatever a test has left running is ended by its id."""
 
-    timeout = 60
+    timeout = 110
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
+        self.addCleanup(self.end_daemons)
+
+    def ipcluster(self, *argv: str) -> Program:
+        command = ["ipython1.kernel.scripts.ipcluster", *argv]
+        return Program(self, sys.executable, "-m", *command, environment={"IPYTHONDIR": str(self.folder)})
 
     def cluster(self, *argv: str) -> Program:
-        command = ["ipython1.kernel.scripts.ipcluster", "--interface", "127.0.0.1", *argv]
-        return Program(self, sys.executable, "-m", *command, environment={"IPYTHONDIR": str(self.folder)})
+        """One in the foreground."""
+        return self.ipcluster(*argv, "--interface", "127.0.0.1")
+
+    async def said(self, *argv: str, status: int = FINE) -> str:
+        """What the command says, and that it ends with `status`."""
+        program = self.ipcluster(*argv)
+        self.assertEqual(await program.ended(), status, program.output)
+        return program.output
+
+    async def status(self, *argv: str) -> dict[str, Any]:
+        plain: dict[str, Any] = json.loads(await self.said("status", "--json", *argv))
+        return plain
+
+    def process(self, status: dict[str, Any], label: str) -> psutil.Process:
+        (part,) = (part for part in status["parts"] if part["label"] == label)
+        return psutil.Process(part["process"]["pid"])
+
+    def recorded(self) -> list[psutil.Process]:
+        """The supervisors that are recorded, and all that runs for them."""
+        found = []
+        for file in self.folder.glob("**/clusters/*/state.json"):
+            plain = json.loads(file.read_text())
+            ids = [plain["supervisor"]["pid"], *(part["process"]["pid"] for part in plain["parts"] if part["process"])]
+            for pid in ids:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    if str(self.folder) in str(process.environ().values()):
+                        found += [process, *process.children(recursive=True)]
+        return found
+
+    def end_daemons(self) -> None:
+        for process in self.recorded():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def assert_gone(self, family: list[psutil.Process]) -> None:
+        _, alive = psutil.wait_procs(family, timeout=10)
+        self.assertEqual(alive, [])
+
+    def assert_nothing_left(self) -> None:
+        """No file is left of a cluster but its logs."""
+        left = [path.name for path in self.folder.rglob("*") if path.is_file() or path.is_socket()]
+        self.assertEqual([name for name in left if ".log" not in name and name != "ipcontroller.lock"], [])
+
+
+class ForegroundTests(ClusterCase):
+    """A cluster that runs until Ctrl-C."""
 
     def family(self, cluster: Program) -> list[psutil.Process]:
         """All that runs for the cluster, but itself."""
@@ -78,10 +143,6 @@ class ProcessTests(TestCase):
     def child(self, cluster: Program, name: str) -> psutil.Process:
         (found,) = (process for process in self.family(cluster) if name in process.cmdline())
         return found
-
-    def assert_gone(self, family: list[psutil.Process]) -> None:
-        _, alive = psutil.wait_procs(family, timeout=10)
-        self.assertEqual(alive, [])
 
     @asynchronous
     async def test_ctrl_c(self) -> None:
@@ -92,20 +153,26 @@ class ProcessTests(TestCase):
         family = self.family(cluster)
         self.assertEqual(len(family), 4)
         cluster.signal("INT")
-        self.assertEqual(await cluster.ended(), 0)
+        self.assertEqual(await cluster.ended(), FINE)
         self.assert_gone(family)
-        self.assertEqual([path.name for path in (self.folder / "security").glob("*.furl")], [])
+        self.assert_nothing_left()
 
     @asynchronous
     async def test_killed(self) -> None:
-        """Nothing is left behind by kill -9 either, and the controller ends in good order."""
-        cluster = self.cluster()
+        """Nothing runs on after kill -9; status says what happened, and clean puts the rest right."""
+        cluster = self.cluster("-n", "1")
         await cluster.said("The cluster is ready")
         family = self.family(cluster)
         cluster.signal("KILL")
         await cluster.ended()
         self.assert_gone(family)
         self.assertEqual([path.name for path in (self.folder / "security").glob("*.furl")], [])
+        self.assertIn("it was killed", await self.said("status", status=NOT_RUNNING))
+        self.assertIn("lost", await self.said("list"))
+        self.assertIn("it was killed", await self.said("stop", status=NOT_RUNNING))
+        self.assertIn("removed the state", await self.said("clean"))
+        self.assert_nothing_left()
+        self.assertIn("no cluster 'default' runs", await self.said("status", status=NOT_RUNNING))
 
     @asynchronous
     async def test_stopped_early(self) -> None:
@@ -114,20 +181,41 @@ class ProcessTests(TestCase):
         await cluster.said("Starting")
         family = self.family(cluster)
         cluster.signal("TERM")
-        self.assertEqual(await cluster.ended(), 0)
+        self.assertEqual(await cluster.ended(), FINE)
+        self.assert_gone(family)
+        self.assert_nothing_left()
+
+    @asynchronous
+    async def test_parts_die(self) -> None:
+        """A controller or host agent that dies is started again; the FURLs stay, and the engines come back."""
+        cluster = self.cluster("-n", "2")
+        await cluster.said("The cluster is ready")
+        furl = self.folder / "security" / "ipcontroller-mec.furl"
+        before = furl.read_text()
+        self.child(cluster, "ipcontroller").kill()
+        await cluster.said(r"ipcontroller has ended \(killed by signal 9, SIGKILL\); starting it again(.|\n)*registered")
+        self.assertEqual(furl.read_text(), before)
+        self.child(cluster, "ipengine").kill()
+        await cluster.said(r"ipengine has ended \(killed by signal 9, SIGKILL\); starting it again(.|\n)*registered: 0, 1")
+        family = self.family(cluster)
+        self.assertEqual(len(family), 4)
+        cluster.signal("TERM")
+        self.assertEqual(await cluster.ended(), FINE)
         self.assert_gone(family)
 
     @asynchronous
-    async def test_child_dies(self) -> None:
-        """If the controller or the agent dies, the rest ends, and it is said why."""
-        for name in ("ipcontroller", "ipengine"):
-            cluster = self.cluster("-n", "1")
-            await cluster.said("The cluster is ready")
-            family = self.family(cluster)
-            self.child(cluster, name).kill()
-            self.assertEqual(await cluster.ended(), 1)
-            self.assertIn(f"{name} has ended (killed by signal 9, SIGKILL)", cluster.output)
-            self.assert_gone(family)
+    async def test_too_often(self) -> None:
+        """What dies too often is not started again: the cluster ends, and the reason is kept until it is cleaned."""
+        cluster = self.cluster("-n", "1", "--max-restarts", "0")
+        await cluster.said("The cluster is ready")
+        family = self.family(cluster)
+        self.child(cluster, "ipengine").kill()
+        self.assertEqual(await cluster.ended(), FAILED)
+        self.assertIn("ipengine is given up (killed by signal 9, SIGKILL)", cluster.output)
+        self.assert_gone(family)
+        self.assertIn("ipengine is given up", await self.said("status", status=NOT_RUNNING))
+        await self.said("clean")
+        self.assert_nothing_left()
 
     @asynchronous
     async def test_port_taken(self) -> None:
@@ -135,10 +223,12 @@ class ProcessTests(TestCase):
         taken = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(taken.close)
         port = taken.getsockname()[1]
-        cluster = self.cluster("--port", str(port))
-        self.assertEqual(await cluster.ended(), 1)
-        self.assertIn(f"cannot listen on port {port}", cluster.output)
-        self.assertIn("ipcontroller did not come up", cluster.output)
+        for options in ([], ["--daemonize"]):
+            cluster = self.cluster("--port", str(port), *options)
+            self.assertEqual(await cluster.ended(), FAILED)
+            self.assertIn(f"cannot listen on port {port}", cluster.output)
+            self.assertIn("ipcontroller did not come up", cluster.output)
+            self.assert_nothing_left()
 
     @asynchronous
     async def test_killed_by_a_client(self) -> None:
@@ -154,4 +244,77 @@ class ProcessTests(TestCase):
             user = Program(self, sys.executable, "-c", source, environment=environment)
             self.assertEqual(await user.ended(), 0, user.output)
             await cluster.said(text)
-        self.assertEqual(await cluster.ended(), 0)
+        self.assertEqual(await cluster.ended(), FINE)
+
+
+class BackgroundTests(ClusterCase):
+    """A cluster that goes on in the background."""
+
+    @asynchronous
+    async def test_its_life(self) -> None:
+        """Start, look, add and remove engines, restart one and all, read the logs, stop: nothing is left behind."""
+        said = await self.said("start", "-n", "2", "--daemonize", "--interface", "127.0.0.1")
+        self.assertIn("The cluster is ready, with 2 engines", said)
+        self.assertIn("ipcluster stop stops the cluster", said)
+        again = await self.said("start", status=RUNNING)
+        self.assertIn("cluster 'default' runs (pid ", again)
+        self.assertIn("of ipengine-2", await self.said("engines", "add", "2"))
+        self.assertEqual((await self.said("engines")).split(), ["0", "1", "2", "3"])
+        self.assertIn("engine 3 ended", await self.said("engines", "remove", "3"))
+        self.assertIn("there is no engine 7", await self.said("engines", "remove", "7", status=FAILED))
+        await self.said("restart", "--engine", "0")
+        status = await self.status()
+        self.assertEqual([part["engines"] for part in status["parts"]], [[], [0, 1], [2]])
+        self.assertEqual([engine["waiting"] for engine in status["engines"]], [0, 0, 0])
+        self.assertIn("ipengine-2", await self.said("status"))
+        self.assertIn("with engines 0, 1", await self.said("restart"))
+        logs = await self.said("logs")
+        for text in (" ipcontroller: ", " ipcluster: ", "engine 3 is gone"):
+            self.assertIn(text, logs)
+        archive = self.folder / "logs.tar.gz"
+        self.assertIn("files are in", await self.said("logs", "--archive", str(archive)))
+        archive.unlink()
+        family = self.recorded()
+        self.assertIn("is stopped", await self.said("stop"))
+        self.assert_gone(family)
+        self.assert_nothing_left()
+        self.assertFalse((self.folder / "clusters" / "default").exists())
+
+    @asynchronous
+    async def test_side_by_side(self) -> None:
+        """Two clusters of different names do not know of each other; kill -9 of one is not seen by the other."""
+        for name in ("a", "b"):
+            await self.said("start", "-n", "1", "--daemonize", "--interface", "127.0.0.1", "--cluster-id", name)
+        first, second = [await self.status("--cluster-id", name) for name in ("a", "b")]
+        family = psutil.Process(first["supervisor"]["pid"]).children(recursive=True)
+        os.kill(first["supervisor"]["pid"], 9)
+        self.assert_gone(family)
+        clusters = json.loads(await self.said("list", "--json"))
+        self.assertEqual([each["standing"] for each in clusters], ["lost", "running"])
+        # It is started again without more ado.
+        await self.said("start", "-n", "1", "--daemonize", "--interface", "127.0.0.1", "--cluster-id", "a")
+        for name in ("a", "b"):
+            await self.said("stop", "--cluster-id", name)
+        self.assert_nothing_left()
+
+    @asynchronous
+    async def test_engine_does_not_start(self) -> None:
+        """An engine that cannot start is an error at once, with what it has said; the others go on."""
+        environment = {"IPYTHONDIR": str(self.folder)}
+        await self.said("start", "-n", "1", "--daemonize", "--interface", "127.0.0.1")
+        source = (
+            "from ipython1.daemon.clusters import look; from ipython1.daemon.control import ask\n"
+            "from ipython1.kernel.places import find_places\n"
+            "control = look(find_places()).control()\n"
+            "print(ask(control, 'wait', {'n': 1}))\n"
+            "try: ask(control, 'wait', {'n': 2})\n"
+            "except Exception as problem: print(type(problem).__name__, problem)\n"
+            "try: ask(control, 'bogus')\n"
+            "except Exception as problem: print(type(problem).__name__, problem)\n"
+        )
+        user = Program(self, sys.executable, "-c", source, environment=environment)
+        self.assertEqual(await user.ended(), 0, user.output)
+        self.assertIn("{'engines': [0]}", user.output)
+        self.assertIn("ClusterError 1 of 2 engines are registered, and no others are on their way", user.output)
+        self.assertIn("ClusterError a cluster does not know the verb 'bogus'", user.output)
+        await self.said("stop")
