@@ -20,6 +20,7 @@ REQUIRED = [
     "service-identity>=24.1",
     "ipython>=9.17",
     "cloudpickle>=3.0",
+    "configobj>=5.0.9",
     "msgpack>=1.0.5",
     "psutil>=5.9.5",
     "rich>=13.0",

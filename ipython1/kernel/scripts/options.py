@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from ipython1.config.kinds import Boolean
+from ipython1.config.setting import Configuration, Found, Setting
+from ipython1.config.writing import shown
+from ipython1.kernel.config import config_manager
+from ipython1.kernel.config.settings import KERNEL
 from ipython1.kernel.error import ConfigError
 from ipython1.kernel.places import DEFAULT_CLUSTER, Places, find_places
 
@@ -48,3 +53,38 @@ def places_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> P
         return find_places(options.ipython_dir, options.profile, options.cluster_id)
     except ConfigError as problem:
         parser.error(str(problem))
+
+
+def add_setting(parser: argparse._ActionsContainer, setting: Setting[Any], metavar: str | None = None) -> None:
+    """The options of a setting; `configured` has what is set by them, by the file or by the environment."""
+
+    def read(text: str) -> Any:
+        try:
+            return setting.read(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    # The default is found later, when it is known which file it is in.
+    text = f"{setting.doc} (setting {setting.name}; default: {shown(setting, setting.default)})".replace("%", "%%")
+    if isinstance(setting.kind, Boolean):
+        parser.add_argument(
+            *setting.option, dest=setting.name, action=argparse.BooleanOptionalAction, default=None, help=text
+        )
+    else:
+        parser.add_argument(*setting.option, dest=setting.name, type=read, metavar=metavar, help=text)
+
+
+def configured(parser: argparse.ArgumentParser, options: argparse.Namespace, places: Places) -> Configuration:
+    """What the settings are, these options included; the command ends with status 2 if the configuration is wrong."""
+    try:
+        configuration = config_manager.configuration(places.ipython_dir)
+    except ConfigError as problem:
+        parser.exit(2, f"{parser.prog.partition(' ')[0]}: {problem}\n")
+    given = vars(options)
+    return configuration.with_values(
+        {
+            setting: Found(given[setting.name], f"option {setting.option[-1]}")
+            for setting in KERNEL
+            if given.get(setting.name) is not None
+        }
+    )
