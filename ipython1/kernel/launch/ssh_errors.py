@@ -9,7 +9,7 @@ from ipython1.kernel.launch.ssh_command import MISSING, NEEDED, TOO_OLD, SshSett
 
 SSH_FAILED = 255
 """The exit status with which ssh says that it failed itself."""
-_CANNOT = r"[Nn]o such file|not found|[Uu]nknown command|cannot execute|[Pp]ermission denied$"
+_CANNOT = r"[Nn]o such file|not found|[Uu]nknown command|cannot execute|[Pp]ermission denied\.?$"
 
 
 def login(settings: SshSettings, host: str) -> str:
@@ -71,7 +71,7 @@ def _last(said: Sequence[str]) -> str:
     return said[-1][:300] if said else "it said nothing"
 
 
-# The first that fits counts. ssh says some of them one after the other.
+# The first that fits counts. ssh says some of them one after the other, and a shell may quote our own program.
 _REASONS = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -118,12 +118,12 @@ _REASONS = (
         " of its sshd), and from here?",
     ),
     (
-        rf"{TOO_OLD} ([\d.]+)",
+        rf"^{TOO_OLD} ([\d.]+)$",
         "the Python of {host}, {python}, is {found}, and ipython1 needs {needed} or newer: say with --python where a newer"
         " one is",
     ),
     (
-        rf"{MISSING}",
+        rf"^{MISSING}$",
         "the Python of {host}, {python}, has no ipython1: install it there, or say with --python where a Python is that"
         " has it",
     ),

@@ -111,6 +111,12 @@ class SshLauncher(Told, ProcessProtocol):
 
     # The process here.
 
+    @property
+    def ssh_pid(self) -> int:
+        """The process of ssh; valid until the end."""
+        pid: int = self._process.pid
+        return pid
+
     def _find_program(self) -> str:
         program = shutil.which(os.path.expanduser(self._settings.program))
         if program is None:
