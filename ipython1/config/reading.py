@@ -24,7 +24,7 @@ def read_file(path: Path, table: Table) -> Values:
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as problem:
         raise ConfigError(f"cannot read {path}: {problem.strerror}") from None

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from ipython1.kernel.async_base import AsyncClient, connected
 from ipython1.kernel.async_task import AsyncTaskClient
-from ipython1.kernel.client_session import Connection
+from ipython1.kernel.client_session import Connection, multiengine_connection
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CompositeError, ResultNotCompleted
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
@@ -27,7 +27,7 @@ from ipython1.kernel.request import (
 from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
-from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.task_session import task_connection
 
 __all__ = [
     "AsyncMultiEngineClient",
@@ -133,11 +133,15 @@ def get_multiengine_client(
     furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
 ) -> Deferred[AsyncMultiEngineClient]:
     """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.MultiEngineClient`."""
-    return Deferred.fromCoroutine(connected(AsyncMultiEngineClient, Connection, "multiengine", furl_or_file, profile, cluster_id))
+    opening = connected(
+        AsyncMultiEngineClient, multiengine_connection, "multiengine", furl_or_file, profile, cluster_id
+    )
+    return Deferred.fromCoroutine(opening)
 
 
 def get_task_client(
     furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
 ) -> Deferred[AsyncTaskClient]:
     """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.TaskClient`."""
-    return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, "task", furl_or_file, profile, cluster_id))
+    opening = connected(AsyncTaskClient, task_connection, "task", furl_or_file, profile, cluster_id)
+    return Deferred.fromCoroutine(opening)

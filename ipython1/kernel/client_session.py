@@ -11,15 +11,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ipython1.config.setting import Configuration
+from ipython1.kernel.config.settings import CONNECT_TIMEOUT
 from ipython1.kernel.error import CallTimeout, ConnectionError, KernelError, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.request import Answer, Request
-
-TIMEOUT = 20.0
-"""Seconds within which the controller must answer a client that connects."""
 
 
 class _Call:
@@ -135,7 +134,8 @@ class Connection:
     """A client's way to its controller: a session, opened when there is none.
 
     `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  `role` is the
-    interface that it leads to, and `new_session` makes the sessions.  To be used in the reactor's thread.
+    interface that it leads to, and `new_session` makes the sessions.  The controller has `timeout` seconds to answer.
+    To be used in the reactor's thread.
     """
 
     def __init__(
@@ -145,12 +145,14 @@ class Connection:
         dial: Dial,
         role: str = "multiengine",
         new_session: Callable[[], ClientSession] = ClientSession,
+        timeout: float = CONNECT_TIMEOUT.default,
     ) -> None:
         self.furl_or_file = furl_or_file
         self._role = role
         self._new_session = new_session
         self._reactor = reactor
         self._dial = dial
+        self._timeout = timeout
         self._session: ClientSession | None = None
         self._waiting: list[Deferred[ClientSession]] = []
 
@@ -179,7 +181,7 @@ class Connection:
         furl = read_furl(self.furl_or_file, self._role)
         session = self._new_session()
         session.link = await self._dial(
-            furl, self._role, session, reactor=self._reactor, timeout=TIMEOUT, session=session.id
+            furl, self._role, session, reactor=self._reactor, timeout=self._timeout, session=session.id
         )
         return session
 
@@ -215,6 +217,13 @@ class Connection:
         session, self._session = self._session, None
         if session is not None:
             session.close(reason)
+
+
+def multiengine_connection(
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+) -> Connection:
+    """A way to the MultiEngine interface, as the configuration wants it."""
+    return Connection(furl_or_file, reactor, dial, timeout=settings[CONNECT_TIMEOUT])
 
 
 def limited(answer: Deferred[Answer], seconds: float, reactor: IReactorTime, what: str) -> Deferred[Answer]:

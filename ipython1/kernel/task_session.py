@@ -10,13 +10,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
+from ipython1.config.setting import Configuration
 from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
+from ipython1.kernel.config.settings import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
 from ipython1.kernel.error import ConnectionError, KernelError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.request import Answer, Request
@@ -26,8 +29,6 @@ LEASE = 1000
 """So many ids are leased at a time."""
 UNCONFIRMED = 2000
 """While so many submissions are not confirmed, further ones wait."""
-LEAVE_WITHIN = 10.0
-"""Seconds that a client which leaves waits at most for confirmations."""
 REFUSED = 1000
 """Of so many refused submissions it is remembered why."""
 
@@ -80,10 +81,14 @@ def _answer(result: Any) -> Answer:
 
 
 class TaskSession(ClientSession):
-    """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for."""
+    """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for.
 
-    def __init__(self) -> None:
+    Who leaves waits `leave_within` seconds at most for confirmations.
+    """
+
+    def __init__(self, leave_within: float = CONFIRM_TIMEOUT.default) -> None:
         super().__init__()
+        self.leave_within = leave_within
         self._lease: deque[int] = deque()
         self._leasing: _Outcome | None = None
         self._given: list[range] = []
@@ -316,8 +321,16 @@ def _exception(failure: Failure) -> Exception:
 class TaskConnection(Connection):
     """A client's way to the Task interface of its controller."""
 
-    def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
-        super().__init__(furl_or_file, reactor, dial, "task", TaskSession)
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str],
+        reactor: Any,
+        dial: Dial,
+        *,
+        timeout: float = CONNECT_TIMEOUT.default,
+        leave_within: float = CONFIRM_TIMEOUT.default,
+    ) -> None:
+        super().__init__(furl_or_file, reactor, dial, "task", partial(TaskSession, leave_within), timeout)
 
     def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
@@ -325,8 +338,16 @@ class TaskConnection(Connection):
         return session.submit_now(requests, call_soon) if isinstance(session, TaskSession) else None
 
     def disconnect(self, reason: str) -> None:
-        """End the session, if there is one, when all that was submitted is confirmed; or after LEAVE_WITHIN."""
+        """End the session, if there is one, when all that was submitted is confirmed; or after its time for that."""
         session, self._session = self._session, None
-        if session is not None and session.alive:
-            confirmed = limited(session.call(Confirm("spin")), LEAVE_WITHIN, self._reactor, "leaving")
+        if isinstance(session, TaskSession) and session.alive:
+            confirmed = limited(session.call(Confirm("spin")), session.leave_within, self._reactor, "leaving")
             confirmed.addBoth(lambda _: session.close(reason))
+
+
+def task_connection(
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+) -> TaskConnection:
+    """A way to the Task interface, as the configuration wants it."""
+    timeout, leave_within = settings[CONNECT_TIMEOUT], settings[CONFIRM_TIMEOUT]
+    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within)

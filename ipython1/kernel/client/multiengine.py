@@ -11,7 +11,7 @@ from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.views import EngineView
-from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
@@ -45,7 +45,7 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         self._connect(furl_or_file, "multiengine", profile, cluster_id)
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
-        return Connection(furl_or_file, reactor, dial)
+        return multiengine_connection(furl_or_file, reactor, dial, self._settings)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._where()}, targets={self.targets!r}, block={self.block!r}>"

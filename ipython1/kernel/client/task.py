@@ -15,13 +15,14 @@ from ipython1.kernel.client.leaving import confirm_at_exit
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.config.settings import CONFIRM_TIMEOUT
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Answer, Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend
-from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.task_session import TaskConnection, task_connection
 from ipython1.kernel.task_submission import Submit, submission, task_id
 from ipython1.kernel.taskclient import Tasks, as_task, watched
 
@@ -69,8 +70,8 @@ class TaskClient(ConnectedClient):
         def __getattr__(self, name: str) -> Any: ...
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
-        confirm_at_exit()
-        return TaskConnection(furl_or_file, reactor, dial)
+        confirm_at_exit(self._settings[CONFIRM_TIMEOUT])
+        return task_connection(furl_or_file, reactor, dial, self._settings)
 
     def _new_calls(self, thread: ReactorThread, connection: Connection) -> Calls:
         return TaskCalls(thread, connection)

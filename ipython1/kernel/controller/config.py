@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipython1.kernel.config.settings import (
+    INTERFACE,
+    KEPT_RESULTS,
+    KEPT_RESULTS_SIZE,
+    KEPT_TASK_RESULTS,
+    KEPT_TASK_RESULTS_SIZE,
+    PORT,
+    REUSE_FURLS,
+    SCHEDULER,
+)
 from ipython1.kernel.places import Places
 
 CERTIFICATE_FILE = "ipcontroller.pem"
@@ -18,11 +28,16 @@ class ControllerConfig:
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
     `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
+    The others are the settings of these names.
     """
 
     places: Places
-    port: int = 0
-    interface: str = ""
+    port: int = PORT.default
+    interface: str = INTERFACE.default
     location: str = ""
-    reuse_furls: bool = False
-    scheduler: str = ""
+    reuse_furls: bool = REUSE_FURLS.default
+    scheduler: str = SCHEDULER.default
+    kept_results: int = KEPT_RESULTS.default
+    kept_results_size: int = KEPT_RESULTS_SIZE.default
+    kept_task_results: int = KEPT_TASK_RESULTS.default
+    kept_task_results_size: int = KEPT_TASK_RESULTS_SIZE.default

@@ -28,10 +28,10 @@ class MultiEngine:
 
     role = "multiengine"
 
-    def __init__(self, engines: Engines, shutdown: Shutdown) -> None:
+    def __init__(self, engines: Engines, shutdown: Shutdown, results: HeldResults | None = None) -> None:
         self._engines = engines
         self._shutdown = shutdown
-        self.results = HeldResults()
+        self.results = HeldResults() if results is None else results
         self.clients: dict[str, ClientSession] = {}
 
     def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:

@@ -9,10 +9,14 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from ipython1.kernel.controller.agents import Agents
+from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.engines import Engines
+from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.multiengine import MultiEngine
 from ipython1.kernel.controller.named import USUAL, named_scheduler
+from ipython1.kernel.controller.pending import PendingTable
 from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.task_store import TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.peer import Link, Receiver
 
@@ -37,12 +41,15 @@ INTERFACES: Iterable[InterfaceFactory] = (MultiEngine, TaskController)
 """Those that a controller has unless it is told otherwise."""
 
 
-def interfaces(scheduler: str) -> list[InterfaceFactory]:
-    """`INTERFACES`, with the scheduler of that dotted name for tasks ('' for the usual one).
+def interfaces(config: ControllerConfig) -> list[InterfaceFactory]:
+    """`INTERFACES`, as the configuration wants them.
 
     Raises what `named_scheduler` does.
     """
-    return [MultiEngine, partial(TaskController, scheduler=named_scheduler(scheduler or USUAL))]
+    held = HeldResults(PendingTable(config.kept_results, config.kept_results_size))
+    store = TaskStore(config.kept_task_results, config.kept_task_results_size)
+    scheduler = named_scheduler(config.scheduler or USUAL)
+    return [partial(MultiEngine, results=held), partial(TaskController, scheduler=scheduler, results=store)]
 
 
 class ControllerService:

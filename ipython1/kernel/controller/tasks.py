@@ -74,10 +74,14 @@ class TaskController:
     log = Logger()
 
     def __init__(
-        self, engines: Engines, shutdown: Shutdown, scheduler: Callable[[], Scheduler] = FIFOScheduler
+        self,
+        engines: Engines,
+        shutdown: Shutdown,
+        scheduler: Callable[[], Scheduler] = FIFOScheduler,
+        results: TaskStore | None = None,
     ) -> None:
         self.scheduler = scheduler()
-        self.results = TaskStore()
+        self.results = TaskStore() if results is None else results
         self.clients: dict[str, ClientSession] = {}
         self._engines = engines
         self._clock = engines.clock

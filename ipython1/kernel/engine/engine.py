@@ -62,14 +62,14 @@ class Engine:
 
     log = Logger()
 
-    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch) -> None:
+    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch, history: History) -> None:
         self.place = place
         self.id: int | None = None
         self.generation = 0
         self.ready = False
         self.gone: str | None = None
         self.queue = CommandQueue(f"the engine at place {place}")
-        self.history = History()
+        self.history = history
         self.interpreter: Interpreter | None = None
         self._reactor = reactor
         self._outlet = outlet

@@ -7,12 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
 
+from ipython1.kernel.config.settings import RECONNECT_TIMEOUT
 from ipython1.kernel.engine.service import Agent
 from ipython1.kernel.error import KernelError
 from ipython1.kernel.peer import Link
-
-GRACE = 60.0
-"""Seconds that interpreters live on without a controller."""
 
 Reach = Callable[[float, bool], Awaitable[Link]]
 
@@ -21,12 +19,20 @@ class Course:
     """Runs `agent`.
 
     `reach` makes a link within so many seconds, for the first time or again; see `ipython1.kernel.engine.connect`.
+    Interpreters live on for `grace` seconds without a controller.
     """
 
-    def __init__(self, agent: Agent, reach: Reach, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        reach: Reach,
+        say: Callable[[str], None],
+        grace: float = RECONNECT_TIMEOUT.default,
+    ) -> None:
         self._agent = agent
         self._reach = reach
         self._say = say
+        self._grace = grace
         self._connecting: Deferred[Any] | None = None
         self._stopped = False
 
@@ -42,9 +48,9 @@ class Course:
             if not self._agent.engines:
                 link.close("the agent has ended: it has no engines any more")
                 return self._status()
-            self._say(f"{reason}; the interpreters live on, the controller is awaited for {GRACE:.0f} s")
+            self._say(f"{reason}; the interpreters live on, the controller is awaited for {self._grace:.0f} s")
             try:
-                link = await self._connect(GRACE, again=True)
+                link = await self._connect(self._grace, again=True)
             except KernelError as problem:
                 await self._end()
                 raise type(problem)(f"{problem}; the interpreters were ended") from None

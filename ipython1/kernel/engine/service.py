@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
+from ipython1.kernel.engine.history import History
 from ipython1.kernel.engine.queue import Command
 from ipython1.kernel.engine.requests import REQUESTS
 from ipython1.kernel.error import InvalidEngineID
@@ -29,12 +30,19 @@ class Agent:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, num: int, launch: Launch, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        num: int,
+        launch: Launch,
+        say: Callable[[str], None],
+        new_history: Callable[[], History] = History,
+    ) -> None:
         self.say = say
         self.link: Link | None = None
         self.failures: list[str] = []
         """Why engines were given up."""
-        self.engines = {place: Engine(place, reactor, self, launch) for place in range(num)}
+        self.engines = {place: Engine(place, reactor, self, launch, new_history()) for place in range(num)}
         self._disconnected: Deferred[str] = Deferred()
         self._waiting_for_end: list[Deferred[None]] = []
         self._announced = False

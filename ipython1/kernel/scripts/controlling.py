@@ -58,7 +58,7 @@ class Controlling:
         return 0
 
     async def _control(self) -> None:
-        service = ControllerService(self._reactor, self.stop, interfaces(self._config.scheduler))
+        service = ControllerService(self._reactor, self.stop, interfaces(self._config))
         tub = ControllerTub(self._config, service.doors, self._reactor)
         await tub.start()
         try:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipython1
+from ipython1.kernel.config.settings import (
+    CONTROLLER_LOG,
+    INTERFACE,
+    KEPT_RESULTS,
+    KEPT_RESULTS_SIZE,
+    KEPT_TASK_RESULTS,
+    KEPT_TASK_RESULTS_SIZE,
+    LOCATION,
+    LOG_COUNT,
+    LOG_SIZE,
+    PORT,
+    REUSE_FURLS,
+    SCHEDULER,
+)
 from ipython1.kernel.controller.config import ControllerConfig
-from ipython1.kernel.scripts.options import Gone, add_places, places_of, positive
+from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of, positive
 
 if TYPE_CHECKING:
     from ipython1.kernel.scripts.controlling import Controlling
@@ -48,6 +61,8 @@ class Config:
     controller: ControllerConfig
     engines: int
     logfile: Path
+    log_size: int = LOG_SIZE.default
+    log_count: int = LOG_COUNT.default
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
@@ -58,45 +73,21 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " the two; who has the file may connect. Ctrl-C ends it.",
         allow_abbrev=False,
     )
-    parser.add_argument("--port", type=_port, default=0, help="the port to listen on (default: a free one)")
-    parser.add_argument(
-        "--interface",
-        default="",
-        metavar="ADDRESS",
-        help="the address to listen on (default: all of this host)",
-    )
-    parser.add_argument(
-        "--location",
-        type=_hosts,
-        metavar="HOST",
-        help="where engines and clients find this host: names or addresses, separated by commas, for the FURLs"
-        " (default: the address by which this host reaches others, and 127.0.0.1)",
-    )
-    parser.add_argument(
-        "-r",
-        "--reuse-furls",
-        action="store_true",
-        help="use the port, certificate and FURLs of the last time, and leave them for the next: FURL files that"
-        " were copied stay valid",
-    )
-    parser.add_argument(
-        "--scheduler",
-        default="",
-        metavar="NAME",
-        help="what decides on the order of tasks, by the dotted name of its class (default: first in, first out)",
-    )
+    for setting, metavar in (
+        (PORT, "PORT"),
+        (INTERFACE, "ADDRESS"),
+        (LOCATION, "HOST"),
+        (REUSE_FURLS, None),
+        (SCHEDULER, "NAME"),
+        (CONTROLLER_LOG, "FILE"),
+    ):
+        add_setting(parser, setting, metavar)
     parser.add_argument(
         "--engines",
         type=positive,
         default=0,
         metavar="N",
         help="also start N engines on this host (default: none)",
-    )
-    parser.add_argument(
-        "-l",
-        "--logfile",
-        metavar="FILE",
-        help=f"log to this file (default: log/{LOG_FILE} in the ipython directory)",
     )
     add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipcontroller {ipython1.__version__}")
@@ -105,35 +96,23 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     places = places_of(parser, options)
-    logfile = Path(options.logfile).expanduser().absolute() if options.logfile else places.log_dir / LOG_FILE
+    settings = configured(parser, options, places)
+    hosts = settings[LOCATION]
     controller = ControllerConfig(
         places=places,
-        port=options.port,
-        interface=options.interface.strip(),
-        location=options.location or "",
-        reuse_furls=options.reuse_furls,
-        scheduler=options.scheduler,
+        port=settings[PORT],
+        interface=settings[INTERFACE],
+        location=",".join(hosts),
+        reuse_furls=settings[REUSE_FURLS],
+        scheduler=settings[SCHEDULER],
+        kept_results=settings[KEPT_RESULTS],
+        kept_results_size=settings[KEPT_RESULTS_SIZE],
+        kept_task_results=settings[KEPT_TASK_RESULTS],
+        kept_task_results_size=settings[KEPT_TASK_RESULTS_SIZE],
     )
-    return Config(controller, options.engines, logfile)
-
-
-def _port(text: str) -> int:
-    port = int(text) if text.strip().isdigit() else -1
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no port: a number from 1 to 65535, or 0 for a free one"
-        )
-    return port
-
-
-def _hosts(text: str) -> str:
-    hosts = [host.strip() for host in text.split(",")]
-    for host in hosts:
-        if not re.fullmatch(r"[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?", host):
-            raise argparse.ArgumentTypeError(
-                f"{host!r} is no host name or address (the port is said by --port)"
-            )
-    return ",".join(hosts)
+    chosen = settings[CONTROLLER_LOG]
+    logfile = Path(chosen).expanduser().absolute() if chosen else places.log_dir / LOG_FILE
+    return Config(controller, options.engines, logfile, settings[LOG_SIZE], settings[LOG_COUNT])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         config.logfile.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        start_logging("ipcontroller", str(config.logfile))
+        start_logging("ipcontroller", str(config.logfile), config.log_size, config.log_count)
     except OSError as problem:
         complain(
             "ipcontroller",

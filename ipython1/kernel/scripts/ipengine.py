@@ -8,31 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipython1
+from ipython1.config.setting import Configuration
+from ipython1.kernel.config.settings import (
+    ENGINE_LOG,
+    KEPT_COMMANDS,
+    KEPT_COMMANDS_SIZE,
+    LOG_COUNT,
+    LOG_SIZE,
+    NUM,
+    OUTPUT_LIMIT,
+    RECONNECT_TIMEOUT,
+    START_TIMEOUT,
+    TIMEOUT,
+)
 from ipython1.kernel.engine.connect import Address
-from ipython1.kernel.scripts.options import Gone, add_places, places_of, positive
-
-TIMEOUT = 60.0
-"""Seconds for which the FURL file and the controller are awaited."""
+from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the command line says."""
+    """What the command line and the configuration say."""
 
-    num: int
+    settings: Configuration
     address: Address
-    logfile: str | None
-    timeout: float
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
@@ -43,9 +41,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " or after. Ctrl-C ends them.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-n", "--num", type=positive, default=1, metavar="N", help="how many engines (default: 1)"
-    )
+    add_setting(parser, NUM, "N")
     parser.add_argument(
         "--furl-file",
         default="",
@@ -53,16 +49,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="the controller's FURL file for engines, or the FURL itself (default: ipcontroller-engine.furl in the"
         " security folder of the ipython directory)",
     )
-    parser.add_argument(
-        "-l", "--logfile", metavar="FILE", help="log to this file (default: warnings to stderr)"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help=f"how long to wait for the FURL file and the controller (default: {TIMEOUT:.0f})",
-    )
+    add_setting(parser, ENGINE_LOG, "FILE")
+    add_setting(parser, TIMEOUT, "SECONDS")
     add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipengine {ipython1.__version__}")
     furl = "the FURL file says where the controller is; name it with --furl-file"
@@ -70,8 +58,9 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     for option, instead in (("--controller-ip", furl), ("--controller-port", furl), ("--mpi", mpi)):
         parser.add_argument(option, action=Gone, nargs="?", metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    address = Address(options.furl_file.strip(), places_of(parser, options))
-    return Config(options.num, address, options.logfile, options.timeout)
+    places = places_of(parser, options)
+    settings = configured(parser, options, places)
+    return Config(settings, Address(options.furl_file.strip(), places))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,10 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ipython1.kernel.scripts.running import complain, start_logging
 
+    settings = config.settings
     try:
-        start_logging("ipengine", config.logfile)
+        start_logging("ipengine", settings[ENGINE_LOG], settings[LOG_SIZE], settings[LOG_COUNT])
     except OSError as problem:
-        complain("ipengine", f"cannot write the log file {config.logfile}: {problem.strerror or problem}")
+        complain("ipengine", f"cannot write the log file {settings[ENGINE_LOG]}: {problem.strerror or problem}")
         return 1
     return _run(config, reactor)
 
@@ -93,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(config: Config, reactor: Any) -> int:
     from ipython1.kernel.dial import dial, hang_up_all
     from ipython1.kernel.engine.connect import reach
+    from ipython1.kernel.engine.history import History
     from ipython1.kernel.engine.process import Interpreter, Owner
     from ipython1.kernel.engine.run import Course
     from ipython1.kernel.engine.service import Agent
@@ -100,8 +91,15 @@ def _run(config: Config, reactor: Any) -> int:
     from ipython1.kernel.peer import Link
     from ipython1.kernel.scripts.running import run, say
 
+    settings = config.settings
+
     def launch(owner: Owner) -> Interpreter:
-        return Interpreter(reactor, owner)
+        return Interpreter(
+            reactor, owner, start_timeout=settings[START_TIMEOUT], output_limit=settings[OUTPUT_LIMIT]
+        )
+
+    def new_history() -> History:
+        return History(settings[KEPT_COMMANDS], settings[KEPT_COMMANDS_SIZE])
 
     session = new_id()
 
@@ -117,12 +115,12 @@ def _run(config: Config, reactor: Any) -> int:
             again=again,
         )
 
-    agent = Agent(reactor, config.num, launch, say)
-    course = Course(agent, find, say)
+    agent = Agent(reactor, settings[NUM], launch, say, new_history)
+    course = Course(agent, find, say, settings[RECONNECT_TIMEOUT])
 
     async def serve() -> int:
         try:
-            return await course.run(config.timeout)
+            return await course.run(settings[TIMEOUT])
         finally:
             await hang_up_all()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import random
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.controller.agents import Agents
+from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.named import USUAL, named_scheduler
@@ -37,6 +39,7 @@ from ipython1.kernel.controller.task_values import (
 )
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.error import ControllerCreationError
+from ipython1.kernel.places import Places
 
 
 class ShortLabelsFirst(Scheduler):
@@ -133,7 +136,7 @@ class OrderTests(SchedulerCase):
         self.assertIs(named_scheduler(USUAL), FIFOScheduler)
         name = f"{ShortLabelsFirst.__module__}.ShortLabelsFirst"
         self.assertEqual(named_scheduler(name).__name__, "ShortLabelsFirst")
-        _, make = interfaces(name)
+        _, make = interfaces(ControllerConfig(Places(Path("unused")), scheduler=name))
         engines = Engines(Clock())
         tasks = make(engines, Shutdown(engines, Agents(engines), engines.clock, lambda: None))
         assert isinstance(tasks, TaskController)

@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.config.settings import RECONNECT_TIMEOUT
 from ipython1.kernel.engine.connect import Address, reach
-from ipython1.kernel.engine.run import GRACE, Course
+from ipython1.kernel.engine.run import Course
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer
 from ipython1.kernel.places import Places
 
@@ -210,7 +211,7 @@ class CourseTests(SynchronousTestCase):
         """A lost connection is opened again."""
         self.connect()
         self.agent.lost.callback("the connection was lost")
-        self.assertEqual(self.reached, [(5, False), (GRACE, True)])
+        self.assertEqual(self.reached, [(5, False), (RECONNECT_TIMEOUT.default, True)])
         self.assertIn("the connection was lost", self.said[0])
         again = self.connect()
         self.assertIs(self.agent.links[1], again)

@@ -60,9 +60,9 @@ class OptionTests(SynchronousTestCase):
             ("--port", "70000"),
             ("--port", "x"),
             ("--location", "host:80"),
-            ("--location", ""),
             ("--location", "a/b"),
             ("--engines", "0"),
+            ("--scheduler", "no name"),
             ("--nosuch",),
         ):
             self.assertIn(argv[0], self.refused(*argv))

@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.kernel.config.settings import ENGINE_LOG, NUM, TIMEOUT
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.connect import Address
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.ipengine import TIMEOUT, Config, parse
+from ipython1.kernel.scripts.ipengine import parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
 NOBODY = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:1/secret"
@@ -34,14 +35,17 @@ class OptionTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Nothing need be said."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
-        self.assertEqual(parse([]), Config(1, Address("", Places(Path("/somewhere"))), None, TIMEOUT))
+        config = parse([])
+        self.assertEqual(config.address, Address("", Places(Path("/somewhere"))))
+        self.assertEqual([config.settings[each] for each in (NUM, ENGINE_LOG, TIMEOUT)], [1, "", 60.0])
 
     def test_all(self) -> None:
         """Everything can be said."""
         config = parse(
             ["-n", "4", "--furl-file", NOBODY, "--ipython-dir", "/d", "-l", "/l/f.log", "--timeout", "2.5"]
         )
-        self.assertEqual(config, Config(4, Address(NOBODY, Places(Path("/d"))), "/l/f.log", 2.5))
+        self.assertEqual(config.address, Address(NOBODY, Places(Path("/d"))))
+        self.assertEqual([config.settings[each] for each in (NUM, ENGINE_LOG, TIMEOUT)], [4, "/l/f.log", 2.5])
 
     def test_wrong_values(self) -> None:
         """What makes no sense is refused, by name."""
