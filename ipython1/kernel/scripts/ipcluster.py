@@ -7,16 +7,18 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import ipython1
+from ipython1.kernel.config.settings import LAUNCHER
 from ipython1.kernel.error import IPythonError, LaunchError
 from ipython1.kernel.scripts import ipcluster_start as start
 from ipython1.kernel.scripts.ipcluster_common import PROGRAM, Subcommand, exit_status
+from ipython1.kernel.scripts.ipcluster_config import CONFIG
 from ipython1.kernel.scripts.ipcluster_engines import ENGINES, RESTART
 from ipython1.kernel.scripts.ipcluster_status import LIST, LOGS, STATUS
 from ipython1.kernel.scripts.ipcluster_stop import CLEAN, STOP
-from ipython1.kernel.scripts.options import add_places, places_of
+from ipython1.kernel.scripts.options import add_places, add_setting, configured, places_of
 
-DEFAULT = "local"
-"""The launcher that is meant when none is named."""
+START = "start"
+"""The subcommand that is meant when none is named."""
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     "stop": STOP,
@@ -26,6 +28,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "restart": RESTART,
     "logs": LOGS,
     "clean": CLEAN,
+    "config": CONFIG,
 }
 
 
@@ -39,7 +42,7 @@ def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {ipython1.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    _add_start(commands, "start", _launcher(arguments), "start a cluster")
+    _add_start(commands, START, _launcher(arguments), "start a cluster")
     for name, subcommand in SUBCOMMANDS.items():
         made = commands.add_parser(
             name, help=subcommand.summary, description=_sentence(subcommand.summary), allow_abbrev=False
@@ -58,15 +61,11 @@ def _add_start(commands: argparse._SubParsersAction, name: str, launcher: str, s
         description=f"{_sentence(summary)} Ctrl-C stops it, or, in the background, ipcluster stop.",
         allow_abbrev=False,
     )
-    if name == "start":
-        made.add_argument(
-            "--launcher", default=launcher, metavar="NAME", help=f"what starts the processes (default: {DEFAULT})"
-        )
+    if name == START:
+        add_setting(made, LAUNCHER, "NAME")
     start.add_options(made, launcher)
     add_places(made)
-    made.set_defaults(run=start.run, parser=made)
-    if name != "start":
-        made.set_defaults(launcher=launcher)
+    made.set_defaults(run=start.run, parser=made, launcher=launcher)
 
 
 def _add_kinds(commands: argparse._SubParsersAction, arguments: Sequence[str]) -> None:
@@ -90,10 +89,13 @@ def _add_kinds(commands: argparse._SubParsersAction, arguments: Sequence[str]) -
 
 def _launcher(arguments: Sequence[str]) -> str:
     """The launcher that ``ipcluster start`` is told to use."""
-    early = argparse.ArgumentParser(prog=f"{PROGRAM} start", add_help=False, allow_abbrev=False)
-    early.add_argument("--launcher", default=DEFAULT)
-    name: str = early.parse_known_args(list(arguments))[0].launcher
-    return name
+    if not arguments or arguments[0] != START:
+        return LAUNCHER.default
+    early = argparse.ArgumentParser(prog=f"{PROGRAM} {START}", add_help=False, allow_abbrev=False)
+    add_setting(early, LAUNCHER)
+    add_places(early)
+    options, _ = early.parse_known_args(list(arguments))
+    return configured(early, options, places_of(early, options))[LAUNCHER]
 
 
 def _sentence(summary: str) -> str:
@@ -104,7 +106,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """What the command line says; exits with status 2 if it is wrong."""
     arguments = list(argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
-        arguments.insert(0, "start")
+        arguments.insert(0, START)
     try:
         parser = make_parser(arguments)
     except LookupError as problem:
