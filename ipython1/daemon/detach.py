@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-_STATUS = b"\0"
+STATUS = b"\0"
+"""What comes before the exit status, at the end of a report."""
 
 
 class Report:
@@ -28,11 +29,11 @@ class Report:
 
     def say(self, text: str) -> None:
         """Have this shown, if somebody still waits."""
-        self._write(f"{text}\n".encode("utf-8", "replace").replace(_STATUS, b""))
+        self._write(f"{text}\n".encode("utf-8", "replace").replace(STATUS, b""))
 
     def finish(self, status: int) -> None:
         """Have the waiting process end with that status."""
-        self._write(_STATUS + str(status).encode("ascii"))
+        self._write(STATUS + str(status).encode("ascii"))
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -101,7 +102,7 @@ def _wait(read: int, logfile: Path) -> int:
 
 def _show(readline: Callable[[], bytes], logfile: Path) -> int:
     while line := readline():
-        text, _, status = line.partition(_STATUS)
+        text, _, status = line.partition(STATUS)
         if text:
             sys.stdout.write(text.decode("utf-8", "replace"))
             sys.stdout.flush()

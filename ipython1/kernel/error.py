@@ -27,6 +27,10 @@ class EngineLost(EngineError):
     """The engine's interpreter or its connection ended; the text names the engine and says why."""
 
 
+class MemoryLimitExceeded(EngineLost):
+    """The engine's interpreter was ended as it used more memory than it may; the text says how much."""
+
+
 class ControllerError(IPythonError):
     """The controller could not do its work (0.10.2)."""
 

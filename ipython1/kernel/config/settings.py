@@ -153,6 +153,19 @@ OUTPUT_LIMIT = _engine.setting(
     unit="bytes",
 )
 
+MEMORY_LIMIT = _engine.setting(
+    "memory_limit",
+    Text(
+        "limit of memory",
+        "4G or 512M are for each engine, 80% is for all of a host together",
+        pattern=r"((?!0+\D)(?!0+$)\d{1,18} ?[KMGTkmgt]?(i?B)?|(?!0+ ?%)\d{1,2} ?%|100 ?%)?",
+    ),
+    "",
+    "How much memory an engine may use, as in 4G, or all engines of a host together, as in 80%. What runs in an engine"
+    " that uses more fails with an error, and the engine is started again. If it is empty, there is no limit.",
+    option=("--memory-limit",),
+)
+
 # -- cluster -----------------------------------------------------------------------------------------------
 
 _cluster = KERNEL.section("cluster", "What ipcluster starts, and how it looks after it.")
@@ -209,3 +222,73 @@ CONFIRM_TIMEOUT = _client.setting(
 _log = KERNEL.section("log", "Log files, of all commands.")
 LOG_SIZE = _log.setting("size", Size(), 1 << 20, "A log file that has reached this size is put aside.", unit="bytes")
 LOG_COUNT = _log.setting("count", COUNT, 5, "So many log files that were put aside are kept.")
+
+# -- ssh ---------------------------------------------------------------------------------------------------
+
+_ssh = KERNEL.section("ssh", "Other hosts, for ipcluster ssh: how they are logged in to, and what is there.")
+CLUSTER_FILE = _ssh.setting(
+    "clusterfile",
+    FILE,
+    "clusterfile.py",
+    "The file that says how many engines each host has.",
+    option=("--clusterfile",),
+)
+SSH = _ssh.setting(
+    "program",
+    FILE,
+    "ssh",
+    "The client of OpenSSH, or a program that takes the same arguments.",
+    option=("--ssh",),
+)
+SSH_CONFIG = _ssh.setting(
+    "config",
+    FILE,
+    "",
+    "The configuration of ssh. If it is empty, that of the user.",
+    option=("--ssh-config",),
+)
+REMOTE_PYTHON = _ssh.setting(
+    "python",
+    Text("path of a Python", pattern=".+"),
+    "python3",
+    "The Python on other hosts that has ipython1; or a script that sets up what is needed and runs Python with its"
+    " arguments.",
+    option=("--python",),
+)
+REMOTE_DIR = _ssh.setting(
+    "ipython_dir",
+    FILE,
+    "",
+    "The ipython directory on other hosts. If it is empty, ~/.ipython there.",
+    option=("--remote-ipython-dir",),
+)
+SHARED_FILES = _ssh.setting(
+    "shared_files",
+    Boolean(),
+    False,
+    "Whether the ipython directory is on a file system that all hosts share, so that FURL files are not copied.",
+    option=("--shared-files",),
+)
+SSH_CONNECT_TIMEOUT = _ssh.setting(
+    "connect_timeout",
+    Number(expected="1 or more", least=1.0),
+    15.0,
+    "How long a host may take to answer.",
+    unit="seconds",
+    option=("--connect-timeout",),
+)
+SSH_START_TIMEOUT = _ssh.setting(
+    "start_timeout",
+    Number(expected="1 or more", least=1.0),
+    60.0,
+    "How long login and Python may take there, after the host has answered.",
+    unit="seconds",
+)
+SILENCE = _ssh.setting(
+    "silence",
+    Number(expected="1 or more", least=1.0),
+    120.0,
+    "What runs on other hosts ends itself when nothing has been heard of ipcluster for so long.",
+    unit="seconds",
+    option=("--silence",),
+)

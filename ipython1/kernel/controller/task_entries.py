@@ -14,6 +14,7 @@ from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
 
+_LOST = [EngineLost.__module__, EngineLost.__qualname__]
 _REJECT = [TaskRejectError.__module__, TaskRejectError.__qualname__]
 
 
@@ -106,7 +107,7 @@ class DependEntry:
         else:
             document = _error(reply)
             text = f"it raised {document.get('class')} {document.get('text')!s:.200}"
-            self._answered_with(False, text, document.get("class") == EngineLost.__name__)
+            self._answered_with(False, text, _is_a(document, _LOST))
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """See `queue.Owner`."""
@@ -125,8 +126,11 @@ class NoOwner:
 
 def is_rejection(reply: Message) -> bool:
     """Whether a failed reply says that the task rejected its engine."""
-    document = _error(reply)
-    return [document.get("module"), document.get("class")] == _REJECT or _REJECT in document.get("bases", [])
+    return _is_a(_error(reply), _REJECT)
+
+
+def _is_a(document: dict[str, Any], kind: list[str]) -> bool:
+    return [document.get("module"), document.get("class")] == kind or kind in document.get("bases", [])
 
 
 def _error(reply: Message) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
-from ipython1.kernel.error import EngineLost, ProtocolError
+from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
 
@@ -178,16 +178,24 @@ class Engine:
         elif self._fate is not Fate.SUCCESSOR:
             self.interpreter.kill(reason)
 
-    def _lose(self, reason: str, interpreter: Interpreter) -> None:
+    def exceeded_memory(self, reason: str) -> None:
+        """The interpreter uses too much memory: end it at once, and start another one."""
+        if self.interpreter is None:
+            return
+        if self.ready:
+            self._lose(reason, self.interpreter, MemoryLimitExceeded)
+        self.interpreter.kill(reason)
+
+    def _lose(self, reason: str, interpreter: Interpreter, kind: type[EngineLost] = EngineLost) -> None:
         if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
             # First of all: so that what waits in the controller is dropped on account of this.
             self._send("died", {"generation": self.generation, "reason": reason})
         running = self.queue.running
         if running is not None and running.verb == "execute":
-            self._record_loss(running, reason, interpreter)
+            self._record_loss(running, reason, interpreter, kind)
         self.history.namespace_lost()
         self._properties = {}
-        self._carry_out(self.queue.died(reason))
+        self._carry_out(self.queue.died(reason, kind))
         self._answer_results()
         self._answer_ended()
 
@@ -324,7 +332,9 @@ class Engine:
             # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
             self.fail(command, problem)
 
-    def _record_loss(self, command: Command, reason: str, interpreter: Interpreter) -> None:
+    def _record_loss(
+        self, command: Command, reason: str, interpreter: Interpreter, kind: type[EngineLost]
+    ) -> None:
         """An execute during which the interpreter ended has a result too: what it had printed."""
         interpreter.stdout.drain()
         interpreter.stderr.drain()
@@ -335,7 +345,7 @@ class Engine:
             "number": number,
             "started": self._fed_at,
             "completed": self._reactor.seconds(),
-            "traceback": f"EngineLost: {self.name} lost its interpreter ({reason})",
+            "traceback": f"{kind.__name__}: {self.name} lost its interpreter ({reason})",
         }
         self.history.add(Record(number, pack(document), interpreter.stdout.take(), interpreter.stderr.take()))
 

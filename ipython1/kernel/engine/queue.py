@@ -148,15 +148,17 @@ class CommandQueue:
         # One whose streams were still coming may have held up others.
         return [*map(Return, taken), *self._feed()]
 
-    def died(self, reason: str) -> list[Instruction]:
-        """The interpreter ended: its command is lost, and what waits was meant for a namespace that is gone."""
+    def died(self, reason: str, kind: type[EngineLost] = EngineLost) -> list[Instruction]:
+        """The interpreter ended: its command is lost, with an error of class `kind`, and what waits was meant for a
+        namespace that is gone.
+        """
         self._open = False
         instructions: list[Instruction] = []
         command, self.running = self.running, None
         discarded, self.discarding = self.discarding, False
         if command is not None and not discarded:
             text = f"{self.name} lost its interpreter ({reason}) while it ran {command.label}"
-            instructions.append(Refuse(command, EngineLost(text)))
+            instructions.append(Refuse(command, kind(text)))
             instructions += self._failed(command)
         waiting, self._waiting = self._waiting, []
         for other in waiting:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
+from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
 from ipython1.kernel.engine.queue import Command
 from ipython1.kernel.engine.requests import REQUESTS
 from ipython1.kernel.error import InvalidEngineID
@@ -47,6 +49,7 @@ class Agent:
         self._waiting_for_end: list[Deferred[None]] = []
         self._announced = False
         self._stopping = False
+        self._reactor = reactor
 
     def start(self) -> None:
         """Start an interpreter for each engine; they register as they become ready."""
@@ -58,6 +61,22 @@ class Agent:
         self._stopping = True
         for engine in list(self.engines.values()):
             engine.end(Fate.STOPPED, "the agent was stopped")
+
+    def guard_memory(self, limit: MemoryLimit) -> None:
+        """See to it that no interpreter uses more memory than `limit`, from now on."""
+        guard = LoopingCall(self._look_at_memory, limit)
+        guard.clock = self._reactor
+        watching = guard.start(INTERVAL, now=False)
+        watching.addErrback(lambda failure: self.log.failure("while looking at memory", failure))
+
+    def _look_at_memory(self, limit: MemoryLimit) -> None:
+        interpreters = {
+            engine.interpreter.pid: engine for engine in self.engines.values() if engine.interpreter is not None
+        }
+        excess = limit.exceeded(used_memory(list(interpreters)), host_memory())
+        if excess is not None:
+            pid, reason = excess
+            interpreters[pid].exceeded_memory(reason)
 
     def when_over(self) -> Deferred[None]:
         """Fires when no engine is left."""

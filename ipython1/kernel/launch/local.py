@@ -23,8 +23,6 @@ from ipython1.kernel.launch.processes import created
 from ipython1.kernel.launch.values import Launch, Share, Wanted
 
 CHILD = "ipython1.kernel.scripts.child"
-ENGINES = 2
-"""How many, if that is not said."""
 
 
 @implementer(ILauncher)
@@ -114,7 +112,7 @@ class LocalPlan:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self.shares = (Share("", ENGINES if wanted.num is None else wanted.num),)
+        self.shares = (Share("", wanted.usual if wanted.num is None else wanted.num),)
 
     def where(self, host: str | None) -> str:
         """This host."""

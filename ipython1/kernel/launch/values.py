@@ -66,7 +66,7 @@ class LaunchState:
 class Wanted:
     """What a cluster is to consist of, as far as that is the same for all ways to start it.
 
-    `num` is how many engines; None if that was not said.  `controller` and `engine` are options for ``ipcontroller``
+    `num` is how many engines; None if that was not said, and then `usual` where nothing else says.  `controller` and `engine` are options for ``ipcontroller``
     and ``ipengine``, without those that say where files are.
     """
 
@@ -74,6 +74,7 @@ class Wanted:
     num: int | None = None
     controller: Sequence[str] = ()
     engine: Sequence[str] = ()
+    usual: int = 2
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ PROGRAM = "ipcluster"
 FINE = 0
 FAILED = 1
 WRONG = 2
-NOT_RUNNING = 3
-RUNNING = 4
+NOT_RUNNING = 11
+RUNNING = 10
 
 
 @dataclass(frozen=True)

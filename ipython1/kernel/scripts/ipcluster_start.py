@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ipython1.config.setting import Setting
 from ipython1.daemon.intensity import Intensity
+from ipython1.kernel.config.settings import (
+    ENGINES,
+    INTERFACE,
+    LOCATION,
+    LOG_COUNT,
+    LOG_SIZE,
+    MAX_RESTARTS,
+    MEMORY_LIMIT,
+    PORT,
+    RESTART_WINDOW,
+    REUSE_FURLS,
+    SCHEDULER,
+)
 from ipython1.kernel.error import ClusterError, ClusterRunning, IPythonError
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, exit_status
 from ipython1.kernel.scripts.ipcontroller import OLD_OPTIONS
-from ipython1.kernel.scripts.options import Gone, positive
+from ipython1.kernel.scripts.options import Gone, add_setting, configured
 
 if TYPE_CHECKING:
     from ipython1.daemon.detach import Report
@@ -29,74 +43,47 @@ _OLD_OPTIONS = (
 )
 
 
+_PASSED_ON: Mapping[str, Sequence[tuple[Setting[Any], str | None]]] = {
+    "controller": ((PORT, "PORT"), (INTERFACE, "ADDRESS"), (LOCATION, "HOST"), (REUSE_FURLS, None), (SCHEDULER, "NAME")),
+    "engine": ((MEMORY_LIMIT, "SIZE"),),
+}
+"""Settings that concern other commands: their options are theirs, and given to them."""
+
+
 def add_options(parser: argparse.ArgumentParser, launcher: str) -> None:
     """The options of a cluster that is started by the launcher of that name."""
     from ipython1.kernel.launch.launcher import find_launcher
 
-    parser.add_argument("-n", "--num", type=positive, metavar="N", help="how many engines (default: 2)")
+    add_setting(parser, ENGINES, "N")
     parser.add_argument(
         "--daemonize",
         action="store_true",
         help="go on in the background; the command returns when the cluster is ready, or has failed",
     )
-    default = Intensity()
-    parser.add_argument(
-        "--max-restarts",
-        type=_count,
-        default=default.restarts,
-        metavar="N",
-        help="how often the controller, and each host agent, is started again when it has ended unexpectedly, within"
-        f" --restart-window (default: {default.restarts})",
-    )
-    parser.add_argument(
-        "--restart-window",
-        type=_seconds,
-        default=default.seconds,
-        metavar="SECONDS",
-        help=f"(default: {default.seconds:g})",
-    )
-    _add_controller_options(parser)
+    add_setting(parser, MAX_RESTARTS, "N")
+    add_setting(parser, RESTART_WINDOW, "SECONDS")
+    for section, settings in _PASSED_ON.items():
+        group = parser.add_argument_group(f"options of ip{section}")
+        for setting, metavar in settings:
+            add_setting(group, setting, metavar)
     find_launcher(launcher).add_options(parser)
     for option, instead in _OLD_OPTIONS:
         nargs: Any = "?" if option.startswith("--") else 0
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
 
 
-def _add_controller_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("options of the controller (see ipcontroller --help)")
-    group.add_argument("--port", metavar="PORT", help="the port it listens on (default: a free one)")
-    group.add_argument("--interface", metavar="ADDRESS", help="the address it listens on (default: all)")
-    group.add_argument(
-        "--location", metavar="HOST", help="the host names or addresses written to the FURL files"
-    )
-    group.add_argument(
-        "-r", "--reuse-furls", action="store_true", help="keep the FURL files valid for the next start"
-    )
-    group.add_argument("--scheduler", metavar="NAME", help="what decides on the order of tasks")
-
-
-def _count(text: str) -> int:
-    if not text.strip().isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of restarts: 0 or more is needed")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1e9:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-
-
-def controller_options(options: argparse.Namespace) -> tuple[str, ...]:
-    """What ``ipcontroller`` is told."""
+def passed_on(section: str, options: argparse.Namespace) -> tuple[str, ...]:
+    """The options for ``ipcontroller`` or ``ipengine`` on the command line of ``ipcluster``."""
     given = []
-    for name in ("port", "interface", "location", "scheduler"):
-        value = getattr(options, name)
-        if value is not None:
-            given.append(f"--{name}={value}")
-    if options.reuse_furls:
-        given.append("--reuse-furls")
+    for setting, _ in _PASSED_ON[section]:
+        value = getattr(options, setting.name)
+        if value is None:
+            continue
+        option = setting.option[-1]
+        if isinstance(value, bool):
+            given.append(option if value else f"--no-{option.removeprefix('--')}")
+        else:
+            given.append(f"{option}={setting.text(value)}")
     return tuple(given)
 
 
@@ -107,22 +94,33 @@ def run(options: argparse.Namespace, places: Places) -> int:
     from ipython1.daemon.detach import detach
     from ipython1.kernel.launch.launcher import find_launcher
     from ipython1.kernel.launch.values import Wanted
+    from ipython1.kernel.scripts.running import start_logging
 
-    wanted = Wanted(places, options.num, controller_options(options))
+    settings = configured(options.parser, options, places)
+    wanted = Wanted(
+        places,
+        getattr(options, ENGINES.name),
+        passed_on("controller", options),
+        passed_on("engine", options),
+        usual=settings[ENGINES],
+    )
     plan = find_launcher(options.launcher).plan(wanted, options)
     if look(places).standing is Standing.RUNNING:
         raise ClusterRunning(running_text(places))
     configuration = Configuration(
         places,
-        Intensity(options.max_restarts, options.restart_window),
-        keeps_furls=options.reuse_furls,
+        Intensity(settings[MAX_RESTARTS], settings[RESTART_WINDOW]),
+        keeps_furls=settings[REUSE_FURLS],
         daemon=options.daemonize,
+    )
+    log = partial(
+        start_logging, PROGRAM, str(places.log_dir / LOG_FILE), size=settings[LOG_SIZE], count=settings[LOG_COUNT]
     )
     try:
         places.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if options.daemonize:
-            return detach(places.log_dir / OUTPUT_FILE, lambda report: _serve(plan, configuration, report))
-        return _serve(plan, configuration, None)
+            return detach(places.log_dir / OUTPUT_FILE, lambda report: _serve(plan, configuration, log, report))
+        return _serve(plan, configuration, log, None)
     except OSError as problem:
         raise ClusterError(
             f"cannot write a log file in {places.log_dir}: {problem.strerror or problem}; give another folder with"
@@ -130,14 +128,14 @@ def run(options: argparse.Namespace, places: Places) -> int:
         ) from None
 
 
-def _serve(plan: Any, configuration: Any, report: Report | None) -> int:
+def _serve(plan: Any, configuration: Any, log: Callable[[], None], report: Report | None) -> int:
     """Run the cluster until its end; the exit status."""
     from twisted.internet import reactor
 
     from ipython1.daemon.cluster import Cluster
-    from ipython1.kernel.scripts.running import complain, run, say, start_logging
+    from ipython1.kernel.scripts.running import complain, run, say
 
-    start_logging(PROGRAM, str(configuration.places.log_dir / LOG_FILE))
+    log()
     show: Callable[[str], None] = say if report is None else report.say
     ready: Callable[[], None] = (lambda: None) if report is None else (lambda: report.finish(FINE))
     cluster = Cluster(reactor, plan, configuration, show, ready)

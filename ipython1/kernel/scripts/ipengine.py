@@ -15,6 +15,7 @@ from ipython1.kernel.config.settings import (
     KEPT_COMMANDS_SIZE,
     LOG_COUNT,
     LOG_SIZE,
+    MEMORY_LIMIT,
     NUM,
     OUTPUT_LIMIT,
     RECONNECT_TIMEOUT,
@@ -49,6 +50,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="the controller's FURL file for engines, or the FURL itself (default: ipcontroller-engine.furl in the"
         " security folder of the ipython directory)",
     )
+    add_setting(parser, MEMORY_LIMIT, "SIZE")
     add_setting(parser, ENGINE_LOG, "FILE")
     add_setting(parser, TIMEOUT, "SECONDS")
     add_places(parser)
@@ -84,6 +86,7 @@ def _run(config: Config, reactor: Any) -> int:
     from ipython1.kernel.dial import dial, hang_up_all
     from ipython1.kernel.engine.connect import reach
     from ipython1.kernel.engine.history import History
+    from ipython1.kernel.engine.memory import MemoryLimit
     from ipython1.kernel.engine.process import Interpreter, Owner
     from ipython1.kernel.engine.run import Course
     from ipython1.kernel.engine.service import Agent
@@ -116,6 +119,8 @@ def _run(config: Config, reactor: Any) -> int:
         )
 
     agent = Agent(reactor, settings[NUM], launch, say, new_history)
+    if settings[MEMORY_LIMIT]:
+        agent.guard_memory(MemoryLimit.parse(settings[MEMORY_LIMIT]))
     course = Course(agent, find, say, settings[RECONNECT_TIMEOUT])
 
     async def serve() -> int:

@@ -14,11 +14,18 @@ from typing import Any
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.kernel.config.settings import ENGINES
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster import parse
 from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING
-from ipython1.kernel.scripts.ipcluster_start import controller_options
+from ipython1.kernel.scripts.ipcluster_start import passed_on
 from ipython1.kernel.tests.program import Program, asynchronous
+
+
+def engines(options: Any) -> int | None:
+    """How many engines the command line asks for."""
+    number: int | None = getattr(options, ENGINES.name)
+    return number
 
 
 class OptionTests(SynchronousTestCase):
@@ -37,18 +44,20 @@ class OptionTests(SynchronousTestCase):
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
         for argv in ([], ["local"], ["start"], ["start", "--launcher", "local"]):
             options = parse(argv)
-            self.assertEqual((options.launcher, options.num, options.daemonize), ("local", None, False))
+            self.assertEqual((options.launcher, engines(options), options.daemonize), ("local", None, False))
             self.assertEqual(options.places, Places(Path("/somewhere")))
-            self.assertEqual(controller_options(options), ())
+            self.assertEqual((passed_on("controller", options), passed_on("engine", options)), ((), ()))
 
     def test_with_and_without_command(self) -> None:
         """The command may be left out; options of the controller are passed on."""
         options = ["-n", "4", "--port", "10105", "--interface=::1", "--location", "host", "-r", "--ipython-dir", "/d"]
+        options += ["--memory-limit", "80%"]
         passed = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
         for argv in (options, ["local", *options], ["start", *options]):
             parsed = parse(argv)
-            self.assertEqual((parsed.num, parsed.places), (4, Places(Path("/d"))))
-            self.assertEqual(controller_options(parsed), passed)
+            self.assertEqual((engines(parsed), parsed.places), (4, Places(Path("/d"))))
+            self.assertEqual(passed_on("controller", parsed), passed)
+            self.assertEqual(passed_on("engine", parsed), ("--memory-limit=80%",))
 
     def test_wrong(self) -> None:
         """What makes no sense is refused, by name."""

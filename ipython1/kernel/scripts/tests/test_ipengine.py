@@ -177,3 +177,27 @@ class ProcessTests(TestCase):
         await self.controller()
         await agent.said("(?s)live on.*2 engines registered: 0, 1")
         self.assertEqual({process.pid for process in self.interpreters(agent)}, before)
+
+    @asynchronous
+    async def test_memory_limit(self) -> None:
+        """A command that uses too much memory fails, and says how much; the engine is started again under its id."""
+        await self.controller()
+        agent = self.program("ipengine", "--memory-limit", "300M")
+        await agent.said("registered")
+        source = (
+            "from ipython1.kernel import client\n"
+            "mec = client.MultiEngineClient()\n"
+            "try: mec.execute('x = b\"x\" * (400 << 20); import time; time.sleep(60)')\n"
+            "except client.CompositeError as problem: print(type(problem.elist[0][1]).__name__, problem.elist[0][1])\n"
+            "mec.execute('y = 1')\n"
+            "print(mec.pull('y'), mec.get_ids())\n"
+        )
+        user = Program(self, sys.executable, "-c", source, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await user.ended(), 0, user.output)
+        self.assertRegex(
+            user.output,
+            r"MemoryLimitExceeded engine 0 lost its interpreter \(it used \d\d\d\.\d MiB of memory, 300.0 MiB are"
+            r" allowed\) while it ran",
+        )
+        self.assertIn("[1] [0]", user.output)
+        await agent.said("engine 0 lost its interpreter .it used")
