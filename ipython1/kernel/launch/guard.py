@@ -146,18 +146,16 @@ class Guard:
                         self._stop(GRACE)
                 self._look_at_clock()
 
-    def _timeout(self) -> float | None:
-        ends = [] if self._deadline is None else [self._deadline]
-        if self._silence and not ends:
-            ends.append(self._heard + self._silence)
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+    def _timeout(self) -> float:
+        end = self._heard + self._silence if self._deadline is None else self._deadline
+        return max(0.0, end - time.monotonic())
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline:
             self._signal_all(signal.SIGKILL)
             self._deadline = now + 1.0
-        elif self._deadline is None and self._silence and now >= self._heard + self._silence:
+        elif self._deadline is None and now >= self._heard + self._silence:
             self._stop(GRACE)
 
     def _obey(self, line: str) -> None:

@@ -10,6 +10,18 @@ from typing import Any
 
 from zope.interface import implementer
 
+from ipython1.config.setting import Configuration
+from ipython1.kernel.config.settings import (
+    CLUSTER_FILE,
+    REMOTE_DIR,
+    REMOTE_PYTHON,
+    SHARED_FILES,
+    SILENCE,
+    SSH,
+    SSH_CONFIG,
+    SSH_CONNECT_TIMEOUT,
+    SSH_START_TIMEOUT,
+)
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ConfigError, LaunchError
@@ -17,15 +29,24 @@ from ipython1.kernel.furl import prepare_security_dir
 from ipython1.kernel.launch.clusterfile import ClusterFile, parse_cluster_file, this_host
 from ipython1.kernel.launch.launcher import ILauncherFactory, IPlan
 from ipython1.kernel.launch.local import LocalLauncher, LocalPlan
-from ipython1.kernel.launch.ssh_command import SshSettings, check_host, check_python
+from ipython1.kernel.launch.ssh_command import SshSettings, check_host
 from ipython1.kernel.launch.ssh_launcher import SshLauncher
 from ipython1.kernel.launch.values import Launch, Share, Wanted
 from ipython1.kernel.places import FURL_FILES, Places
+from ipython1.kernel.scripts.options import add_setting, configured
 
-CLUSTER_FILE = "clusterfile.py"
-"""The cluster file, if none is named."""
-REMOTE_DIR = "~/.ipython"
+HOME_DIR = "~/.ipython"
 """The ipython directory of a controller on another host, if none is named."""
+_SETTINGS = (
+    (CLUSTER_FILE, "FILE"),
+    (SHARED_FILES, None),
+    (REMOTE_DIR, "DIR"),
+    (REMOTE_PYTHON, "PATH"),
+    (SSH, "PROGRAM"),
+    (SSH_CONFIG, "FILE"),
+    (SSH_CONNECT_TIMEOUT, "SECONDS"),
+    (SILENCE, "SECONDS"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class SshPlan:
         if self._options.shared:
             return replace(self._local.controller(label), host=host)
         self._check_files()
-        there = Places(Path(self._options.remote_dir or REMOTE_DIR), self._places.cluster_id)
+        there = Places(Path(self._options.remote_dir or HOME_DIR), self._places.cluster_id)
         fetch = tuple(
             (str(there.security_dir / name), str(self._places.security_dir / name))
             for name in FURL_FILES.values()
@@ -109,14 +130,7 @@ class SshFactory:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Hosts, and how they are logged in to."""
         group = parser.add_argument_group("options of ssh")
-        add = group.add_argument
-        default = SshSettings()
-        add(
-            "--clusterfile",
-            metavar="FILE",
-            help=f"the file that says how many engines each host has (default: {CLUSTER_FILE})",
-        )
-        add(
+        group.add_argument(
             "--host",
             action="append",
             type=_share,
@@ -124,51 +138,13 @@ class SshFactory:
             metavar="HOST=N",
             help="N engines on HOST, instead of a cluster file; can be given several times",
         )
-        add(
+        group.add_argument(
             "--controller-host",
             metavar="HOST",
             help="where the controller is to run (default: what the cluster file says, else this host)",
         )
-        add(
-            "--shared-files",
-            action="store_true",
-            help="the ipython directory is on a file system that all hosts share: nothing has to be copied",
-        )
-        add(
-            "--remote-ipython-dir",
-            default="",
-            metavar="DIR",
-            help=f"the ipython directory on other hosts (default: as for commands there, {REMOTE_DIR})",
-        )
-        add(
-            "--python",
-            type=_checked(check_python),
-            default=default.python,
-            metavar="PATH",
-            help=f"the Python on other hosts that has ipython1 (default: {default.python})",
-        )
-        add(
-            "--ssh",
-            default=default.program,
-            metavar="PROGRAM",
-            help="OpenSSH's client, or a program that takes the same arguments (default: ssh)",
-        )
-        add("--ssh-config", default="", metavar="FILE", help="its configuration (default: that of the user)")
-        add(
-            "--connect-timeout",
-            type=_seconds,
-            default=default.connect_timeout,
-            metavar="SECONDS",
-            help=f"how long a host may take to answer (default: {default.connect_timeout:g})",
-        )
-        add(
-            "--silence",
-            type=_seconds,
-            default=default.silence,
-            metavar="SECONDS",
-            help="what runs on other hosts ends when nothing has been heard from here for so long"
-            f" (default: {default.silence:g})",
-        )
+        for setting, metavar in _SETTINGS:
+            add_setting(group, setting, metavar)
 
     def plan(self, wanted: Wanted, options: argparse.Namespace) -> SshPlan:
         """One host agent for each host that is named."""
@@ -176,34 +152,46 @@ class SshFactory:
             raise ConfigError(
                 "-n is not for ssh: say how many engines each host has, in the cluster file or with --host node1=4"
             )
-        return SshPlan(wanted, self._read(options))
-
-    def _read(self, options: argparse.Namespace) -> SshOptions:
-        settings = SshSettings(
-            program=options.ssh,
-            config=str(Path(options.ssh_config).expanduser().absolute()) if options.ssh_config else "",
-            python=options.python,
-            connect_timeout=options.connect_timeout,
-            silence=options.silence,
-        )
-        if settings.config and not Path(settings.config).is_file():
-            raise ConfigError(f"--ssh-config: there is no file {settings.config}")
-        file = _cluster_file(options)
-        if options.controller_host is not None:
-            file = replace(file, controller_host=this_host(check_host(options.controller_host)))
-        shared = options.shared_files or file.send_furl is False
-        return SshOptions(file, settings, shared, options.remote_ipython_dir)
+        return SshPlan(wanted, _read(options, configured(options.parser, options, wanted.places)))
 
 
-def _cluster_file(options: argparse.Namespace) -> ClusterFile:
-    if options.host and options.clusterfile:
-        raise ConfigError("--host and --clusterfile both say which hosts there are: leave one of them out")
+def _read(options: argparse.Namespace, settings: Configuration) -> SshOptions:
+    config = settings[SSH_CONFIG]
+    ssh = SshSettings(
+        program=settings[SSH],
+        config=str(Path(config).expanduser().absolute()) if config else "",
+        python=settings[REMOTE_PYTHON],
+        connect_timeout=settings[SSH_CONNECT_TIMEOUT],
+        start_timeout=settings[SSH_START_TIMEOUT],
+        silence=settings[SILENCE],
+    )
+    if ssh.config and not Path(ssh.config).is_file():
+        raise ConfigError(f"there is no configuration of ssh {ssh.config!r}: correct --ssh-config")
     if options.host:
-        counted: dict[str, int] = {}
-        for share in options.host:
-            counted[share.host] = counted.get(share.host, 0) + share.engines
-        return ClusterFile(tuple(Share(host, number) for host, number in counted.items()))
-    path = Path(options.clusterfile or CLUSTER_FILE).expanduser()
+        file = _hosts(options)
+    else:
+        file = _cluster_file(settings[CLUSTER_FILE])
+    if options.controller_host is not None:
+        file = replace(file, controller_host=this_host(check_host(options.controller_host)))
+    shared = settings[SHARED_FILES]
+    if file.send_furl is not None and getattr(options, SHARED_FILES.name) is None:
+        # It is nearer to the hosts than a configuration file, and the command line goes before it.
+        shared = not file.send_furl
+    return SshOptions(file, ssh, shared, settings[REMOTE_DIR])
+
+
+def _hosts(options: argparse.Namespace) -> ClusterFile:
+    """What ``--host`` says, as if it stood in a cluster file."""
+    if getattr(options, CLUSTER_FILE.name) is not None:
+        raise ConfigError("--host and --clusterfile both say which hosts there are: leave one of them out")
+    counted: dict[str, int] = {}
+    for share in options.host:
+        counted[share.host] = counted.get(share.host, 0) + share.engines
+    return ClusterFile(tuple(Share(host, number) for host, number in counted.items()))
+
+
+def _cluster_file(name: str) -> ClusterFile:
+    path = Path(name).expanduser()
     try:
         return parse_cluster_file(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -221,28 +209,10 @@ def _share(text: str) -> Share:
         host, number = text, "1"
     if not number.isascii() or not number.isdigit() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: {number!r} is no number of engines: at least 1 is needed")
-    return Share(this_host(_checked(check_host)(host)), int(number))
-
-
-def _checked(check: Any) -> Any:
-    def convert(text: str) -> str:
-        try:
-            checked: str = check(text)
-        except ConfigError as problem:
-            raise argparse.ArgumentTypeError(str(problem)) from None
-        return checked
-
-    return convert
-
-
-def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 1 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, 1 or more")
-    return seconds
+        return Share(this_host(check_host(host)), int(number))
+    except ConfigError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 factory = SshFactory()

@@ -10,6 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ipython1.kernel.config.settings import (
+    REMOTE_PYTHON,
+    SILENCE,
+    SSH,
+    SSH_CONFIG,
+    SSH_CONNECT_TIMEOUT,
+    SSH_START_TIMEOUT,
+)
 from ipython1.kernel.error import ConfigError
 
 NEEDED = (3, 11)
@@ -42,12 +50,12 @@ CONFIGURED = (
 class SshSettings:
     """How to log in, and how that is seen to have failed; times in seconds."""
 
-    program: str = "ssh"
-    config: str = ""
-    python: str = "python3"
-    connect_timeout: float = 15.0
-    start_timeout: float = 60.0
-    silence: float = 120.0
+    program: str = SSH.default
+    config: str = SSH_CONFIG.default
+    python: str = REMOTE_PYTHON.default
+    connect_timeout: float = SSH_CONNECT_TIMEOUT.default
+    start_timeout: float = SSH_START_TIMEOUT.default
+    silence: float = SILENCE.default
 
 
 def check_host(host: str) -> str:
@@ -57,18 +65,11 @@ def check_host(host: str) -> str:
     return host
 
 
-def check_python(path: str) -> str:
-    """`path`, if it can be that of a Python on another host; else ConfigError."""
-    if not path or re.search(r"[\x00-\x1f\x7f]", path):
-        raise ConfigError(f"{path!r} is no path of a Python")
-    return path
-
-
 def ssh_arguments(settings: SshSettings, host: str) -> list[str]:
     """The command line that starts a guard on `host`."""
     timeout = max(1, round(settings.connect_timeout))
     # A network that is gone is noticed here as it is noticed there.
-    alive = max(1, round((settings.silence or 120.0) / 4))
+    alive = max(1, round(settings.silence / 4))
     options = (
         *CONFIGURED,
         ("ConnectTimeout", str(timeout)),

@@ -85,8 +85,7 @@ class SshLauncher(Told, ProcessProtocol):
         deadline = self._later(limit, self._is_late)
         await self._started
         deadline.cancel()
-        if self._settings.silence:
-            self._alive.start(self._settings.silence / 4, now=False)
+        self._alive.start(self._settings.silence / 4, now=False)
 
     def stop(self, grace: float) -> Deferred[None]:
         """Have the guard end it; if the guard does not answer, end the connection, which ends it too."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
 from ipython1.kernel.launch.ssh_command import SshSettings
@@ -90,6 +91,10 @@ class Sshd:
         """The processes of those who are logged in, and all that they have started."""
         return psutil.Process(self.program.pid).children(recursive=True)
 
+    async def sessions_ended(self) -> None:
+        """Return when nobody is logged in."""
+        await deferToThread(psutil.wait_procs, self.sessions(), 20)
+
     def use_shell(self, shell: str, before: str = "") -> None:
         """Have `shell` as login shell, which does `before` first; with a home folder of its own."""
         login = self.folder / "login"
@@ -122,13 +127,17 @@ class Sshd:
 
     def _write_ssh_config(self) -> Path:
         path = self.folder / "ssh config"
-        path.write_text(
-            f"Host *\nPort {self.port}\nHostName {self.address}\nHostKeyAlias testhost\n"
+        path.write_text(self.entry("*"))
+        return path
+
+    def entry(self, pattern: str) -> str:
+        """What an ssh configuration has to say so that hosts of that pattern are this one."""
+        return (
+            f"Host {pattern}\nPort {self.port}\nHostName {self.address}\nHostKeyAlias testhost\n"
             f"IdentityFile {self.folder}/id\nIdentitiesOnly yes\nIdentityAgent none\n"
             f"UserKnownHostsFile {self.folder}/known_hosts\nGlobalKnownHostsFile /dev/null\n"
             "StrictHostKeyChecking yes\n"
         )
-        return path
 
     def _write_python(self) -> Path:
         """This Python with this ipython1, at a path that shells might misunderstand."""

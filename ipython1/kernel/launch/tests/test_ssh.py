@@ -83,6 +83,7 @@ class PlanTests(SynchronousTestCase):
     def plan(self, *argv: str, **wanted: Any) -> SshPlan:
         parser = argparse.ArgumentParser()
         factory.add_options(parser)
+        parser.set_defaults(parser=parser)
         return factory.plan(Wanted(self.places, **wanted), parser.parse_args(argv))
 
     def file(self, text: str) -> str:
@@ -146,6 +147,18 @@ class PlanTests(SynchronousTestCase):
             for launch in (agent, controller):
                 self.assertEqual(launch.command[-4:], self.places.options())
 
+    def test_not_shared(self) -> None:
+        """The command line goes before the cluster file, and that before the configuration."""
+        text = "engines = dict(a=1)\n"
+        (self.folder / "ipython1.kernel.ini").write_text("[ssh]\nshared_files = yes\n")
+        for plan, files in (
+            (self.plan(self.file(text)), 0),
+            (self.plan(self.file(text), "--no-shared-files"), 1),
+            (self.plan(self.file(text + "send_furl = True")), 1),
+            (self.plan(self.file(text + "send_furl = True"), "--shared-files"), 0),
+        ):
+            self.assertEqual(len(plan.agent("e", Share("a", 1)).files), files)
+
     def test_other_places(self) -> None:
         """The ipython directory of other hosts."""
         plan = self.plan("--host=a", "--controller-host=c", "--remote-ipython-dir=/r")
@@ -169,7 +182,7 @@ class PlanTests(SynchronousTestCase):
             ((f"--clusterfile={self.folder}",), {}, "Is a directory"),
             ((), {}, "no cluster file 'clusterfile.py'"),
             ((self.file("x"),), {}, "cf.py, line 1"),
-            (("--host=a", "--ssh-config=/missing"), {}, "there is no file /missing"),
+            (("--host=a", "--ssh-config=/missing"), {}, "no configuration of ssh '/missing'"),
             (("--host=a", "--controller-host=-x"), {}, "'-x' is no host"),
         ):
             problem = self.assertRaises(ConfigError, self.plan, *arguments, **wanted)
