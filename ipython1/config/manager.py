@@ -57,12 +57,15 @@ class ConfigManager:
         told: Values = {}
         for section, entries in new.items():
             if not isinstance(entries, Mapping):
-                raise ConfigError(f"{section!r} should be a section, a dict of settings, and not {entries!r:.80}")
-            for key, value in entries.items():
-                try:
-                    setting = self.table.find(section, key)
-                except KeyError as problem:
-                    raise ConfigError(problem.args[0]) from None
+                raise ConfigError(
+                    f"{section!r} should be a section, a dict of settings, and not {entries!r:.80}"
+                )
+            try:
+                self.table.find_section(section)
+                settings = {self.table.find(section, key): value for key, value in entries.items()}
+            except KeyError as problem:
+                raise ConfigError(problem.args[0]) from None
+            for setting, value in settings.items():
                 told[setting] = Found(_checked(setting, value), PROGRAM)
         self._told.update(told)
 
@@ -115,14 +118,18 @@ def _checked(setting: Setting[Any], value: Any) -> Any:
     """A value that a program gives, as text or as what it is."""
     try:
         return setting.read(value if isinstance(value, str) else _text(setting, value))
-    except (TypeError, ValueError) as problem:
+    except ValueError as problem:
         raise ConfigError(f"{setting.name}: {problem}") from None
 
 
 def _text(setting: Setting[Any], value: Any) -> str:
-    if isinstance(value, bool) is not isinstance(setting.default, bool):
-        raise TypeError(f"{value!r:.80} is no {setting.kind.name}")
-    return setting.text(tuple(value) if isinstance(value, list) else value)
+    try:
+        if isinstance(value, bool) is isinstance(setting.default, bool):
+            return setting.text(value)
+    except TypeError:
+        # The kind cannot even write it.
+        pass
+    raise ValueError(f"{value!r:.80} is no {setting.kind.name}")
 
 
 def _write(path: Path, text: str, replace: bool) -> bool:

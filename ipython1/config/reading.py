@@ -11,7 +11,7 @@ from ipython1.config.kinds import Words
 from ipython1.config.setting import ENVIRONMENT, Found, Setting, Table
 from ipython1.kernel.error import ConfigError
 
-_SECTION = re.compile(r"\s*\[\s*([^\[\]]*?)\s*\]")
+_SECTION = re.compile(r"\s*(\[+)\s*([\"']?)([^\[\]]*?)\2\s*\]")
 _KEY = re.compile(r"\s*([\"']?)([^\"'#=]+?)\1\s*=")
 
 Values = dict[Setting[Any], Found[Any]]
@@ -56,7 +56,9 @@ class _File:
             if isinstance(entries, Mapping):
                 found.update(self._section(section, entries))
             else:
-                self._complain((section, ""), "a setting stands before the first section, such as [controller]")
+                self._complain(
+                    (section, ""), "a setting stands before the first section, such as [controller]"
+                )
         if self._problems:
             raise ConfigError("\n".join(self._problems))
         return found
@@ -128,8 +130,10 @@ def _line_numbers(lines: list[str]) -> dict[tuple[str, str], int]:
     numbers: dict[tuple[str, str], int] = {}
     for number, line in enumerate(lines, 1):
         if match := _SECTION.match(line):
-            section = match[1].strip("\"'")
-            numbers.setdefault((section, ""), number)
+            name = match[3]
+            if match[1] == "[":
+                section = name
+            numbers.setdefault((section, "" if match[1] == "[" else name), number)
         elif match := _KEY.match(line):
             numbers.setdefault((section, match[2]) if section else (match[2], ""), number)
     return numbers

@@ -154,4 +154,3 @@ class Configuration:
     def with_values(self, found: Mapping[Setting[Any], Found[Any]]) -> Configuration:
         """One in which these values go before those of this one."""
         return Configuration(self.table, {**self._found, **found})
-

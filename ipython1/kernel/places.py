@@ -122,7 +122,9 @@ def profile_dir(ipython_dir: Path, profile: str) -> Path:
 
 
 def find_places(
-    ipython_dir: str | os.PathLike[str] | None = None, profile: str | None = None, cluster_id: str | None = None
+    ipython_dir: str | os.PathLike[str] | None = None,
+    profile: str | None = None,
+    cluster_id: str | None = None,
 ) -> Places:
     """The places of a cluster, by its name, in a profile or in none, in the ipython directory `ipython_dir` (see
     `find_ipython_dir`).
@@ -144,7 +146,9 @@ def check_cluster_id(name: str) -> str:
     """`name`, if a cluster may be called that; else ConfigError."""
     if _OUR_FILES.match(_checked(name, "a cluster")):
         # Its folders lie beside files like ipcontroller.log.
-        raise ConfigError(f"{name!r} cannot be the name of a cluster: files beside its folder begin like that")
+        raise ConfigError(
+            f"{name!r} cannot be the name of a cluster: files beside its folder begin like that"
+        )
     return name
 
 

@@ -37,7 +37,11 @@ INTERFACE = _controller.setting(
 )
 LOCATION = _controller.setting(
     "location",
-    Words("host name or address", "one or several, separated by commas; the port is said by --port", pattern=_HOST),
+    Words(
+        "host name or address",
+        "one or several, separated by commas; the port is said by --port",
+        pattern=_HOST,
+    ),
     (),
     "Where engines and clients find this host: names or addresses, separated by commas, for the FURLs. If it is empty,"
     " the address by which this host reaches others, and 127.0.0.1.",
@@ -94,7 +98,9 @@ KEPT_TASK_RESULTS_SIZE = _controller.setting(
 
 # -- engine ------------------------------------------------------------------------------------------------
 
-_engine = KERNEL.section("engine", "Engines and the ipengine that looks after them, on the host where they run.")
+_engine = KERNEL.section(
+    "engine", "Engines and the ipengine that looks after them, on the host where they run."
+)
 NUM = _engine.setting(
     "num",
     ENGINES_COUNT,
@@ -220,7 +226,9 @@ CONFIRM_TIMEOUT = _client.setting(
 # -- log ---------------------------------------------------------------------------------------------------
 
 _log = KERNEL.section("log", "Log files, of all commands.")
-LOG_SIZE = _log.setting("size", Size(), 1 << 20, "A log file that has reached this size is put aside.", unit="bytes")
+LOG_SIZE = _log.setting(
+    "size", Size(), 1 << 20, "A log file that has reached this size is put aside.", unit="bytes"
+)
 LOG_COUNT = _log.setting("count", COUNT, 5, "So many log files that were put aside are kept.")
 
 # -- ssh ---------------------------------------------------------------------------------------------------

@@ -78,4 +78,6 @@ def _show(configuration: Configuration, places: Places) -> None:
     out.print(f"\nThe configuration file is {file}{note}.", markup=False, soft_wrap=True)
 
 
-CONFIG = Subcommand("show the settings and where they come from, or write a configuration file", _add_options, _config)
+CONFIG = Subcommand(
+    "show the settings and where they come from, or write a configuration file", _add_options, _config
+)

@@ -55,7 +55,9 @@ def places_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> P
         parser.error(str(problem))
 
 
-def add_setting(parser: argparse._ActionsContainer, setting: Setting[Any], metavar: str | None = None) -> None:
+def add_setting(
+    parser: argparse._ActionsContainer, setting: Setting[Any], metavar: str | None = None
+) -> None:
     """The options of a setting; `configured` has what is set by them, by the file or by the environment."""
 
     def read(text: str) -> Any:
@@ -65,7 +67,9 @@ def add_setting(parser: argparse._ActionsContainer, setting: Setting[Any], metav
             raise argparse.ArgumentTypeError(str(problem)) from None
 
     # The default is found later, when it is known which file it is in.
-    text = f"{setting.doc} (setting {setting.name}; default: {shown(setting, setting.default)})".replace("%", "%%")
+    text = f"{setting.doc} (setting {setting.name}; default: {shown(setting, setting.default)})".replace(
+        "%", "%%"
+    )
     if isinstance(setting.kind, Boolean):
         parser.add_argument(
             *setting.option, dest=setting.name, action=argparse.BooleanOptionalAction, default=None, help=text
