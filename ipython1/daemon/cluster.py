@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ class Configuration:
     """What a cluster is told at its start.
 
     `keeps_furls`: its FURL files are not removed with it.  `daemon`: it runs in the background.
+    `temporary`: the folders of its name are removed with it, unless it has failed.
     """
 
     places: Places
     intensity: Intensity = Intensity()
     keeps_furls: bool = False
     daemon: bool = False
+    temporary: bool = False
 
 
 class Cluster:
@@ -71,6 +74,8 @@ class Cluster:
             over = await self._run()
             failed = over.status != 0 and self._service.was_ready
         finally:
+            if self._configuration.temporary and not failed:
+                self._remove_folders()
             self._folder.release(keep_state=failed)
         if over.status:
             raise ClusterError(over.reason)
@@ -91,6 +96,10 @@ class Cluster:
             await control.stop()
             remove_socket(socket, self._folder.path)
         return over
+
+    def _remove_folders(self) -> None:
+        for folder in (self._places.security_dir, self._places.log_dir):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def stop(self) -> None:
         """End the cluster: in order the first time, at once the second time."""

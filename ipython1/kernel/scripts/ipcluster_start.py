@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,8 @@ from ipython1.kernel.config.settings import (
     REUSE_FURLS,
     SCHEDULER,
 )
-from ipython1.kernel.error import ClusterError, ClusterRunning, IPythonError
-from ipython1.kernel.places import Places
+from ipython1.kernel.error import ClusterError, ClusterRunning, ConfigError, IPythonError
+from ipython1.kernel.places import DEFAULT_CLUSTER, Places
 from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, exit_status
 from ipython1.kernel.scripts.ipcontroller import OLD_OPTIONS
 from ipython1.kernel.scripts.options import Gone, add_setting, configured
@@ -59,6 +60,18 @@ def add_options(parser: argparse.ArgumentParser, launcher: str) -> None:
         "--daemonize",
         action="store_true",
         help="go on in the background; the command returns when the cluster is ready, or has failed",
+    )
+    parser.add_argument(
+        "--report",
+        type=int,
+        metavar="FD",
+        help="for programs: write what is said until the cluster is ready, and how that went, to this descriptor,"
+        " which stays open until the end of the cluster",
+    )
+    parser.add_argument(
+        "--temporary",
+        action="store_true",
+        help="for programs: a cluster with a name that is not used again, whose logs are removed with it",
     )
     add_setting(parser, MAX_RESTARTS, "N")
     add_setting(parser, RESTART_WINDOW, "SECONDS")
@@ -96,6 +109,8 @@ def run(options: argparse.Namespace, places: Places) -> int:
     from ipython1.kernel.launch.values import Wanted
     from ipython1.kernel.scripts.running import start_logging
 
+    if options.temporary and places.cluster_id == DEFAULT_CLUSTER:
+        raise ConfigError("--temporary is for a cluster with a name of its own: give it one with --cluster-id")
     settings = configured(options.parser, options, places)
     wanted = Wanted(
         places,
@@ -112,6 +127,7 @@ def run(options: argparse.Namespace, places: Places) -> int:
         Intensity(settings[MAX_RESTARTS], settings[RESTART_WINDOW]),
         keeps_furls=settings[REUSE_FURLS],
         daemon=options.daemonize,
+        temporary=options.temporary,
     )
     log = partial(
         start_logging, PROGRAM, str(places.log_dir / LOG_FILE), size=settings[LOG_SIZE], count=settings[LOG_COUNT]
@@ -120,12 +136,22 @@ def run(options: argparse.Namespace, places: Places) -> int:
         places.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if options.daemonize:
             return detach(places.log_dir / OUTPUT_FILE, lambda report: _serve(plan, configuration, log, report))
-        return _serve(plan, configuration, log, None)
+        return _serve(plan, configuration, log, _reported(options.report))
     except OSError as problem:
         raise ClusterError(
             f"cannot write a log file in {places.log_dir}: {problem.strerror or problem}; give another folder with"
             " --ipython-dir"
         ) from None
+
+
+def _reported(descriptor: int | None) -> Report | None:
+    from ipython1.daemon.detach import Report
+
+    if descriptor is None:
+        return None
+    os.set_inheritable(descriptor, False)
+    # The report is closed when it is finished. The descriptor is not: at its end the cluster has ended.
+    return Report(os.dup(descriptor))
 
 
 def _serve(plan: Any, configuration: Any, log: Callable[[], None], report: Report | None) -> int:
