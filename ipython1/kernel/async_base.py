@@ -67,6 +67,10 @@ class AsyncClient:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
         self._connection.disconnect("the client was disconnected")
 
+    def leave_for_good(self, reason: str) -> None:
+        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
+        self._connection.end(reason)
+
 
 async def connected(
     face: type[C],

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from ipython1.kernel.async_base import AsyncClient, connected
 from ipython1.kernel.async_task import AsyncTaskClient
 from ipython1.kernel.client_session import Connection, multiengine_connection
+from ipython1.kernel.cluster.asynchronous import AsyncCluster
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CompositeError, ResultNotCompleted
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
@@ -30,6 +31,7 @@ from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_session import task_connection
 
 __all__ = [
+    "AsyncCluster",
     "AsyncMultiEngineClient",
     "AsyncTaskClient",
     "CompositeError",

@@ -155,6 +155,7 @@ class Connection:
         self._timeout = timeout
         self._session: ClientSession | None = None
         self._waiting: list[Deferred[ClientSession]] = []
+        self._over = ""
 
     @property
     def peer(self) -> Mapping[str, Any] | None:
@@ -166,10 +167,12 @@ class Connection:
     async def connect(self) -> ClientSession:
         """The session, which is opened if there is none.
 
-        Raises what `ipython1.kernel.furl.read_furl` and `ipython1.kernel.dial.dial` raise.
+        Raises what `ipython1.kernel.furl.read_furl` and `ipython1.kernel.dial.dial` raise, ConnectionError after `end`.
         """
         if self._session is not None and self._session.alive:
             return self._session
+        if self._over:
+            raise ConnectionError(self._over)
         # One dials, and all that come meanwhile wait with it, so that their commands keep their order.
         waiter: Deferred[ClientSession] = Deferred()
         self._waiting.append(waiter)
@@ -187,7 +190,11 @@ class Connection:
 
     def _opened(self, outcome: ClientSession | Failure) -> None:
         if isinstance(outcome, ClientSession):
-            self._session = outcome
+            if self._over:
+                outcome.close(self._over)
+                outcome = Failure(ConnectionError(self._over))
+            else:
+                self._session = outcome
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(outcome)  # type: ignore[arg-type] # a Failure fires it as one
@@ -217,6 +224,11 @@ class Connection:
         session, self._session = self._session, None
         if session is not None:
             session.close(reason)
+
+    def end(self, reason: str) -> None:
+        """End the session at once; from now on every call fails, saying `reason`."""
+        self._over = reason
+        Connection.disconnect(self, reason)
 
 
 def multiengine_connection(

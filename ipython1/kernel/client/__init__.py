@@ -12,11 +12,14 @@ from ipython1.core.serialize import Serialized
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.task import TaskClient, get_task_client
+from ipython1.kernel.cluster.blocking import Cluster
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
     CallTimeout,
     ClientError,
+    ClusterError,
+    ClusterRunning,
     CompositeError,
     ConfigError,
     ConnectionError,
@@ -27,7 +30,9 @@ from ipython1.kernel.error import (
     InvalidProperty,
     IPythonError,
     KernelError,
+    LaunchError,
     NoEnginesRegistered,
+    NoSuchCluster,
     NotAPendingResult,
     QueueCleared,
     ResultNotCompleted,
@@ -47,6 +52,9 @@ __all__ = [
     "AbortedPendingDeferredError",
     "CallTimeout",
     "ClientError",
+    "Cluster",
+    "ClusterError",
+    "ClusterRunning",
     "CompositeError",
     "ConfigError",
     "ConnectionError",
@@ -57,9 +65,11 @@ __all__ = [
     "InvalidEngineID",
     "InvalidProperty",
     "KernelError",
+    "LaunchError",
     "MapTask",
     "MultiEngineClient",
     "NoEnginesRegistered",
+    "NoSuchCluster",
     "NotAPendingResult",
     "PendingResult",
     "QueueCleared",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ipython1.config.setting import Configuration
@@ -56,9 +57,16 @@ class ConnectedClient:
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
 
-        async def leave() -> None:
-            self._calls.connection.disconnect("the client was disconnected")
+        self._in_reactor(self._calls.connection.disconnect, "the client was disconnected")
+
+    def leave_for_good(self, reason: str) -> None:
+        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
+        self._in_reactor(self._calls.connection.end, reason)
+
+    def _in_reactor(self, function: Callable[[str], None], reason: str) -> None:
+        async def call() -> None:
+            function(reason)
 
         thread = self._calls.reactor
         thread.check_can_wait("disconnecting")
-        thread.wait(thread.submit(leave), "disconnecting")
+        thread.wait(thread.submit(call), "disconnecting")
