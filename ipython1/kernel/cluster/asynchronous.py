@@ -79,7 +79,9 @@ async def _do(step: Step) -> Any:
 async def _connect(step: Connect) -> Any:
     from ipython1.kernel.asyncclient import get_multiengine_client, get_task_client
 
-    return await {"multiengine": get_multiengine_client, "task": get_task_client}[step.role](step.file)
+    if step.role == "task":
+        return await get_task_client(step.file)
+    return await get_multiengine_client(step.file)
 
 
 @implementer(IReadDescriptor)
