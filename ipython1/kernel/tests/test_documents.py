@@ -67,6 +67,11 @@ class PageTests(TestCase):
         await self.check("docs/source/configuration.txt")
 
     @asynchronous
+    async def test_clusters(self) -> None:
+        """clusters.txt"""
+        await self.check("docs/source/clusters.txt")
+
+    @asynchronous
     async def test_security(self) -> None:
         """security.txt"""
         await self.check("docs/source/security.txt")
@@ -77,6 +82,7 @@ class PageTests(TestCase):
             "parallel_intro.txt",
             "parallel_multiengine.txt",
             "parallel_task.txt",
+            "clusters.txt",
             "configuration.txt",
             "security.txt",
             "install.txt",
