@@ -57,6 +57,7 @@ class Cluster:
         self._say = say
         self._ready = ready
         self._folder = StateFolder(self._places.state_dir)
+        self._recorder: Recorder | None = None
         self._service = ClusterService(reactor, plan, configuration.intensity, say, self._settled)
 
     async def run(self) -> None:
@@ -83,6 +84,7 @@ class Cluster:
     async def _run(self) -> Over:
         socket = place_socket(self._folder.path)
         recorder = Recorder(self._reactor, self._folder, self._first_state(socket), self._service)
+        self._recorder = recorder
         requests = Requests(self._service, recorder, Engines(self._reactor, self._places))
         control = ControlServer(self._reactor, socket, requests.answer)
         try:
@@ -117,6 +119,8 @@ class Cluster:
         )
 
     def _settled(self, engines: int) -> None:
+        if self._recorder is not None:
+            self._recorder.update()
         self._say(ready_text(self._places, engines, self._configuration.daemon))
         self._ready()
 

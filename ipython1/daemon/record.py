@@ -60,6 +60,12 @@ class Recorder:
         if self._call is not None and self._call.active():
             self._call.cancel()
 
+    def update(self) -> None:
+        """Write what has changed now: somebody is about to be told of it."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._write_changes()
+
     def finish(self, reason: str) -> None:
         """Leave the record of a cluster that has ended by itself."""
         try:
