@@ -90,8 +90,9 @@ def _read(path: Path, role: str) -> str:
     try:
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     except FileNotFoundError:
+        option = "" if role in FURL_FILES else " and the --interface-class that has this role"
         raise FURLError(
-            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster, or copy its"
+            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster{option}, or copy its"
             f" {furl_name(role)} there"
         ) from None
     except OSError as problem:
