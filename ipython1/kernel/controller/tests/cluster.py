@@ -168,8 +168,8 @@ class FakeClient(Peer):
     allowed = messages.TO_CLIENT
     controller_allows = messages.FROM_CLIENT
 
-    def __init__(self, cluster: Cluster, role: str = role) -> None:
-        self.role = role
+    def __init__(self, cluster: Cluster, role: str = "") -> None:
+        self.role = role or self.role
         super().__init__(cluster)
         self.number = 0
         self.replies: dict[int, list[Message]] = {}
