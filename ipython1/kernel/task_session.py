@@ -89,6 +89,9 @@ class TaskSession(ClientSession):
         self._given: list[range] = []
         # Submissions that wait for an id.
         self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
+        # Those that other threads have given an id, and whether the reactor has been told of them.
+        self._numbered: deque[tuple[int, Submit]] = deque()
+        self._told = False
         self._unconfirmed: dict[int, _Outcome] = {}
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
@@ -166,8 +169,18 @@ class TaskSession(ClientSession):
         for number, request in zip(numbers, submissions):
             request.args["task"] = number
             request.own_memory()
-            call_soon(self._send, number, request, None)
+            self._numbered.append((number, request))
+        if not self._told:
+            # Once for many: to wake the reactor costs more than to number a task.
+            self._told = True
+            call_soon(self._send_numbered)
         return [_answer(number) for number in numbers]
+
+    def _send_numbered(self) -> None:
+        # Before they are taken: what comes now is among them, or makes this be called again.
+        self._told = False
+        while self._numbered:
+            self._send(*self._numbered.popleft(), None)
 
     def _take_id(self) -> int | None:
         """The next id of the lease; None if there is none.  Threads may do so at the same time."""
