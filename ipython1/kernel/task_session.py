@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
 
@@ -20,7 +20,7 @@ from ipython1.kernel.client_session import ClientSession, Connection, Dial, limi
 from ipython1.kernel.error import ConnectionError, KernelError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.request import Answer, Request
-from ipython1.kernel.task_submission import Submit
+from ipython1.kernel.task_submission import Group, Submit
 
 LEASE = 1000
 """So many ids are leased at a time."""
@@ -41,10 +41,23 @@ class Confirm(Request):
     last time."""
 
 
+@dataclass
+class Pace(Request):
+    """Answered here, when no more than `limit` of the tasks of `group` are left.
+
+    Its result is whether all of the tasks `first` have ended.
+    """
+
+    group: Group = field(default_factory=Group)
+    limit: int = 0
+    first: Sequence[int] = ()
+
+
 class _Outcome:
     """The outcome of something that one may wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Group | None = None) -> None:
+        self.group = group
         self.outcome: Answer | Exception | None = None
         self.told = False
         """Whether the caller itself will be told what came of it."""
@@ -53,6 +66,8 @@ class _Outcome:
     def settle(self, outcome: Answer | Exception) -> bool:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
+        if self.group is not None:
+            self.group.ended()
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             _fire(waiter, outcome)
@@ -109,6 +124,8 @@ class TaskSession(ClientSession):
             return self._submit(request)
         if isinstance(request, Confirm):
             return self.all_confirmed()
+        if isinstance(request, Pace):
+            return self._pace(request)
         number = request.args.get("task")
         if request.verb == "task_result" and request.args["block"] and number in self._watched:
             return self._watch(request.args["task"])
@@ -218,7 +235,9 @@ class TaskSession(ClientSession):
         request.args["task"] = number
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
-            self._watched[number] = _Outcome()
+            self._watched[number] = _Outcome(request.group)
+        if request.group is not None:
+            request.group.count += 1
         if self.alive:
             super().call(request).addBoth(self._confirmed, number)
         else:
@@ -303,6 +322,16 @@ class TaskSession(ClientSession):
         watched = self._watched.get(number)
         if watched is not None and watched.outcome is None and watched.settle(outcome):
             del self._watched[number]
+
+    def _pace(self, request: Pace) -> Deferred[Answer]:
+        paced: Deferred[Answer] = Deferred()
+
+        def reached() -> None:
+            watched = [self._watched[number] for number in request.first if number in self._watched]
+            paced.callback(_answer(all(each.outcome is not None for each in watched)))
+
+        request.group.when(request.limit, reached)
+        return paced
 
     def link_lost(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
