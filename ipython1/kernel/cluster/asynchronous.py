@@ -79,7 +79,8 @@ async def _do(step: Step) -> Any:
 async def _connect(step: Connect) -> Any:
     from ipython1.kernel.asyncclient import get_multiengine_client, get_task_client
 
-    return await {"multiengine": get_multiengine_client, "task": get_task_client}[step.role](step.file)
+    opening: Deferred[Any] = (get_task_client if step.role == "task" else get_multiengine_client)(step.file)
+    return await opening
 
 
 @implementer(IReadDescriptor)
