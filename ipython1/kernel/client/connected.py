@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 from ipython1.config.setting import Configuration
@@ -57,16 +56,15 @@ class ConnectedClient:
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
 
-        self._in_reactor(self._calls.connection.disconnect, "the client was disconnected")
 
-    def leave_for_good(self, reason: str) -> None:
-        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
-        self._in_reactor(self._calls.connection.end, reason)
-
-    def _in_reactor(self, function: Callable[[str], None], reason: str) -> None:
-        async def call() -> None:
-            function(reason)
+        async def leave() -> None:
+            self._calls.connection.disconnect("the client was disconnected")
 
         thread = self._calls.reactor
         thread.check_can_wait("disconnecting")
-        thread.wait(thread.submit(call), "disconnecting")
+        thread.wait(thread.submit(leave), "disconnecting")
+
+    def leave_for_good(self, reason: str) -> None:
+        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
+        # Calls that are made after this one come after it in the reactor's thread too.
+        self._calls.reactor.call_soon(self._calls.connection.end, reason)

@@ -79,8 +79,9 @@ async def _do(step: Step) -> Any:
 async def _connect(step: Connect) -> Any:
     from ipython1.kernel.asyncclient import get_multiengine_client, get_task_client
 
-    opening: Deferred[Any] = (get_task_client if step.role == "task" else get_multiengine_client)(step.file)
-    return await opening
+    if step.role == "task":
+        return await get_task_client(step.file)
+    return await get_multiengine_client(step.file)
 
 
 @implementer(IReadDescriptor)

@@ -80,7 +80,7 @@ def _connect(step: Connect) -> Any:
     from ipython1.kernel.client.multiengine import MultiEngineClient
     from ipython1.kernel.client.task import TaskClient
 
-    return {"multiengine": MultiEngineClient, "task": TaskClient}[step.role](step.file)
+    return TaskClient(step.file) if step.role == "task" else MultiEngineClient(step.file)
 
 
 Cluster.__module__ = "ipython1.kernel.client"

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import os
-import secrets
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ipython1.kernel.cluster.options import new_name, start_options
 from ipython1.kernel.cluster.process import END_WITHIN, ClusterProcess
-from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Steps, Work
+from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Steps, Work, operation
 from ipython1.kernel.error import (
     CallTimeout,
     ClientError,
     ClusterError,
     ClusterRunning,
-    ConfigError,
     NoSuchCluster,
 )
 from ipython1.kernel.places import DEFAULT_CLUSTER, FURL_FILES, find_places
@@ -35,26 +33,6 @@ ANSWER_WITHIN = 60.0
 LOOK_WITHIN = 10.0
 """Seconds in which a cluster has to say how it is."""
 _PAUSE = 0.02  # seconds between two looks whether a cluster that others have started has ended
-_RESERVED = {
-    "daemonize": "use keep=True",
-    "num": "use n",
-    "report": "it is for the object itself",
-    "temporary": "clusters without a name of their own are",
-}
-
-
-def operation(function: Callable[..., Steps[Any]]) -> Callable[..., Any]:
-    """A method of the faces, from the generator of its steps, which is its attribute `steps`."""
-
-    @functools.wraps(function)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._carry_out(function(self, *args, **kwargs))
-
-    # What it returns depends on the face.
-    signature = inspect.signature(function)
-    method.__signature__ = signature.replace(return_annotation=signature.empty)  # type: ignore[attr-defined]
-    method.steps = function  # type: ignore[attr-defined]
-    return method
 
 
 class Operations:
@@ -72,8 +50,8 @@ class Operations:
         **options: Any,
     ) -> None:
         self._temporary = cluster_id is None and not keep
-        self._places = find_places(ipython_dir, profile, _new_name() if cluster_id is None else cluster_id)
-        self._arguments = _arguments(n, launcher, options)
+        self._places = find_places(ipython_dir, profile, new_name() if cluster_id is None else cluster_id)
+        self._arguments = start_options(n, launcher, options)
         self._keep = keep
         self._ours = True
         self._process: ClusterProcess | None = None
@@ -336,37 +314,5 @@ class Operations:
         raise NotImplementedError
 
 
-def _new_name() -> str:
-    return f"python-{secrets.token_hex(4)}"
-
-
 def _listed(ids: int | Iterable[int]) -> list[int]:
     return [ids] if isinstance(ids, int) else list(ids)
-
-
-def _arguments(n: int | None, launcher: str | None, options: dict[str, Any]) -> list[str]:
-    """What ``ipcluster start`` is told: options by their names, ``ssh_config='f'`` for ``--ssh-config=f``."""
-    if n is not None and type(n) is not int:
-        raise ConfigError(f"n is how many engines, not {n!r:.80}")
-    named: dict[str, Any] = {"launcher": launcher, "num": n}
-    for name, value in options.items():
-        if name in _RESERVED:
-            raise ConfigError(f"there is no option {name!r}: {_RESERVED[name]}")
-        named[name] = value
-    return [argument for name, value in named.items() for argument in _option(f"--{name.replace('_', '-')}", value)]
-
-
-def _option(name: str, value: Any) -> list[str]:
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [name]
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [f"{name}={_text(name, each)}" for each in value]
-    return [f"{name}={_text(name, value)}"]
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str | int | float | os.PathLike) or isinstance(value, bool):
-        raise ConfigError(f"{name}: {value!r:.80} is neither text, a number, a path, nor a list of these")
-    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -30,6 +31,7 @@ END_WITHIN = 60.0
 LEAVE_WITHIN = 10.0
 """Seconds for which the end of this program waits for the ends of its clusters, which end without it too."""
 _CHUNK = 1 << 16
+_FIRST = 3  # after the standard streams
 
 _processes: weakref.WeakSet[ClusterProcess] = weakref.WeakSet()
 
@@ -45,8 +47,8 @@ class ClusterProcess:
         self._stays = stays
         self._owner = os.getpid()
         self._stray = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this object
-        report, their_report = os.pipe()
-        their_input, lifeline = os.pipe()
+        report, their_report = _pipe()
+        their_input, lifeline = _pipe()
         try:
             command, output = self._command(arguments, their_report)
             self._process = subprocess.Popen(
@@ -150,6 +152,15 @@ class ClusterProcess:
     def forget(self) -> None:
         """Leave it to the process that has started it: this is a copy of that one."""
         _close(self._open, os.getpid())
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe, of descriptors that are not those of standard streams, even if this program has none."""
+    ends = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST) for end in ends)
+    for end in ends:
+        os.close(end)
+    return read, write
 
 
 def _close(descriptors: set[int], owner: int) -> None:

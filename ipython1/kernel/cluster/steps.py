@@ -6,6 +6,8 @@ driver carries the steps out.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,3 +67,17 @@ class Dismiss:
 
 Step = Ask | Readable | Pause | Work | Connect | Dismiss
 Steps = Generator[Step, Any, T]
+
+
+def operation(function: Callable[..., Steps[Any]]) -> Callable[..., Any]:
+    """A method of the faces, from the generator of its steps, which is its attribute `steps`."""
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._carry_out(function(self, *args, **kwargs))
+
+    # What it returns depends on the face.
+    signature = inspect.signature(function)
+    method.__signature__ = signature.replace(return_annotation=signature.empty)  # type: ignore[attr-defined]
+    method.steps = function  # type: ignore[attr-defined]
+    return method

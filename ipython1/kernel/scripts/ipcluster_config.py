@@ -63,17 +63,19 @@ def _show(configuration: Configuration, places: Places) -> None:
 
     from ipython1.kernel.scripts.ipcluster_view import console
 
+    file = config_manager.file(places.ipython_dir)
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("setting", "value", "unit", "from"):
         table.add_column(column, overflow="fold")
     for setting in configuration.table:
-        origin = configuration.origin(setting)
+        origin = configuration.origin(setting).replace(str(file), "the file")
         style = "" if origin == DEFAULT else "bold"
         row = (setting.name, shown(setting, configuration[setting]), setting.unit, origin)
         table.add_row(*(Text(cell, style) for cell in row))
     out = console()
+    if not out.is_terminal:
+        out.width = max(out.width, 1000)  # one line for each setting, for those who search in them
     out.print(table)
-    file = config_manager.file(places.ipython_dir)
     note = "" if file.exists() else " (there is none; ipcluster config --write makes one)"
     out.print(f"\nThe configuration file is {file}{note}.", markup=False, soft_wrap=True)
 

@@ -67,6 +67,11 @@ class PageTests(TestCase):
         await self.check("docs/source/custom_interfaces.txt")
 
     @asynchronous
+    async def test_configuration(self) -> None:
+        """configuration.txt"""
+        await self.check("docs/source/configuration.txt")
+
+    @asynchronous
     async def test_security(self) -> None:
         """security.txt"""
         await self.check("docs/source/security.txt")
@@ -78,6 +83,7 @@ class PageTests(TestCase):
             "parallel_multiengine.txt",
             "parallel_task.txt",
             "custom_interfaces.txt",
+            "configuration.txt",
             "security.txt",
             "install.txt",
         }
@@ -113,7 +119,8 @@ class InstallationTests(TestCase):
         shutil.copytree(TOP, copy, ignore=made)
         commands = self.commands("docs/source/install.txt")
         script = "\n".join(["set -ex", *(command.line for command in commands)])
-        program = Program(self, "sh", "-c", script, environment={ALL: "", "PYTHONPATH": ""}, folder=copy)
+        environment = {ALL: "", "PYTHONPATH": "", "IPYTHONDIR": str(copy / ".ipython")}
+        program = Program(self, "sh", "-c", script, environment=environment, folder=copy)
         self.assertEqual(await program.ended(), 0, program.output)
         for command in commands:
             self.assertTrue(re.search(pattern(command.expected), program.output), command.line)
