@@ -190,9 +190,13 @@ class StateFolder:
         Raises ClusterError if it cannot be made.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             while True:
-                descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                try:
+                    descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                except FileNotFoundError:
+                    # The one who had it has just removed the folder, as below.
+                    continue
                 if not _lock(descriptor, ATTEMPTS):
                     os.close(descriptor)
                     return False

@@ -99,6 +99,21 @@ class LockTests(FolderCase):
         self.assertTrue(other.acquire())
         other.release()
 
+    def test_removed_before_it_was_locked(self) -> None:
+        """A lock that one gets on a file which its last holder has removed meanwhile is none either."""
+        self.folder.acquire()
+        other = StateFolder(self.places.state_dir)
+        lock = state_module._lock
+
+        def late(descriptor: int, attempts: int = 1) -> bool:
+            self.folder.release()
+            return lock(descriptor, attempts)
+
+        self.patch(state_module, "_lock", late)
+        self.assertTrue(other.acquire())
+        self.addCleanup(other.release)
+        self.assertTrue(StateFolder(self.places.state_dir).is_locked())
+
     def test_no_folder(self) -> None:
         """A folder that cannot be made is named, with what to do."""
         self.places.ipython_dir.write_text("")

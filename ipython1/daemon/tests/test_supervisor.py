@@ -142,6 +142,15 @@ class EndTests(SupervisorCase):
         self.assertEqual(supervisor.ended("b", "exited with status 0", True, 0.0), [Stop(CONTROLLER)])
         self.assertEqual(supervisor.ended(CONTROLLER, "x", True, 0.0), [Over(0, "it was stopped")])
 
+    def test_stopped_while_delayed(self) -> None:
+        """What was about to be started again is not, when the cluster is stopped meanwhile."""
+        supervisor = self.running()
+        supervisor.ended(CONTROLLER, KILLED, False, 0.0)
+        self.assertEqual(supervisor.stop(), [Stop("a"), Stop("b")])
+        self.assertEqual(supervisor.due(CONTROLLER, 0.5), [])
+        supervisor.ended("a", "x", True, 0.6)
+        self.assertEqual(supervisor.ended("b", "x", True, 0.6), [Over(0, "it was stopped")])
+
     def test_restart(self) -> None:
         """All is ended, and started as it was first: with the engines that were killed, without those added."""
         supervisor = self.running()

@@ -13,13 +13,17 @@ import fcntl
 import os
 import select
 import signal
+import site
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
+import ipython1
 from ipython1.kernel.cluster.said import Said, start_error
 from ipython1.kernel.cluster.steps import Readable, Steps, Work
 from ipython1.kernel.error import CallTimeout, KernelError
@@ -57,6 +61,7 @@ class ClusterProcess:
                 stdout=output,
                 stderr=output,
                 pass_fds=() if stays else (their_report,),
+                env=_environment(),
             )
         except OSError:
             os.close(report)
@@ -152,6 +157,15 @@ class ClusterProcess:
     def forget(self) -> None:
         """Leave it to the process that has started it: this is a copy of that one."""
         _close(self._open, os.getpid())
+
+
+def _environment() -> dict[str, str] | None:
+    """What it needs to find ipython1 as this program has: None if that is nothing."""
+    source = str(Path(ipython1.__file__).parent.parent)
+    if source in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()):
+        return None
+    # A source tree, which this program may have found by its sys.path alone.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), source]))}
 
 
 def _pipe() -> tuple[int, int]:

@@ -39,8 +39,12 @@ class ControllerLock:
                 f"another controller (pid {holder or 'unknown'}) is running with {self._path.parent}: use that one,"
                 " stop it, or start this one with another --cluster-id"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError as problem:
+            os.close(descriptor)
+            raise SecurityError(f"cannot write {self._path}: {problem.strerror}") from problem
         self._descriptor = descriptor
 
     def release(self) -> None:

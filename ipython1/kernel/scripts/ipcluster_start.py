@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ipython1.config.setting import Setting
+from ipython1.config.setting import DEFAULT, Configuration, Setting
 from ipython1.daemon.intensity import Intensity
 from ipython1.kernel.config.settings import (
     ENGINES,
@@ -93,13 +93,13 @@ def add_options(parser: argparse.ArgumentParser, launcher: str) -> None:
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
 
 
-def passed_on(section: str, options: argparse.Namespace) -> tuple[str, ...]:
-    """The options for ``ipcontroller`` or ``ipengine`` on the command line of ``ipcluster``."""
+def passed_on(section: str, settings: Configuration) -> tuple[str, ...]:
+    """The options that tell ``ipcontroller`` or ``ipengine``, which may run elsewhere, what is set here."""
     given = []
     for setting, _ in _PASSED_ON[section]:
-        value = getattr(options, setting.name)
-        if value is None:
+        if settings.origin(setting) == DEFAULT:
             continue
+        value = settings[setting]
         option = setting.option[-1]
         if isinstance(value, bool):
             given.append(option if value else f"--no-{option.removeprefix('--')}")
@@ -110,7 +110,8 @@ def passed_on(section: str, options: argparse.Namespace) -> tuple[str, ...]:
 
 def run(options: argparse.Namespace, places: Places) -> int:
     """Start the cluster; returns when it has ended or, in the background, when it is ready."""
-    from ipython1.daemon.cluster import Configuration, running_text
+    from ipython1.daemon.cluster import Configuration as ClusterConfiguration
+    from ipython1.daemon.cluster import running_text
     from ipython1.daemon.clusters import Standing, look
     from ipython1.daemon.detach import detach
     from ipython1.kernel.launch.launcher import find_launcher
@@ -123,14 +124,14 @@ def run(options: argparse.Namespace, places: Places) -> int:
     wanted = Wanted(
         places,
         getattr(options, ENGINES.name),
-        passed_on("controller", options),
-        passed_on("engine", options),
+        passed_on("controller", settings),
+        passed_on("engine", settings),
         usual=settings[ENGINES],
     )
     plan = find_launcher(options.launcher).plan(wanted, options)
     if look(places).standing is Standing.RUNNING:
         raise ClusterRunning(running_text(places))
-    configuration = Configuration(
+    configuration = ClusterConfiguration(
         places,
         Intensity(settings[MAX_RESTARTS], settings[RESTART_WINDOW]),
         keeps_furls=settings[REUSE_FURLS],

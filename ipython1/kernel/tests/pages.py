@@ -7,8 +7,8 @@ saved, which begin with a comment that has their name (``# shelf.py``), and comm
     2 engines registered: ...
 
 ``ipcontroller``, ``ipcluster`` and ``ipengine`` run on, as in a terminal of their own, until the next block of commands
-that starts a controller.  The name before the prompt is that of a host, which is a home folder of its own here, and
-``scp`` copies from one to the other.
+that starts a controller; those that go to the background run until the page stops them.  The name before the prompt
+is that of a host, which is a home folder of its own here, and ``scp`` copies from one to the other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.tests import transcript
-from ipython1.kernel.tests.program import Program
+from ipython1.kernel.tests.program import Program, end_clusters
 
 FILE = re.compile(r"# (\w+\.py)\n")
 COMMAND = re.compile(r"^(\w*)\$ (.+)$")
@@ -34,6 +34,7 @@ SERVER = re.compile(
     r"(ipcontroller|ipcluster(?! (stop|status|list|engines|restart|logs|clean|config)\b)|ipengine)\b"
     r"(?!.*--(help|version))"
 )
+BACKGROUND = "--daemonize"
 READY = {"ipcontroller": "ready", "ipcluster": "is ready", "ipengine": "registered"}
 PORT = "10105"
 """The port of the examples; the tests take a free one."""
@@ -93,6 +94,7 @@ class Reader:
     def __init__(self, test: TestCase) -> None:
         self._test = test
         self._top = Path(test.mktemp()).absolute()
+        test.addCleanup(end_clusters, self._top)
         self._host = "here"
         self._servers: list[Program] = []
         self._port = str(_free_port())
@@ -125,7 +127,7 @@ class Reader:
         self._host = command.host
         line = command.line.replace(PORT, self._port)
         expected = transcript.tidy(command.expected.replace(PORT, self._port))
-        server = SERVER.match(line)
+        server = None if BACKGROUND in line else SERVER.match(line)
         program = Program(
             self._test,
             "sh",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import psutil
 from twisted.internet import error, protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProcessTransport
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 import ipython1
+from ipython1.daemon.state import ProcessId
 
 
 def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Deferred[None]]:
@@ -121,6 +124,26 @@ class Program(protocol.ProcessProtocol):
         signal = getattr(reason.value, "signal", None)
         self._status = -signal if signal else getattr(reason.value, "exitCode", 0)
         self._tell()
+
+
+def clusters_processes(folder: Path) -> list[psutil.Process]:
+    """All that runs for the clusters that are recorded somewhere in `folder`: their supervisors come first."""
+    found = []
+    for file in folder.glob("**/clusters/*/state.json"):
+        state = json.loads(file.read_text())
+        recorded = [state["supervisor"], *(part["process"] for part in state["parts"] if part["process"])]
+        for identity in recorded:
+            process = ProcessId(**identity).find()
+            if process is not None:
+                found += [process, *process.children(recursive=True)]
+    return found
+
+
+def end_clusters(folder: Path) -> None:
+    """End what a test has left in the background, by the process ids that are recorded there."""
+    for process in clusters_processes(folder):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def search_path() -> str:

@@ -72,6 +72,16 @@ class PageTests(TestCase):
         await self.check("docs/source/configuration.txt")
 
     @asynchronous
+    async def test_clusters(self) -> None:
+        """clusters.txt"""
+        await self.check("docs/source/clusters.txt")
+
+    @asynchronous
+    async def test_clusters_from_python(self) -> None:
+        """clusters_api.txt"""
+        await self.check("docs/source/clusters_api.txt")
+
+    @asynchronous
     async def test_security(self) -> None:
         """security.txt"""
         await self.check("docs/source/security.txt")
@@ -83,6 +93,8 @@ class PageTests(TestCase):
             "parallel_multiengine.txt",
             "parallel_task.txt",
             "custom_interfaces.txt",
+            "clusters.txt",
+            "clusters_api.txt",
             "configuration.txt",
             "security.txt",
             "install.txt",

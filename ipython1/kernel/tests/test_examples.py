@@ -22,6 +22,8 @@ SAYS = {
     ),
 }
 """For each program its arguments, and what is in its output."""
+OWN = {"owncluster.py", "owncluster_async.py"}
+"""Those that start a cluster."""
 
 
 class ExampleTests(TestCase):
@@ -53,6 +55,15 @@ class ExampleTests(TestCase):
         self.assertEqual(await program.ended(), 0, program.output)
         self.assertIn("engines: 2\nadded: 1 5\ndoubled: 10\non all engines: 6", program.output)
 
+    @asynchronous
+    async def test_own_clusters(self) -> None:
+        """The programs that start clusters of their own."""
+        folder = self.mktemp()
+        for name in OWN:
+            program = Program(self, sys.executable, str(EXAMPLES / name), environment={"IPYTHONDIR": folder})
+            self.assertEqual(await program.ended(), 0, f"{name}: {program.output}")
+            self.assertEqual(program.output, "Sum of squares: 1240\n", name)
+
     def test_complete(self) -> None:
         """There is no program that is not run."""
-        self.assertEqual({path.name for path in EXAMPLES.glob("task*.py")} - SAYS.keys(), set())
+        self.assertEqual({path.name for path in EXAMPLES.glob("*.py")} - SAYS.keys() - OWN, {"counters.py"})

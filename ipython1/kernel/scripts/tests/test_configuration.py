@@ -31,6 +31,8 @@ from ipython1.kernel.error import ConfigError
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts import ipcluster, ipcontroller, ipengine
 from ipython1.kernel.scripts.ipcluster_common import WRONG
+from ipython1.kernel.scripts.ipcluster_start import passed_on
+from ipython1.kernel.scripts.options import configured
 from ipython1.kernel.task_session import task_connection
 from ipython1.kernel.tests.program import Program, asynchronous
 
@@ -131,6 +133,17 @@ class CommandTests(ConfiguredCase):
         config = ipcontroller.parse(["--profile", "lab", "--cluster-id", "b"])
         self.assertEqual((config.controller.port, config.controller.interface), (2, ""))
         self.assertEqual(config.logfile, self.folder / "profile_lab" / "log" / "b" / "ipcontroller.log")
+
+    def test_passed_on(self) -> None:
+        """What ipcluster finds for other commands is told to them, wherever they run."""
+        self.write("[controller]\nport = 1\nreuse_furls = yes\n")
+        os.environ["IPYTHON1_ENGINE_MEMORY_LIMIT"] = "4G"
+        options = ipcluster.parse(["--location", "a,b", "--no-reuse-furls"])
+        settings = configured(options.parser, options, options.places)
+        self.assertEqual(
+            passed_on("controller", settings), ("--port=1", "--location=a,b", "--no-reuse-furls")
+        )
+        self.assertEqual(passed_on("engine", settings), ("--memory-limit=4G",))
 
     def test_broken(self) -> None:
         """From each command a broken file gets one message, which names file, line and remedy, and the status 2."""

@@ -6,26 +6,33 @@ import contextlib
 import io
 import json
 import os
+import re
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from ipython1.kernel.config.settings import ENGINES
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster import parse
 from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING
 from ipython1.kernel.scripts.ipcluster_start import passed_on
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.scripts.options import configured
+from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters
 
 
 def engines(options: Any) -> int | None:
     """How many engines the command line asks for."""
     number: int | None = getattr(options, ENGINES.name)
     return number
+
+
+def passed(section: str, options: Any) -> tuple[str, ...]:
+    """What ipcontroller or ipengine is told."""
+    return passed_on(section, configured(options.parser, options, options.places))
 
 
 class OptionTests(SynchronousTestCase):
@@ -46,18 +53,19 @@ class OptionTests(SynchronousTestCase):
             options = parse(argv)
             self.assertEqual((options.launcher, engines(options), options.daemonize), ("local", None, False))
             self.assertEqual(options.places, Places(Path("/somewhere")))
-            self.assertEqual((passed_on("controller", options), passed_on("engine", options)), ((), ()))
+            self.assertEqual((passed("controller", options), passed("engine", options)), ((), ()))
 
     def test_with_and_without_command(self) -> None:
         """The command may be left out; options of the controller are passed on."""
         options = ["-n", "4", "--port", "10105", "--interface=::1", "--location", "host", "-r", "--ipython-dir", "/d"]
         options += ["--memory-limit", "80%", "--interface-class=a.B", "--interface-class", "c.D"]
-        passed = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls", "--interface-class=a.B,c.D")
+        of_controller = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
+        of_controller += ("--interface-class=a.B,c.D",)
         for argv in (options, ["local", *options], ["start", *options]):
             parsed = parse(argv)
             self.assertEqual((engines(parsed), parsed.places), (4, Places(Path("/d"))))
-            self.assertEqual(passed_on("controller", parsed), passed)
-            self.assertEqual(passed_on("engine", parsed), ("--memory-limit=80%",))
+            self.assertEqual(passed("controller", parsed), of_controller)
+            self.assertEqual(passed("engine", parsed), ("--memory-limit=80%",))
 
     def test_wrong(self) -> None:
         """What makes no sense is refused, by name."""
@@ -90,7 +98,7 @@ class ClusterCase(TestCase):
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
-        self.addCleanup(self.end_daemons)
+        self.addCleanup(end_clusters, self.folder)
 
     def ipcluster(self, *argv: str) -> Program:
         command = ["ipython1.kernel.scripts.ipcluster", *argv]
@@ -113,24 +121,6 @@ class ClusterCase(TestCase):
     def process(self, status: dict[str, Any], label: str) -> psutil.Process:
         (part,) = (part for part in status["parts"] if part["label"] == label)
         return psutil.Process(part["process"]["pid"])
-
-    def recorded(self) -> list[psutil.Process]:
-        """The supervisors that are recorded, and all that runs for them."""
-        found = []
-        for file in self.folder.glob("**/clusters/*/state.json"):
-            plain = json.loads(file.read_text())
-            ids = [plain["supervisor"]["pid"], *(part["process"]["pid"] for part in plain["parts"] if part["process"])]
-            for pid in ids:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process = psutil.Process(pid)
-                    if str(self.folder) in str(process.environ().values()):
-                        found += [process, *process.children(recursive=True)]
-        return found
-
-    def end_daemons(self) -> None:
-        for process in self.recorded():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
 
     def assert_gone(self, family: list[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(family, timeout=10)
@@ -256,6 +246,44 @@ class ForegroundTests(ClusterCase):
         self.assertEqual(await cluster.ended(), FINE)
 
 
+class FullDiskTests(ClusterCase):
+    """A disk that is full, by way of a small file system that nobody else sees."""
+
+    FULL = (
+        'mkdir -p "$1" && mount -t tmpfs -o size=16k,mode=700 none "$1" || exit 77; cat /dev/zero >"$1/fill" 2>/dev/null;'
+        ' shift; exec "$@"'
+    )
+
+    async def full(self, place: Path, *argv: str) -> Program:
+        """What comes of the command where there is no room left in `place`."""
+        if not os.environ.get("IPYTHON1_TEST_ALL"):
+            raise SkipTest("needs a file system of its own: sh scripts/test --all")
+        command = [sys.executable, "-m", "ipython1.kernel.scripts.ipcluster", *argv]
+        shell = ["unshare", "--mount", "sh", "-c", self.FULL, "sh", str(place), *command]
+        program = Program(self, "/bin/sh", "-c", 'exec "$@"', "sh", *shell, environment={"IPYTHONDIR": str(self.folder)})
+        if await program.ended() in (1, 77, 127) and re.search("unshare:|mount:|not found", program.output):
+            raise SkipTest(f"no file system of its own can be had: {program.output}")
+        return program
+
+    @asynchronous
+    async def test_security_folder(self) -> None:
+        """One clear message says what cannot be written and why, in the foreground and in the background."""
+        for options in ([], ["--daemonize"]):
+            program = await self.full(self.folder / "security", "start", "-n", "1", *options)
+            self.assertEqual(await program.ended(), FAILED, program.output)
+            self.assertRegex(program.output, "cannot write .*/security/.*: No space left on device")
+            self.assertNotIn("Traceback", program.output)
+            self.assert_nothing_left()
+
+    @asynchronous
+    async def test_state_folder(self) -> None:
+        """The same for the record of the cluster."""
+        program = await self.full(self.folder / "clusters", "start", "-n", "1")
+        self.assertEqual(await program.ended(), FAILED, program.output)
+        self.assertIn("No space left on device", program.output)
+        self.assertNotIn("Traceback", program.output)
+
+
 class BackgroundTests(ClusterCase):
     """A cluster that goes on in the background."""
 
@@ -283,7 +311,7 @@ class BackgroundTests(ClusterCase):
         archive = self.folder / "logs.tar.gz"
         self.assertIn("files are in", await self.said("logs", "--archive", str(archive)))
         archive.unlink()
-        family = self.recorded()
+        family = clusters_processes(self.folder)
         self.assertIn("is stopped", await self.said("stop"))
         self.assert_gone(family)
         self.assert_nothing_left()
