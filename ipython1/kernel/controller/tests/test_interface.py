@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -9,12 +10,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.core.serialize import join, serialize, split
+from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.interface import Interface, Value, verb
 from ipython1.kernel.controller.named import NamedInterface
 from ipython1.kernel.controller.service import ControllerService, interfaces
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
 from ipython1.kernel.error import ControllerCreationError
 from ipython1.kernel.framing import Message, pack
+from ipython1.kernel.places import Places
 
 
 class Unruly(Exception):
@@ -269,7 +272,7 @@ class EngineTests(ShelfCase):
 
 
 def made(*classes: Any) -> ControllerService:
-    return ControllerService(Clock(), lambda: None, [*interfaces(""), *classes])
+    return ControllerService(Clock(), lambda: None, [*interfaces(ControllerConfig(Places(Path("/nowhere")))), *classes])
 
 
 def declaring(**members: Any) -> type[Interface]:
