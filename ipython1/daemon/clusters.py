@@ -13,7 +13,7 @@ from ipython1.daemon.state import FAILED, ClusterState, ProcessId, StateFolder
 from ipython1.kernel.controller.config import CERTIFICATE_FILE
 from ipython1.kernel.error import ClusterError, ClusterRunning, NoSuchCluster
 from ipython1.kernel.furl import remove
-from ipython1.kernel.places import FURL_FILES, Places
+from ipython1.kernel.places import ALL_FURL_FILES, Places
 
 CLEAN_GRACE = 5.0
 """Seconds that what was left behind has for ending when it is asked to."""
@@ -156,6 +156,6 @@ def _end_orphans(state: ClusterState) -> list[str]:
 
 def _remove_furls(places: Places, state: ClusterState) -> list[str]:
     if not state.keeps_furls:
-        for name in (*FURL_FILES.values(), CERTIFICATE_FILE):
-            remove(places.security_dir / name)
+        for file in (*places.security_dir.glob(ALL_FURL_FILES), places.security_dir / CERTIFICATE_FILE):
+            remove(file)
     return [f"removed the state of cluster {places.cluster_id!r}, started on {state.supervisor.host}"]

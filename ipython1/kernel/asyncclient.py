@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.async_base import AsyncClient, connected
+from ipython1.kernel.async_interface import AsyncInterfaceClient, connected_interface
 from ipython1.kernel.async_task import AsyncTaskClient
 from ipython1.kernel.client_session import Connection, multiengine_connection
 from ipython1.kernel.cluster.asynchronous import AsyncCluster
@@ -32,12 +33,14 @@ from ipython1.kernel.task_session import task_connection
 
 __all__ = [
     "AsyncCluster",
+    "AsyncInterfaceClient",
     "AsyncMultiEngineClient",
     "AsyncTaskClient",
     "CompositeError",
     "MapTask",
     "StringTask",
     "Task",
+    "get_interface_client",
     "get_multiengine_client",
     "get_task_client",
 ]
@@ -147,3 +150,14 @@ def get_task_client(
     """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.TaskClient`."""
     opening = connected(AsyncTaskClient, task_connection, "task", furl_or_file, profile, cluster_id)
     return Deferred.fromCoroutine(opening)
+
+
+def get_interface_client(
+    role: str,
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+) -> Deferred[AsyncInterfaceClient]:
+    """Fires with a client that is connected; the arguments are as for `ipython1.kernel.client.InterfaceClient`."""
+    return Deferred.fromCoroutine(connected_interface(role, furl_or_file, profile, cluster_id))

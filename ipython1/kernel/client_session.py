@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -231,11 +232,15 @@ class Connection:
         Connection.disconnect(self, reason)
 
 
-def multiengine_connection(
-    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+def role_connection(
+    role: str, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
 ) -> Connection:
-    """A way to the MultiEngine interface, as the configuration wants it."""
-    return Connection(furl_or_file, reactor, dial, timeout=settings[CONNECT_TIMEOUT])
+    """A way to the interface `role`, as the configuration wants it."""
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT])
+
+
+multiengine_connection = partial(role_connection, "multiengine")
+"""A way to the MultiEngine interface."""
 
 
 def limited(answer: Deferred[Answer], seconds: float, reactor: IReactorTime, what: str) -> Deferred[Answer]:

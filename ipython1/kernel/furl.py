@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ipython1.kernel.error import FURLError, SecurityError
-from ipython1.kernel.places import FURL_FILES, Places, find_places
+from ipython1.kernel.places import FURL_FILES, Places, find_places, furl_name
 
 _FURL = re.compile(r"pb://(?P<tub>[a-z2-7]{32})@(?P<location>[^/\s@]+)/(?P<secret>[^/\s]+)")
 
@@ -47,7 +47,7 @@ def read_furl(furl_or_file: str | os.PathLike[str], role: str, places: Places | 
     if not isinstance(furl_or_file, str | os.PathLike):
         raise TypeError(
             f"a FURL or the path of a FURL file is needed, not {furl_or_file!r:.60}: addresses of host and port gave"
-            f" way to FURLs, which the controller writes to {FURL_FILES[role]}"
+            f" way to FURLs, which the controller writes to {furl_name(role)}"
         )
     text = os.fspath(furl_or_file).strip()
     if re.match(r"pbu?://", text):
@@ -74,9 +74,10 @@ def _read(path: Path, role: str) -> str:
     try:
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     except FileNotFoundError:
+        option = "" if role in FURL_FILES else " and the --interface-class that has this role"
         raise FURLError(
-            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster, or copy its"
-            f" {FURL_FILES[role]} there"
+            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster{option}, or copy its"
+            f" {furl_name(role)} there"
         ) from None
     except OSError as problem:
         raise FURLError(f"cannot read the FURL file {str(path)!r}: {problem.strerror}") from None

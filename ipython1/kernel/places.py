@@ -20,18 +20,21 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipython1.kernel.error import ConfigError
+from ipython1.kernel.error import ConfigError, FURLError
 
 FURL_FILES = {
     "engine": "ipcontroller-engine.furl",
     "multiengine": "ipcontroller-mec.furl",
     "task": "ipcontroller-tc.furl",
 }
-"""The name of the file for each role."""
+"""The name of the file for each role of ours; see `furl_name`."""
+ALL_FURL_FILES = "ipcontroller-*.furl"
+"""The pattern that the names of all roles' files match, and no other name."""
 DEFAULT_CLUSTER = "default"
 """The cluster that is meant when none is named."""
 PROFILE_PREFIX = "profile_"
 
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _OUR_FILES = re.compile(r"ip(controller|engine|cluster)", re.IGNORECASE)
 
@@ -68,7 +71,7 @@ class Places:
 
         Where there is none, the path in the security folder.
         """
-        name = FURL_FILES[role]
+        name = furl_name(role)
         usual = self.security_dir / name
         copied = self.ipython_dir / name
         if self.cluster_id == DEFAULT_CLUSTER and copied.exists() and not usual.exists():
@@ -109,6 +112,16 @@ class Places:
             return ""
         name = self.ipython_dir.name.removeprefix(PROFILE_PREFIX)
         return name if profile_dir(usual, name) == self.ipython_dir and _NAME.fullmatch(name) else None
+
+
+def furl_name(role: str) -> str:
+    """The name of the FURL file for `role`; FURLError for what no interface can be called, as no file could be."""
+    if not _ROLE.fullmatch(role):
+        raise FURLError(
+            f"{role!r:.50} is no role of an interface: it names a file, and is made of up to 32 small letters, digits,"
+            " _ and -, beginning with a letter"
+        )
+    return FURL_FILES.get(role, f"ipcontroller-{role}.furl")
 
 
 def find_ipython_dir(option: str | os.PathLike[str] | None = None) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.label import label
 from ipython1.kernel.request import (
     Answer,
@@ -22,8 +24,9 @@ from ipython1.kernel.request import (
 )
 from ipython1.kernel.task import BaseTask, MapTask
 from ipython1.kernel.task_result import TaskResult
-from ipython1.kernel.task_session import Confirm
+from ipython1.kernel.task_session import Confirm, Pace
 from ipython1.kernel.task_submission import (
+    Group,
     Submit,
     call_submission,
     name_of,
@@ -34,6 +37,8 @@ from ipython1.kernel.task_submission import (
 
 BATCH = 200
 """So many chunks of a map are sent, or asked for, at a time."""
+MAX_LEFT = 5000
+"""So many chunks of a map are on the way at most.  It is more than all the engines of a controller are sent ahead."""
 MAX_CHUNKS = 256
 """Into so many chunks the items of a map are divided at most, where it is not said how."""
 
@@ -162,13 +167,7 @@ class Tasks:
         """A map whose tasks have the retries etc. of the task `choices`."""
         items = list(zip(*check_map(func, sequences), strict=True))
         size = chunk_size(len(items), choices, chunksize)
-        chunks = list(chunk_requests(func, iter(items), size, choices))
-        numbers: list[int] = []
-        for start in range(0, len(chunks), BATCH):
-            batch = chunks[start : start + BATCH]
-            answers = yield list(batch)
-            numbers += [whole_result(*pair) for pair in zip(batch, answers, strict=True)]
-        return (yield from _gather(numbers, size > 1))
+        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1))
 
     @verb()
     def _spread(
@@ -280,24 +279,41 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _gather(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
-    """The results of a map's tasks; when one failed, the others are aborted and its error is raised."""
+def _paced(chunks: Iterator[Submit], chunked: bool) -> Steps[list[Any]]:
+    """The results of a map's tasks; when one failed, the others are aborted and its error is raised.
+
+    No more than some are on the way, and what has come is taken meanwhile: so it makes no difference, to the
+    controller's memory and to what submitting costs the engines, how many there are in all.
+    """
+    group = Group()
     results: list[Any] = []
-    for start in range(0, len(numbers), BATCH):
-        requests = [outcome_request(number, "map") for number in numbers[start : start + BATCH]]
-        answers = yield requests
-        try:
-            for request, answer in zip(requests, answers, strict=True):
-                found = outcome(request, answer)
-                if chunked:
-                    results.extend(found)
-                else:
-                    results.append(found)
-        except BaseException:  # what the user's function raised, whatever it is
-            yield from abandon(numbers[start:])
-            raise
-        yield from forget(numbers[start : start + BATCH])
+    left: deque[list[int]] = deque()
+    try:
+        while batch := list(itertools.islice(chunks, BATCH)):
+            for request in batch:
+                request.group = group
+            answers = yield list(batch)
+            left.append([whole_result(*pair) for pair in zip(batch, answers, strict=True)])
+            while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
+                results += yield from _gather(left, chunked)
+        while left:
+            results += yield from _gather(left, chunked)
+    except (GeneratorExit, ConnectionError):  # nobody is asked any more
+        raise
+    except BaseException:  # what the user's function raised, whatever it is; or an item that cannot be serialized
+        if left:
+            yield from abandon([number for numbers in left for number in numbers])
+        raise
     return results
+
+
+def _gather(left: deque[list[int]], chunked: bool) -> Steps[list[Any]]:
+    """The results of the first batch that is left, which they leave with that."""
+    requests = [outcome_request(number, "map") for number in left[0]]
+    answers = yield requests
+    found = [outcome(request, answer) for request, answer in zip(requests, answers, strict=True)]
+    yield from forget(left.popleft())
+    return [item for chunk in found for item in chunk] if chunked else found
 
 
 def outcome(request: Request, answer: Answer) -> Any:

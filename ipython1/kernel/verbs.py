@@ -25,8 +25,8 @@ class Route(Enum):
 class Verb:
     """A verb's name, its route, the types of its arguments, and how many values or documents come with it.
 
-    `args` maps each argument to its types; an argument whose types include NoneType may be left out.
-    `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
+    `args` maps each argument to its types; an argument whose types include NoneType, or object, or which is one of the
+    `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
     is the controller itself that asks engines for it.
     """
@@ -37,6 +37,7 @@ class Verb:
     values: bool = False
     bodies: int = 0
     interface: str = "multiengine"
+    optional: frozenset[str] = frozenset()
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -46,8 +47,12 @@ class Verb:
             if name not in self.args:
                 return f"{self.name} has no argument {name!r:.50}"
         for name, types in self.args.items():
+            if name not in args and name in self.optional:
+                continue
             # bool is an int to isinstance, and never what an int argument means
             value = args.get(name)
+            if object in types:
+                continue
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in types)
                 return f"argument {name} of {self.name} is {type(value).__name__}, not {wanted}"
@@ -108,3 +113,8 @@ _TABLE = (
 )
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
+
+
+def verbs_of(interface: str) -> Mapping[str, Verb]:
+    """Those that clients of one of our own interfaces may ask for; those of others bring a table of their own."""
+    return {verb.name: verb for verb in _TABLE if verb.interface == interface}

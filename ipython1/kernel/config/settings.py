@@ -14,6 +14,7 @@ COUNT = Integer(expected="whole, at least 1", least=1)
 FILE = Text("path")
 NAME = Text("name")
 
+_CLASS = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _HOST = r"[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?"
 
 KERNEL = Table("ipython1.kernel", "The configuration of controllers, engines, clusters and clients.")
@@ -57,10 +58,18 @@ REUSE_FURLS = _controller.setting(
 )
 SCHEDULER = _controller.setting(
     "scheduler",
-    Text("dotted name of a class", pattern=r"([^\W\d]\w*(\.[^\W\d]\w*)*)?"),
+    Text("dotted name of a class", pattern=f"({_CLASS})?"),
     "",
     "What decides on the order of tasks, by the dotted name of its class. If it is empty, first in, first out.",
     option=("--scheduler",),
+)
+INTERFACE_CLASSES = _controller.setting(
+    "interface_classes",
+    Words("dotted name of a class", "one or several, separated by commas", pattern=_CLASS),
+    (),
+    "Interfaces of your own that are published beside MultiEngine and Task, by the dotted names of their classes,"
+    " separated by commas.",
+    option=("--interface-class",),
 )
 CONTROLLER_LOG = _controller.setting(
     "logfile",

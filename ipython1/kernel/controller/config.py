@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ipython1.kernel.config.settings import (
     INTERFACE,
+    INTERFACE_CLASSES,
     KEPT_RESULTS,
     KEPT_RESULTS_SIZE,
     KEPT_TASK_RESULTS,
@@ -27,8 +28,9 @@ class ControllerConfig:
 
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
-    `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
-    The others are the settings of these names.
+    `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out),
+    `interface_classes` those of interfaces that there are beside MultiEngine and Task.  The others are the settings
+    of these names.
     """
 
     places: Places
@@ -37,6 +39,7 @@ class ControllerConfig:
     location: str = ""
     reuse_furls: bool = REUSE_FURLS.default
     scheduler: str = SCHEDULER.default
+    interface_classes: tuple[str, ...] = INTERFACE_CLASSES.default
     kept_results: int = KEPT_RESULTS.default
     kept_results_size: int = KEPT_RESULTS_SIZE.default
     kept_task_results: int = KEPT_TASK_RESULTS.default

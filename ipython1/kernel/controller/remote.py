@@ -31,7 +31,7 @@ from ipython1.kernel.furl import (
 from ipython1.kernel.hello import check_hello, identity, new_id
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Link, Receiver
-from ipython1.kernel.places import FURL_FILES, Places
+from ipython1.kernel.places import Places, furl_name
 from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_certificate, new_tub
 
 
@@ -120,7 +120,7 @@ class ControllerTub:
 
     def file(self, role: str) -> Path:
         """The FURL file of `role`."""
-        return self._folder / FURL_FILES[role]
+        return self._folder / furl_name(role)
 
     async def start(self) -> None:
         """Listen, and write the FURL files.

@@ -63,6 +63,8 @@ class Worker:
             return False
         if not self.attempts:
             return True
+        if len(self.attempts) > MAX_AHEAD:
+            return False
         if any(attempt.cause is not None for attempt in self.attempts):
             return False
         return len(self.attempts) - 1 < self._ahead(now)

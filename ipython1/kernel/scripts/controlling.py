@@ -19,6 +19,7 @@ from ipython1.kernel.furl import prepare_security_dir
 from ipython1.kernel.launch.launcher import ILaunchObserver
 from ipython1.kernel.launch.local import LocalLauncher
 from ipython1.kernel.launch.values import Launch, LaunchState
+from ipython1.kernel.places import FURL_FILES
 
 GRACE = 10.0
 """Seconds that the host agent has for ending when it is asked to."""
@@ -88,6 +89,7 @@ class Controlling:
             f"  FURL file for engines: {tub.file('engine')}",
             f"  FURL file for clients: {tub.file('multiengine')}",
             f"  FURL file for tasks:   {tub.file('task')}",
+            *(f"  FURL file for {role}: {tub.file(role)}" for role in tub.furls if role not in FURL_FILES),
             f"  to start engines:      {shlex.join(['ipengine', '-n', '4', *self._config.places.typed_options()])}",
             "  to connect a client:   from ipython1.kernel import client",
             f"                         mec = client.MultiEngineClient({self._config.places.client_arguments('multiengine')})",

@@ -13,6 +13,7 @@ from ipython1.daemon.intensity import Intensity
 from ipython1.kernel.config.settings import (
     ENGINES,
     INTERFACE,
+    INTERFACE_CLASSES,
     LOCATION,
     LOG_COUNT,
     LOG_SIZE,
@@ -45,7 +46,14 @@ _OLD_OPTIONS = (
 
 
 _PASSED_ON: Mapping[str, Sequence[tuple[Setting[Any], str | None]]] = {
-    "controller": ((PORT, "PORT"), (INTERFACE, "ADDRESS"), (LOCATION, "HOST"), (REUSE_FURLS, None), (SCHEDULER, "NAME")),
+    "controller": (
+        (PORT, "PORT"),
+        (INTERFACE, "ADDRESS"),
+        (LOCATION, "HOST"),
+        (REUSE_FURLS, None),
+        (SCHEDULER, "NAME"),
+        (INTERFACE_CLASSES, "NAME"),
+    ),
     "engine": ((MEMORY_LIMIT, "SIZE"),),
 }
 """Settings that concern other commands: their options are theirs, and given to them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import ipython1
 from ipython1.kernel.config.settings import (
     CONTROLLER_LOG,
     INTERFACE,
+    INTERFACE_CLASSES,
     KEPT_RESULTS,
     KEPT_RESULTS_SIZE,
     KEPT_TASK_RESULTS,
@@ -69,8 +72,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="ipcontroller",
-        description="Start a controller, to which engines and clients connect. It writes a FURL file for each of"
-        " the two; who has the file may connect. Ctrl-C ends it.",
+        description="Start a controller, to which engines and clients connect. It writes FURL files for them: who"
+        " has the file may connect. Ctrl-C ends it.",
         allow_abbrev=False,
     )
     for setting, metavar in (
@@ -79,6 +82,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         (LOCATION, "HOST"),
         (REUSE_FURLS, None),
         (SCHEDULER, "NAME"),
+        (INTERFACE_CLASSES, "NAME"),
         (CONTROLLER_LOG, "FILE"),
     ):
         add_setting(parser, setting, metavar)
@@ -105,6 +109,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         location=",".join(hosts),
         reuse_furls=settings[REUSE_FURLS],
         scheduler=settings[SCHEDULER],
+        interface_classes=settings[INTERFACE_CLASSES],
         kept_results=settings[KEPT_RESULTS],
         kept_results_size=settings[KEPT_RESULTS_SIZE],
         kept_task_results=settings[KEPT_TASK_RESULTS],
@@ -118,6 +123,9 @@ def parse(argv: Sequence[str] | None = None) -> Config:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     config = parse(argv)
+    if config.controller.interface_classes or config.controller.scheduler:
+        # A module that lies where the command is given can be named, too; it comes last, and hides no other.
+        sys.path.append(os.getcwd())
     # Not before the options are known to be right: --help should be quick.
     from twisted.internet import reactor
 

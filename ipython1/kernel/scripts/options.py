@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from ipython1.config.kinds import Boolean
+from ipython1.config.kinds import Boolean, Words
 from ipython1.config.setting import Configuration, Found, Setting
 from ipython1.config.writing import shown
 from ipython1.kernel.config import config_manager
@@ -75,7 +75,11 @@ def add_setting(
             *setting.option, dest=setting.name, action=argparse.BooleanOptionalAction, default=None, help=text
         )
     else:
-        parser.add_argument(*setting.option, dest=setting.name, type=read, metavar=metavar, help=text)
+        # An option whose value is a list may be given several times.
+        action = "extend" if isinstance(setting.kind, Words) else "store"
+        parser.add_argument(
+            *setting.option, dest=setting.name, action=action, type=read, metavar=metavar, help=text
+        )
 
 
 def configured(parser: argparse.ArgumentParser, options: argparse.Namespace, places: Places) -> Configuration:
@@ -87,8 +91,12 @@ def configured(parser: argparse.ArgumentParser, options: argparse.Namespace, pla
     given = vars(options)
     return configuration.with_values(
         {
-            setting: Found(given[setting.name], f"option {setting.option[-1]}")
+            setting: Found(_value(given[setting.name]), f"option {setting.option[-1]}")
             for setting in KERNEL
             if given.get(setting.name) is not None
         }
     )
+
+
+def _value(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given

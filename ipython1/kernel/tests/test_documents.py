@@ -62,6 +62,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_custom_interfaces(self) -> None:
+        """custom_interfaces.txt"""
+        await self.check("docs/source/custom_interfaces.txt")
+
+    @asynchronous
     async def test_configuration(self) -> None:
         """configuration.txt"""
         await self.check("docs/source/configuration.txt")
@@ -87,6 +92,7 @@ class PageTests(TestCase):
             "parallel_intro.txt",
             "parallel_multiengine.txt",
             "parallel_task.txt",
+            "custom_interfaces.txt",
             "clusters.txt",
             "clusters_api.txt",
             "configuration.txt",

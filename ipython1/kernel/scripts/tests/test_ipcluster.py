@@ -58,8 +58,9 @@ class OptionTests(SynchronousTestCase):
     def test_with_and_without_command(self) -> None:
         """The command may be left out; options of the controller are passed on."""
         options = ["-n", "4", "--port", "10105", "--interface=::1", "--location", "host", "-r", "--ipython-dir", "/d"]
-        options += ["--memory-limit", "80%"]
+        options += ["--memory-limit", "80%", "--interface-class=a.B", "--interface-class", "c.D"]
         of_controller = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
+        of_controller += ("--interface-class=a.B,c.D",)
         for argv in (options, ["local", *options], ["start", *options]):
             parsed = parse(argv)
             self.assertEqual((engines(parsed), parsed.places), (4, Places(Path("/d"))))
