@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.launch.tests.namespaces import Host, Network, need_namespaces
 from ipython1.kernel.launch.tests.sshd import Sshd, need_sshd
+from ipython1.kernel.scripts.ipcluster_common import NOT_RUNNING
 from ipython1.kernel.tests.program import Program, asynchronous
 
 PORT = 10105
@@ -122,6 +123,11 @@ class SshTests(HostsCase):
 
     setUp = start
 
+    @property
+    def security(self) -> Path:
+        """Where the FURL files are, on the host of the client."""
+        return self.home(self.third) / ".ipython" / "security"
+
     def cluster(self, *arguments: str) -> Program:
         python = self.servers[0].python
         options = (f"--ssh-config={self.folder / 'ssh_config'}", f"--python={python}", f"--port={PORT}")
@@ -172,7 +178,7 @@ class SshTests(HostsCase):
         cluster.signal("KILL")
         await self.gone(running)
         status = self.command(self.third, "ipcluster", "status")
-        self.assertEqual(await status.ended(), 3, status.output)
+        self.assertEqual(await status.ended(), NOT_RUNNING, status.output)
         await self.succeeds(self.command(self.third, "ipcluster", "clean"))
         for server in self.servers:
             await server.sessions_ended()
@@ -185,7 +191,7 @@ class SshTests(HostsCase):
             "--host=h1=1", "--host=h2=1", "--controller-host=h1", f"--location={self.first.address}"
         )
         await cluster.said("with 2 engines")
-        furl = (self.home(self.third) / ".ipython" / "security" / "ipcontroller-engine.furl").read_text()
+        furl = (self.security / "ipcontroller-engine.furl").read_text()
         self.find(self.first, "ipcontroller").kill()
         await cluster.said(r"ipcontroller has ended \(killed by signal 9, SIGKILL\); starting it again")
         asked = WHERE + "print(mec.get_ids(), sorted(mec.pull('where')))"
@@ -194,15 +200,15 @@ class SshTests(HostsCase):
         self.find(self.second, "ipengine").kill()
         await cluster.said(r"ipengine@h2 has ended \(killed by signal 9, SIGKILL\); starting it again")
         await cluster.said(r"starting it again(.|\n)*starting it again(.|\n)*ipengine@h2: .*registered")
-        await self.becomes("[2]", "print([each for each in mec.get_ids() if each > 1])")
+        await self.becomes(expected, asked)
         for process in self.running(self.third):
             if process.name() == "ssh" and "h2" in process.cmdline():
                 process.kill()
         await cluster.said(r"ipengine@h2 has ended \(ssh was killed, to h2")
         await cluster.said(r"ssh was killed(.|\n)*ipengine@h2: .*registered")
+        self.assertEqual((self.security / "ipcontroller-engine.furl").read_text(), furl)
         cluster.signal("INT")
         await self.succeeds(cluster)
-        self.assertTrue(furl)
         self.nothing_left([server.program for server in self.servers], [SSH])
 
     async def becomes(self, expected: str, source: str) -> None:
