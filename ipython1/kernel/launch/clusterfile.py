@@ -22,10 +22,11 @@ from ipython1.kernel.launch.values import Share
 _ONE_PORT = "one port serves engines and clients: say port=... instead"
 CONTROLLER_KEYS = ("host", "port", "interface", "location")
 GONE_KEYS = {"engine_port": _ONE_PORT, "control_port": _ONE_PORT}
-GONE = {
-    "sshx": "there is no helper script any more: say --python, and name a script that sets up what is needed and then"
-    ' runs Python: exec python3 "$@"',
-}
+NO_SCRIPT = (
+    "there is no helper script any more: say --python, and name a script that sets up what is needed and ends with"
+    ' exec python3 "$@"'
+)
+GONE = {"sshx": NO_SCRIPT}
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,14 @@ from ipython1.kernel.controller.config import READY
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ConfigError, LaunchError
 from ipython1.kernel.furl import prepare_security_dir
-from ipython1.kernel.launch.clusterfile import ClusterFile, parse_cluster_file, this_host
+from ipython1.kernel.launch.clusterfile import NO_SCRIPT, ClusterFile, parse_cluster_file, this_host
 from ipython1.kernel.launch.launcher import ILauncherFactory, IPlan
 from ipython1.kernel.launch.local import LocalLauncher, LocalPlan
 from ipython1.kernel.launch.ssh_command import SshSettings, check_host
 from ipython1.kernel.launch.ssh_launcher import SshLauncher
 from ipython1.kernel.launch.values import Launch, Share, Wanted
 from ipython1.kernel.places import FURL_FILES, Places
-from ipython1.kernel.scripts.options import add_setting, configured
+from ipython1.kernel.scripts.options import Gone, add_setting, configured
 
 HOME_DIR = "~/.ipython"
 """The ipython directory of a controller on another host, if none is named."""
@@ -145,6 +145,9 @@ class SshFactory:
         )
         for setting, metavar in _SETTINGS:
             add_setting(group, setting, metavar)
+        for option in ("--sshx", "-e", "--copyenvs"):
+            nargs: Any = "?" if option == "--sshx" else 0
+            parser.add_argument(option, action=Gone, nargs=nargs, metavar=NO_SCRIPT, help=argparse.SUPPRESS)
 
     def plan(self, wanted: Wanted, options: argparse.Namespace) -> SshPlan:
         """One host agent for each host that is named."""

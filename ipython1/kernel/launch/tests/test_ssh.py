@@ -202,6 +202,9 @@ class PlanTests(SynchronousTestCase):
             "--python=a\nb",
             "--connect-timeout=0",
             "--silence=soon",
+            "--sshx=x",
+            "-e",
+            "--copyenvs",
         ):
             said = io.StringIO()
             with contextlib.redirect_stderr(said):
