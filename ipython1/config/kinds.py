@@ -5,7 +5,6 @@ The text is the same in a file, in an environment variable and on a command line
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Number(Kind[float]):
             value = float(text)
         except ValueError:
             return None
-        return value if math.isfinite(value) and self.least <= value <= self.most else None
+        return value if self.least <= value <= self.most else None
 
     def write(self, value: float) -> str:
         return repr(float(value)).removesuffix(".0")

@@ -28,7 +28,8 @@ from ipython1.kernel.config.settings import (
 )
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.error import ConfigError
-from ipython1.kernel.places import Places
+from ipython1.kernel.furl import prepare_security_dir, write_private
+from ipython1.kernel.places import Places, find_places
 from ipython1.kernel.scripts import ipcluster, ipcontroller, ipengine
 from ipython1.kernel.scripts.ipcluster_common import WRONG
 from ipython1.kernel.scripts.ipcluster_start import passed_on
@@ -245,6 +246,16 @@ class ClientTests(ConfiguredCase):
                 f"{path}, line 2: client.connect_timeout: 'soon' is no number of seconds: 0 or more",
             )
         self.failureResultOf(get_task_client(FURL), ConfigError)
+
+    def test_profile(self) -> None:
+        """It is the profile's file that counts for a client of a profile."""
+        path = self.write("broken", "profile_lab")
+        places = find_places(profile="lab")
+        prepare_security_dir(places)
+        for role, face in (("multiengine", MultiEngineClient), ("task", TaskClient)):
+            write_private(places.furl_file(role), FURL)
+            error = self.assertRaises(ConfigError, face, profile="lab")
+            self.assertIn(f"{path}, line 1: ", str(error))
 
     def test_settings(self) -> None:
         """What is set is what they do."""
