@@ -38,6 +38,9 @@ GRACE = 10.0
 LARGEST = 2048
 """Bytes of a file that can be fetched: messages of that size are never torn by what the command writes."""
 
+ENDED, STOP = b"e", b"s"
+"""What wakes the guard: the command has ended, or the guard itself is asked to end."""
+
 
 class Refused(Exception):
     """What was asked for cannot be done; the text says why."""
@@ -54,7 +57,10 @@ class Orders:
 
     def read(self) -> None:
         """Read what has come; waits if nothing has."""
-        data = os.read(self.descriptor, 1 << 16)
+        try:
+            data = os.read(self.descriptor, 1 << 16)
+        except ConnectionError:  # it is a socket, with some servers
+            data = b""
         self.at_end = not data
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._lines.extend(line.decode("utf-8") for line in lines)
@@ -118,12 +124,12 @@ class Guard:
         )
         threading.Thread(target=self._wait, daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop(GRACE))
+            signal.signal(number, lambda *_: os.write(self._wake, STOP))
         self._tell("started", pid=self._child.pid, created=created(self._child.pid))
 
     def _wait(self) -> None:
         self._child.wait()
-        os.write(self._wake, b".")
+        os.write(self._wake, ENDED)
 
     def _watch(self) -> None:
         """Obey, until the command has ended."""
@@ -135,7 +141,9 @@ class Guard:
             while True:
                 ready = {key.fd for key, _ in selector.select(self._timeout())}
                 if self._wakeup in ready:
-                    return
+                    if ENDED in os.read(self._wakeup, 100):
+                        return
+                    self._stop(GRACE)
                 if self._orders.descriptor in ready:
                     self._heard = time.monotonic()
                     self._orders.read()

@@ -80,6 +80,13 @@ class IPlan(Interface):
         """A new `ILauncher` for one of these."""
 
 
+class IEarlyPlan(IPlan):
+    """A plan whose agents can be started before the controller is ready, which saves time."""
+
+    def early_agent(label: str, share: Any) -> Any:
+        """The `Launch` of a host agent that waits for the controller.  Called before that is started."""
+
+
 class ILauncherFactory(Interface):
     """A way to start clusters: ``ipcluster NAME``."""
 

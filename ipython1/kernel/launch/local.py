@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,11 +17,13 @@ from zope.interface import implementer
 
 from ipython1.kernel.engine.process import describe_end
 from ipython1.kernel.error import LaunchError
+from ipython1.kernel.furl import stamp
 from ipython1.kernel.launch.base import Told
-from ipython1.kernel.launch.launcher import ILauncher, ILauncherFactory, IPlan
+from ipython1.kernel.launch.launcher import IEarlyPlan, ILauncher, ILauncherFactory
 from ipython1.kernel.launch.lines import Lines
 from ipython1.kernel.launch.processes import created
 from ipython1.kernel.launch.values import Launch, Share, Wanted
+from ipython1.kernel.places import FURL_FILES
 
 CHILD = "ipython1.kernel.scripts.child"
 
@@ -106,7 +109,7 @@ class LocalLauncher(Told, ProcessProtocol):
         )
 
 
-@implementer(IPlan)
+@implementer(IEarlyPlan)
 class LocalPlan:
     """A controller and one host agent, as children of this process."""
 
@@ -128,6 +131,12 @@ class LocalPlan:
         """ipengine, with so many engines."""
         options = ("-n", str(share.engines), *self._wanted.engine)
         return Launch(("ipengine", *options, *self._wanted.places.options()), label=label)
+
+    def early_agent(self, label: str, share: Share) -> Launch:
+        """The same, for one that waits for the FURL file that the controller is about to write."""
+        launch = self.agent(label, share)
+        file = self._wanted.places.security_dir / FURL_FILES["engine"]
+        return replace(launch, command=(*launch.command, "--furl-file", str(file), "--after", stamp(file)))
 
     def launcher(self, reactor: Any, launch: Launch) -> LocalLauncher:
         """A child process for each."""

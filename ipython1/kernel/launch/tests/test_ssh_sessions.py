@@ -149,6 +149,15 @@ class EndTests(SessionCase):
         await self.gone(*family)
 
     @asynchronous
+    async def test_guard_asked(self) -> None:
+        """A guard that is asked to end, as when that host is shut down, ends the command in good order."""
+        made, observer, family = await self.running()
+        family[0].terminate()
+        self.assertTrue((await observer.ended()).succeeded)
+        await self.gone(*family)
+        self.assertEqual(list(self.folder.rglob("*.furl")), [])
+
+    @asynchronous
     async def test_command_killed(self) -> None:
         """kill -9 of the command is reported as what it is."""
         made, observer, family = await self.running()
@@ -172,6 +181,7 @@ class EndTests(SessionCase):
     async def test_signs_of_life(self) -> None:
         """While nothing has to be said, signs of life keep it running."""
         made, observer, family = await self.running(settings={"silence": 1.0})
+        # What must not happen has to have the time to.
         waited = Deferred[None]()
         reactor.callLater(4, waited.callback, None)
         await waited
