@@ -81,6 +81,8 @@ class Engine:
         self._failed_starts = 0
         self._delayed_start: Any = None
         self._fed_at = 0.0
+        self._was_fed = False
+        self._hopeless = False
         # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
         self._until_ready: list[Command] = []
         self._until_gone: list[Command] = []
@@ -99,6 +101,7 @@ class Engine:
         """Start an interpreter."""
         self._delayed_start = None
         self.generation += 1
+        self._was_fed = False
         self.interpreter = self._launch(self)
         try:
             self.interpreter.start()
@@ -141,7 +144,7 @@ class Engine:
         was_ready, self.ready = self.ready, False
         stderr = ended.stderr.take()
         if self._fate is not Fate.SUCCESSOR:
-            self._over(reason, failed=False)
+            self._over(reason, failed=self._hopeless)
         elif was_ready:
             said = _tail(stderr)
             self._outlet.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
@@ -182,6 +185,11 @@ class Engine:
         """The interpreter uses too much memory: end it at once, and start another one."""
         if self.interpreter is None:
             return
+        if not self._was_fed and self._fate is Fate.SUCCESSOR:
+            reason = f"{reason}, and it has not run anything yet: the limit is too low"
+            # Its successor would use as much.
+            self._fate = Fate.GONE
+            self._hopeless = True
         if self.ready:
             self._lose(reason, self.interpreter, MemoryLimitExceeded)
         self.interpreter.kill(reason)
@@ -288,6 +296,7 @@ class Engine:
             fields["values"] = command.values
         self._send("started", {"id": list(command.id)})
         self._fed_at = self._reactor.seconds()
+        self._was_fed = True
         self._set_capture(True)
         self.interpreter.send(Message("command", fields, list(command.bodies)))
 

@@ -7,21 +7,26 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
+from twisted.internet import reactor
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from ipython1.daemon.clusters import look
+from ipython1.daemon.control import ask_async
 from ipython1.kernel.config.settings import ENGINES
+from ipython1.kernel.error import ClusterError
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster import parse
 from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING
 from ipython1.kernel.scripts.ipcluster_start import passed_on
 from ipython1.kernel.scripts.options import configured
-from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters
+from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters, search_path
 
 
 def engines(options: Any) -> int | None:
@@ -305,6 +310,7 @@ class BackgroundTests(ClusterCase):
         self.assertEqual([engine["waiting"] for engine in status["engines"]], [0, 0, 0])
         self.assertIn("ipengine-2", await self.said("status"))
         self.assertIn("with engines 0, 1", await self.said("restart"))
+        await self.check_control()
         logs = await self.said("logs")
         for text in (" ipcontroller: ", " ipcluster: ", "engine 3 is gone"):
             self.assertIn(text, logs)
@@ -316,6 +322,20 @@ class BackgroundTests(ClusterCase):
         self.assert_gone(family)
         self.assert_nothing_left()
         self.assertFalse((self.folder / "clusters" / "default").exists())
+
+    async def check_control(self) -> None:
+        """What programs ask over the control socket."""
+        control = look(Places(self.folder)).control()
+        self.assertEqual(await ask_async(reactor, control, "wait", {"n": 2}), {"engines": [0, 1]})
+        for verb, args, problem in (
+            ("wait", {"n": 3}, "2 of 3 engines are registered, and no others are on their way"),
+            ("bogus", {}, "does not know the verb 'bogus'; it knows status, stop"),
+            ("wait", {}, "missing a required argument: 'n'"),
+            ("wait", {"n": True}, "the argument 'n' is not allowed, or not as True"),
+            ("signal", {"number": 10_000}, "10000 is not the number of a signal"),
+        ):
+            with self.assertRaisesRegex(ClusterError, problem):
+                await ask_async(reactor, control, verb, args)
 
     @asynchronous
     async def test_side_by_side(self) -> None:
@@ -336,22 +356,16 @@ class BackgroundTests(ClusterCase):
 
     @asynchronous
     async def test_engine_does_not_start(self) -> None:
-        """An engine that cannot start is an error at once, with what it has said; the others go on."""
-        environment = {"IPYTHONDIR": str(self.folder)}
-        await self.said("start", "-n", "1", "--daemonize", "--interface", "127.0.0.1")
-        source = (
-            "from ipython1.daemon.clusters import look; from ipython1.daemon.control import ask\n"
-            "from ipython1.kernel.places import find_places\n"
-            "control = look(find_places()).control()\n"
-            "print(ask(control, 'wait', {'n': 1}))\n"
-            "try: ask(control, 'wait', {'n': 2})\n"
-            "except Exception as problem: print(type(problem).__name__, problem)\n"
-            "try: ask(control, 'bogus')\n"
-            "except Exception as problem: print(type(problem).__name__, problem)\n"
-        )
-        user = Program(self, sys.executable, "-c", source, environment=environment)
-        self.assertEqual(await user.ended(), 0, user.output)
-        self.assertIn("{'engines': [0]}", user.output)
-        self.assertIn("ClusterError 1 of 2 engines are registered, and no others are on their way", user.output)
-        self.assertIn("ClusterError a cluster does not know the verb 'bogus'", user.output)
-        await self.said("stop")
+        """An engine that cannot start is an error with what it has said, and nothing is left of the cluster."""
+        broken = self.folder / "broken"
+        (broken / "IPython").mkdir(parents=True)
+        (broken / "IPython" / "__init__.py").write_text("raise ImportError('no IPython today')")
+        path = os.pathsep.join([str(broken), search_path()])
+        environment = {"IPYTHONDIR": str(self.folder), "PYTHONPATH": path}
+        command = ["ipython1.kernel.scripts.ipcluster", "start", "-n", "1", "--daemonize"]
+        program = Program(self, sys.executable, "-m", *command, environment=environment)
+        self.assertEqual(await program.ended(), FAILED)
+        for text in ("given up after 5 attempts", "no IPython today", "ipcluster: ipengine did not come up"):
+            self.assertIn(text, program.output)
+        shutil.rmtree(broken)
+        self.assert_nothing_left()

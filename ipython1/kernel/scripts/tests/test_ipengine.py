@@ -201,3 +201,11 @@ class ProcessTests(TestCase):
         )
         self.assertIn("[1] [0]", user.output)
         await agent.said("engine 0 lost its interpreter .it used")
+
+    @asynchronous
+    async def test_memory_limit_too_low(self) -> None:
+        """A limit that no interpreter can keep is no reason to start one after the other."""
+        await self.controller()
+        agent = self.program("ipengine", "--memory-limit", "1M")
+        self.assertEqual(await agent.ended(), 1)
+        self.assertRegex(agent.output, r"is gone: it used .*, and it has not run anything yet: the limit is too low")
