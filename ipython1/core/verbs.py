@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+from ipython1.core import references
 from ipython1.core.functions import EngineName
 from ipython1.core.interpreter import Interpreter
 from ipython1.core.serialize import Serialized, join, serialize, serialize_function, split
@@ -134,7 +135,7 @@ def _task(interpreter: Interpreter, command: Command) -> Reply:
 
 
 def _string_task(interpreter: Interpreter, command: Command) -> Reply:
-    source, *values = command.loaded(interpreter)
+    source, *values = _task_values(interpreter, command)
     interpreter.push(dict(zip(command.args["push"], values, strict=True)))
     run = interpreter.execute(source)
     if run.error is not None:
@@ -148,8 +149,21 @@ def _string_task(interpreter: Interpreter, command: Command) -> Reply:
 
 def _map_task(interpreter: Interpreter, command: Command) -> Reply:
     interpreter.count("<the function of a task>")
-    function, (args, kwargs) = command.loaded(interpreter)
+    function, (args, kwargs) = _task_values(interpreter, command)
     return _with_values([serialize(function(*args, **kwargs), "the result")])
+
+
+def _task_values(interpreter: Interpreter, command: Command) -> list[Any]:
+    """The values of a task, in which are those of the other tasks that they name: of each of these all that it gave."""
+    values = iter(split(command.values, command.bodies))
+    results: dict[int, Any] = {}
+    for task, names in command.args.get("results") or ():
+        if names is None:
+            results[task] = next(values).load(interpreter.namespace)
+        else:
+            results[task] = {name: next(values).load(interpreter.namespace) for name in names}
+    with references.present(results):
+        return [value.load(interpreter.namespace) for value in values]
 
 
 _TASKS: dict[str, Callable[[Interpreter, Command], Reply]] = {"string": _string_task, "map": _map_task}

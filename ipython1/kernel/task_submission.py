@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipython1.core.references import naming, reduce_result
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
@@ -21,15 +22,36 @@ class Submit(Request):
     """The command that submits a task; its id is given to it by the session, which answers with it.
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
+    `owners` are the clients whose pending results are among its arguments.
     """
 
     watch: bool = False
+    owners: Sequence[Any] = ()
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""
-        options = self.args["options"]
-        return [number for name in LISTS for number in options.get(name, ())]
+        options, steps = self.args["options"], self.args["steps"]
+        named = [number for name in LISTS for number in options.get(name, ())]
+        return named + [number for step in steps for number in step["results"]]
 
+
+class ResultOf:
+    """Stands for the result of a task, by its id, among the arguments of other tasks or in what these push.
+
+    A `PendingResult` of a task stands for it likewise.  The result of a StringTask is a dictionary of what it pulled.
+    """
+
+    def __init__(self, taskid: Any) -> None:
+        self.taskid = task_id(taskid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduce_result(self.taskid)
+
+    def __repr__(self) -> str:
+        return f"ResultOf({self.taskid})"
+
+
+ResultOf.__module__ = "ipython1.kernel.client"
 
 class Steps:
     """A task and its recovery tasks, being written one after the other."""
@@ -37,9 +59,13 @@ class Steps:
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
         self.values: list[Serialized] = []
+        self.owners: list[Any] = []
 
-    def add(self, task: BaseTask, kind: str, values: Sequence[Serialized]) -> None:
-        """Add a step that does what `values` say, with the choices of `task`."""
+    def add(self, task: BaseTask, kind: str, values: Sequence[Serialized], results: Mapping[int, Any]) -> None:
+        """Add a step that does what `values` say, with the choices of `task`.
+
+        `results` are the tasks whose results stand in the values, each with the client whose pending result it was.
+        """
         depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
         values = [*depend, *values]
         self.steps.append(
@@ -52,10 +78,12 @@ class Steps:
                 "depend": bool(depend),
                 "push": list(task.push) if isinstance(task, StringTask) else [],
                 "pull": list(task.pull) if isinstance(task, StringTask) else [],
+                "results": list(results),
                 "values": len(values),
             }
         )
         self.values.extend(values)
+        self.owners.extend(owner for owner in results.values() if owner is not None)
 
     def add_recovery(self, task: BaseTask) -> None:
         """Add the steps of the recovery tasks of `task`; ValueError if there is a loop."""
@@ -74,8 +102,8 @@ def submission(task: Any, watch: bool = False) -> Submit:
     steps = Steps()
     steps.add(task, *_content(task))
     steps.add_recovery(task)
-    what = task.expression if isinstance(task, StringTask) else task.function
-    return _submit(task, steps, label("run", what), watch)
+    shown = label("run", task.expression) if isinstance(task, StringTask) else f"run({name_of(task.function)})"
+    return _submit(task, steps, shown, watch)
 
 
 def call_submission(
@@ -83,30 +111,33 @@ def call_submission(
 ) -> Submit:
     """The command that submits a call of `function`, which was serialized once for all calls of a map."""
     steps = Steps()
-    steps.add(choices, "map", [function, serialize((tuple(arguments), {}), "the arguments", carry_code=True)])
+    with naming() as results:
+        given = serialize((tuple(arguments), {}), "the arguments", carry_code=True)
+    steps.add(choices, "map", [function, given], results)
     steps.add_recovery(choices)
     return _submit(choices, steps, name, watch)
 
 
-def _content(task: BaseTask) -> tuple[str, list[Serialized]]:
+def _content(task: BaseTask) -> tuple[str, list[Serialized], dict[int, Any]]:
+    """A task's kind, its values, and the tasks whose results stand in them."""
     if isinstance(task, StringTask):
-        return "string", [
-            serialize(task.expression),
-            *(serialize(value, name) for name, value in task.push.items()),
-        ]
+        with naming() as results:
+            pushed = [serialize(value, name) for name, value in task.push.items()]
+        return "string", [serialize(task.expression), *pushed], results
     if isinstance(task, MapTask):
-        return "map", call_values(task.function, task.args, task.kwargs)
+        return "map", *call_values(task.function, task.args, task.kwargs)
     raise AssertionError(f"a recovery task is a StringTask or a MapTask, not {task!r:.80}")
 
 
 def call_values(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> list[Serialized]:
-    """A function and what it is to be called with."""
-    arguments = serialize(
-        (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
-    )
-    return [serialize(function, name_of(function), carry_code=True), arguments]
+) -> tuple[list[Serialized], dict[int, Any]]:
+    """A function and what it is to be called with, and the tasks whose results stand in that."""
+    with naming() as results:
+        arguments = serialize(
+            (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
+        )
+    return [serialize(function, name_of(function), carry_code=True), arguments], results
 
 
 def name_of(function: Any) -> str:
@@ -121,7 +152,16 @@ def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
             options[option] = task_ids(options[option])
     options["label"] = name
     args = {"steps": steps.steps, "options": options}
-    return Submit("submit", args, values=steps.values, label=name, method="run", quick=True, watch=watch)
+    return Submit(
+        "submit",
+        args,
+        values=steps.values,
+        label=name,
+        method="run",
+        quick=True,
+        watch=watch,
+        owners=steps.owners,
+    )
 
 
 def task_ids(tasks: Any) -> list[int]:

@@ -62,6 +62,7 @@ _TASK_ARGS: Mapping[str, tuple[type, ...]] = {
     "pull": (list,),
     "clear_before": (bool,),
     "clear_after": (bool,),
+    "results": (list, NoneType),
 }
 # What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
@@ -81,7 +82,8 @@ _TABLE = (
     Verb("del_properties", Route.QUEUE, {"keys": (list,)}),
     Verb("clear_properties", Route.QUEUE),
     # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
-    # arguments. `depend` asks whether the engine's properties satisfy a function.
+    # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
+    # before all others (None: it has one, without a name). `depend` asks whether the engine's properties satisfy a function.
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
     Verb("depend", Route.QUEUE, values=True, interface=""),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),

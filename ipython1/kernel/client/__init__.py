@@ -32,6 +32,7 @@ from ipython1.kernel.error import (
     ResultNotCompleted,
     SerializationError,
     TaskAborted,
+    TaskDependencyError,
     TaskRejectError,
     TaskTimeout,
     UnpickleableException,
@@ -41,6 +42,7 @@ from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
+from ipython1.kernel.task_submission import ResultOf
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -65,6 +67,7 @@ __all__ = [
     "Result",
     "ResultList",
     "ResultNotCompleted",
+    "ResultOf",
     "Scatter",
     "SerializationError",
     "Serialized",
@@ -72,6 +75,7 @@ __all__ = [
     "Task",
     "TaskAborted",
     "TaskClient",
+    "TaskDependencyError",
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",

@@ -16,7 +16,7 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,6 +106,7 @@ class Scheduler:
         self._suspects = False
         self._look_at: float | None = None
         self._todo: list[Instruction] = []
+        self._just_ended: deque[Task] = deque()
 
     def order(self, task: Task) -> Any:
         """What tasks that wait are sorted by, the least first.
@@ -117,11 +118,11 @@ class Scheduler:
     # What clients do.
 
     def submitted(self, spec: TaskSpec, now: float) -> list[Instruction]:
-        """A task came; all that it comes after or follows must be known."""
+        """A task came; all that it depends on must be known."""
         task = self.tasks[spec.id] = Task(spec)
         self._counts[State.NEW] += 1
         self._line_up(task)
-        for other in dict.fromkeys((*spec.after, *spec.follow)):
+        for other in spec.dependencies:
             known = self.tasks[other]
             if known.state is not State.ENDED:
                 task.blockers.add(other)
@@ -339,6 +340,11 @@ class Scheduler:
         """What an event comes to, with all that can be sent now."""
         if self._suspects:
             self._fail_rejected()
+        # One after the other: where each of many tasks comes after another, one end is the end of all.
+        while self._just_ended:
+            ended = self._just_ended.popleft()
+            for other in self._dependents.pop(ended.spec.id, ()):
+                self._dependency_ended(self.tasks.get(other), ended)
         if self.waiting:
             self._send_out(now)
         self._rebalance(now)
@@ -427,8 +433,7 @@ class Scheduler:
         task.outcome = outcome
         self._move(task, event, State.ENDED)
         self._todo.append(Finish(task.spec.id, outcome, task.engine, error))
-        for other in self._dependents.pop(task.spec.id, ()):
-            self._dependency_ended(self.tasks.get(other), task)
+        self._just_ended.append(task)
 
     def _leave_waiting(self, task: Task) -> None:
         if task.ticket is not None:
@@ -451,14 +456,15 @@ class Scheduler:
             task.leaders.add(ended.engine)
 
     def _prevents(self, ended: Task, task: Task) -> bool:
-        if ended.spec.id in task.spec.after and not task.spec.after_any:
+        if ended.spec.id in task.spec.needs or (ended.spec.id in task.spec.after and not task.spec.after_any):
             return ended.outcome is not Outcome.SUCCEEDED
         # One that never was on an engine leads nowhere.
         return ended.spec.id in task.spec.follow and ended.engine is None
 
     def _dependency_failed(self, task: Task, ended: Task) -> None:
         assert ended.outcome is not None
-        text = f"{task.name} cannot run: {ended.name}, which it comes after, {_ENDED[ended.outcome]}"
+        relation = "whose result it takes" if ended.spec.id in task.spec.needs else "which it comes after"
+        text = f"{task.name} cannot run: {ended.name}, {relation}, {_ENDED[ended.outcome]}"
         self._finish(task, Event.DEPENDENCY_FAILED, Outcome.FAILED, TaskDependencyError(text))
 
     def _fail_rejected(self) -> None:

@@ -14,6 +14,8 @@ from ipython1.kernel.framing import Bytes
 
 MAX_STEPS = 100
 """A task and its recovery tasks are so many at the most."""
+MAX_NEEDS = 10_000
+"""A task takes the results of so many others at the most."""
 
 _NUMBER = (int, float)
 _STEP: Mapping[str, tuple[type, ...]] = {
@@ -25,6 +27,7 @@ _STEP: Mapping[str, tuple[type, ...]] = {
     "depend": (bool,),
     "push": (list,),
     "pull": (list,),
+    "results": (list,),
     "values": (int,),
 }
 _OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -48,11 +51,15 @@ class Values:
 
 @dataclass
 class Work:
-    """What engines are sent for one step: the arguments of ``task``, its values, and the depend function."""
+    """What engines are sent for one step: the arguments of ``task``, its values, and the depend function.
+
+    `needs` are the tasks whose results it takes.
+    """
 
     args: dict[str, Any]
     values: Values
     depend: Values | None
+    needs: tuple[int, ...]
 
 
 @dataclass
@@ -83,6 +90,7 @@ def submission(
         after=_ids(options.get("after", [])),
         after_any=options.get("after_any", False),
         follow=_ids(options.get("follow", [])),
+        needs=tuple(dict.fromkeys(task for one in work for task in one.needs)),
         targets=_targets(options.get("targets")),
         resources=_resources(options.get("resources", {})),
         priority=options.get("priority", 0),
@@ -125,7 +133,10 @@ def _work(step: Any, values: _Taker) -> Work:
         raise ProtocolError(f"a {step['kind']} task has {own + step['depend']} values, not {step['values']}")
     depend = values.take(1) if step["depend"] else None
     args = {name: step[name] for name in ("kind", "push", "pull", "clear_before", "clear_after")}
-    return Work(args, values.take(own), depend)
+    needs = _ids(step["results"])
+    if len(needs) > MAX_NEEDS:
+        raise ProtocolError(f"a task takes the results of {MAX_NEEDS} others at most, not {len(needs)}")
+    return Work(args, values.take(own), depend, needs)
 
 
 def _step(step: Mapping[str, Any], depend: Values | None) -> Step:

@@ -28,8 +28,9 @@ class TaskSpec:
     """A task as the scheduler is told of it.
 
     `after` are tasks that must have ended before: well, or in any way if `after_any`.  `follow` are tasks that must
-    have ended, and on one of whose engines this one is to run.  `targets` are the engines that it may run on,
-    `resources` what their properties must offer, at the least.
+    have ended, and on one of whose engines this one is to run.  `needs` are tasks whose results it takes: they must
+    have ended well.  `targets` are the engines that it may run on, `resources` what their properties must offer, at
+    the least.
     """
 
     id: int
@@ -38,9 +39,15 @@ class TaskSpec:
     after: tuple[int, ...] = ()
     after_any: bool = False
     follow: tuple[int, ...] = ()
+    needs: tuple[int, ...] = ()
     targets: frozenset[int] | None = None
     resources: tuple[tuple[str, float], ...] = ()
     priority: float = 0
+
+    @property
+    def dependencies(self) -> tuple[int, ...]:
+        """All tasks that must have ended before, each once."""
+        return tuple(dict.fromkeys((*self.after, *self.follow, *self.needs)))
 
 
 class State(Enum):

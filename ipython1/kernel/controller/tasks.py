@@ -6,14 +6,14 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from ipython1.kernel.controller.arrivals import Arrivals
 from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines
@@ -36,7 +36,7 @@ from ipython1.kernel.controller.task_values import (
     Stop,
     TakeBack,
 )
-from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.error import KernelError, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
@@ -46,6 +46,7 @@ MAX_LEASE = 100_000
 """So many ids are given out at once."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
+_IN_ORDER = ("submit",)
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
@@ -65,6 +66,21 @@ class _Live:
     started: float | None = None
     step: int = 0
     attempts: int = 0
+    # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
+    inputs: dict[int, TaskResult] = field(default_factory=dict)
+
+    def values(self, step: int) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
+        """What an engine is sent: the arguments of ``task``, and its values.  Those of other tasks come first."""
+        work = self.work[step]
+        results: list[Any] = []
+        headers: list[Any] = []
+        bodies: list[Bytes] = []
+        for task in work.needs:
+            given = self.inputs[task]
+            results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
+            headers += given.fields.get("values") or []
+            bodies += given.bodies
+        return {**work.args, "results": results}, headers + work.values.headers, bodies + work.values.bodies
 
 
 class TaskController:
@@ -79,6 +95,7 @@ class TaskController:
         self.scheduler = scheduler()
         self.results = TaskStore()
         self.clients: dict[str, ClientSession] = {}
+        self._arrivals: dict[ClientSession, Arrivals] = {}
         self._engines = engines
         self._clock = engines.clock
         self._incarnation = new_id()[:16]
@@ -87,6 +104,7 @@ class TaskController:
         self._live: dict[int, _Live] = {}
         self._entries: dict[tuple[int, int], Entry] = {}
         self._waiting: dict[int, list[Callable[[], None]]] = {}
+        self._takers: dict[int, list[int]] = {}
         self._instructions: deque[tuple[Instruction, Message | None]] = deque()
         self._busy = False
         self._timer: IDelayedCall | None = None
@@ -104,29 +122,23 @@ class TaskController:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._arrivals[client] = Arrivals(self._perform)
         return client
 
     def client_left(self, client: ClientSession) -> None:
         """See `clients.Commands`.  Its tasks go on."""
         if self.clients.get(client.key) is client:
             del self.clients[client.key]
+        self._arrivals.pop(client, None)
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
         session, number = message.fields["id"]
         call = Call(message, client, ToClient(client, (session, number)))
-        if message.streams():
-            self._collect(client, call, message)
+        if call.verb in _IN_ORDER:
+            self._arrivals[client].came(call, message)
         else:
             self._perform(call, message)
-
-    def _collect(self, client: ClientSession, call: Call, message: Message) -> None:
-        def broken(failure: Failure) -> None:
-            call.whole_failed(ConnectionError(f"the task did not arrive: {failure.getErrorMessage()}"))
-
-        collecting = client.link.collect(message)
-        collecting.addCallbacks(lambda whole: self._perform(call, whole), broken)
-        collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
 
     def _perform(self, call: Call, message: Message) -> None:
         try:
@@ -154,9 +166,16 @@ class TaskController:
             return
         bodies: list[Any] = message.bodies
         submitted = submission(call.args, message.fields["values"], bodies, message.fields["label"])
-        for other in (*submitted.spec.after, *submitted.spec.follow):
-            self._check_known(other, f"task {task} cannot come after it")
-        self._live[task] = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        for other in submitted.spec.dependencies:
+            does = "take its result" if other in submitted.spec.needs else "come after it"
+            self._check_known(other, f"task {task} cannot {does}")
+        live = self._live[task] = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        for other in submitted.spec.needs:
+            result = self.results.get(other)
+            if result is None:
+                self._takers.setdefault(other, []).append(task)
+            else:
+                live.inputs[other] = result
         call.whole()
         self._do(self.scheduler.submitted(submitted.spec, self._now()))
 
@@ -338,18 +357,18 @@ class TaskController:
     def _send(self, send: Send) -> None:
         live = self._live[send.task]
         live.step, live.attempts = send.step, send.attempt
-        work = live.work[send.step]
+        args, headers, bodies = live.values(send.step)
         owner = TaskEntry(self, send.task, send.attempt)
         command = attempt_id(self._incarnation, send.task, send.attempt)
         entry = self._entries[send.task, send.attempt] = Entry(
             command,
             command[0],
             "task",
-            work.args,
+            args,
             f"task {send.task}: {live.label}",
             owner,
-            values=work.values.headers,
-            bodies=list(work.values.bodies),
+            values=headers,
+            bodies=list(bodies),
             began=owner.began,
         )
         if send.engine in self._engines.registry:
@@ -425,6 +444,9 @@ class TaskController:
             fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
             bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
         result = TaskResult(record, fields, bodies)
+        for taker in self._takers.pop(finish.task, ()):
+            if taker in self._live:
+                self._live[taker].inputs[finish.task] = result
         self._forget(self.results.add(finish.task, result))
         client = self.clients.get(live.client)
         if client is not None:

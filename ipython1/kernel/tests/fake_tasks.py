@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ipython1.core.references import present
 from ipython1.core.remote_error import describe
 from ipython1.core.serialize import Serialized, join, serialize, split
 from ipython1.kernel import messages
@@ -86,13 +87,20 @@ class FakeTasks(FakeCluster):
 
     def end(self, link: FakeLink, number: int, step: dict[str, Any], values: list[Serialized]) -> None:
         """Run a task, and tell its client."""
-        loaded = [value.load(self.namespace) for value in values[: step["values"]]][step["depend"] :]
         try:
+            results = {task: self._result(self.outcomes[task]) for task in step["results"]}
+            with present(results):
+                loaded = [value.load(self.namespace) for value in values[: step["values"]]][step["depend"] :]
             headers, bodies = join(self._run(step, loaded))
             self._ended(link, number, step, {"ok": True, "values": headers}, bodies)
         except BaseException as problem:  # as an interpreter: described
             bodies = list(describe(problem, None, "the traceback"))
             self._ended(link, number, step, {"ok": False}, bodies)
+
+    def _result(self, done: Message) -> Any:
+        values = [value.load(self.namespace) for value in split(done.fields["values"], done.bodies)]
+        record = done.fields["record"]
+        return values[0] if record["kind"] == "map" else dict(zip(record["pull"], values))
 
     def _run(self, step: dict[str, Any], values: list[Any]) -> list[Serialized]:
         if step["kind"] == "map":

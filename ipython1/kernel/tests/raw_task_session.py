@@ -41,6 +41,7 @@ def step(kind: str, values: Sequence[Any], depend: Callable[..., Any] | None = N
         "timeout": None,
         "push": [],
         "pull": [],
+        "results": [],
     }
     fields |= {"kind": kind, "depend": depend is not None, "values": len(values), **more}
     return fields, [serialize(value, carry_code=True) for value in values]

@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
+from ipython1.core.references import naming
 from ipython1.core.serialize import split
 from ipython1.kernel.error import EngineLost, TaskAborted, TaskDependencyError, TaskRejectError, TaskTimeout
 from ipython1.kernel.framing import Message
+from ipython1.kernel.task_submission import ResultOf
 from ipython1.kernel.tests.program import RealCluster
 from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, string_step
 
@@ -134,6 +136,18 @@ class OutcomeTests(TaskClusterCase):
         self.assertIsInstance(await session.outcome(third), TaskDependencyError)
         fourth = session.submit(string_step("a = 1", pull=["a"]), after=[failed], after_any=True)
         self.assertEqual(await session.outcome(fourth), [1])
+
+    async def test_results_of_others(self) -> None:
+        """A task takes the results of others, large ones too; those of source text by their names."""
+        session = await self.start()
+        first = session.submit(map_step(bytes, 3_000_000))
+        second = session.submit(string_step("a, b = 1, 2", pull=["a", "b"]))
+        with naming() as results:
+            step = map_step(lambda *given: given, ResultOf(first), {"deep": [ResultOf(second)]}, ResultOf(first))
+        step[0]["results"] = list(results)
+        ((large, named, again),) = await session.outcome(session.submit(step))
+        self.assertEqual((large, named), (bytes(3_000_000), {"deep": [{"a": 1, "b": 2}]}))
+        self.assertIs(large, again)
 
 
 class EndTests(TaskClusterCase):

@@ -172,6 +172,39 @@ class RunTests(TaskTestCase):
         self.assertEqual(self.tc.clear(), 1)
 
 
+class ResultsOfOthersTests(TaskTestCase):
+    """Results of tasks as arguments of tasks."""
+
+    @in_thread
+    def test_values(self) -> None:
+        """They may stand anywhere among the arguments, and in what is pushed."""
+        first = self.tc.submit(abs_of, -3)
+        second = self.tc.submit(client.StringTask("a = 5", pull="a"))
+        self.assertEqual(self.tc.submit(dict, [("x", first)], y=(first, [second])).r, {"x": 3, "y": (3, [{"a": 5}])})
+        named = client.ResultOf(self.tc.run(client.MapTask(abs_of, [-7])))
+        task = client.StringTask("b = (p, n)", push={"p": first, "n": named}, pull="b")
+        self.assertEqual(self.tc.run(task, block=True)["b"], (3, 7))
+        self.assertEqual(self.tc.map(abs_of, [first, client.ResultOf(second.taskid - 1)]), [3, 3])
+        steps = self.tasks.received[-1].fields["args"]
+        self.assertEqual(repr(named), "ResultOf(3)")
+        self.assertNotIn("after", steps)
+
+    @in_thread
+    def test_refused(self) -> None:
+        """What stands for nothing, or for what only the controller knows, is an error of the call."""
+        self.assertRaises(TypeError, client.ResultOf, "x")
+        pending = self.tc.submit(abs_of, -3)
+        with self.assertRaisesRegex(TypeError, "only among the arguments of a task"):
+            self.tc.submit(lambda: pending)
+        other = FakeClient(self.tasks)
+        with self.assertRaisesRegex(ValueError, r"another client .* ResultOf\(pending.taskid\)"):
+            other.submit(abs_of, pending)
+        self.assertEqual(other.submit(abs_of, client.ResultOf(pending)).r, 3)
+        self.tasks.refuse = IndexError("there is no task 500")
+        self.assertRaises(IndexError, self.tc.submit, abs_of, client.ResultOf(500))
+        self.assertRaises(IndexError, self.tc.run, client.MapTask(abs_of, [[client.ResultOf(500)]]))
+
+
 class ConfirmTests(TaskTestCase):
     @in_thread
     def test_no_waiting(self) -> None:

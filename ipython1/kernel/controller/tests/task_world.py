@@ -97,7 +97,8 @@ class World:
         if known and self.choose(4) == 3:
             others = (known[self.choose(len(known))], known[-1])
             extra = {"after": others, "after_any": not self.choose(2)}
-            spec = TaskSpec(self.submitted, tuple(steps), **(extra if self.choose(3) else {"follow": others}))
+            ways = [extra, extra, {"follow": others}, {"needs": others}, {"needs": others[:1], **extra}]
+            spec = TaskSpec(self.submitted, tuple(steps), **ways[self.choose(5)])
         elif self.choose(5) == 4:
             spec = TaskSpec(self.submitted, tuple(steps), targets=frozenset({0, 1}), resources=(("gpu", 1),))
         self.submitted += 1
@@ -272,6 +273,8 @@ class World:
         entry = (sent.task, sent.attempt)
         step = self.scheduler.tasks[sent.task].spec.steps[sent.step]
         assert sent.task not in self.finished, f"task {sent.task} was sent after its end"
+        for other in self.scheduler.tasks[sent.task].spec.needs:
+            assert self.finished[other].outcome is Outcome.SUCCEEDED, f"task {sent.task} lacks what it takes"
         for engine in self.engines.values():
             assert all(task != sent.task for task, _ in engine.queue), f"task {sent.task} is at two engines"
         assert self.charged[sent.task, sent.step] <= step.retries, f"task {sent.task} is tried too often"

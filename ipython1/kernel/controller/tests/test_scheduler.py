@@ -355,6 +355,30 @@ class FailureTests(SchedulerCase):
         self.assertIn("TaskDependencyError: task 3 (a task) cannot run: task 1", ended(said)[2][2])
         self.assertEqual([task for task, _ in sent(said)], [2])
 
+    def test_results_of_others(self) -> None:
+        """A task waits for those whose results it takes, and fails with them, though any end of others will do."""
+        self.join(0)
+        for task in range(2):
+            self.submit(task)
+        self.submit(2, needs=(0, 1))
+        self.submit(3, needs=(1,), after=(0,), after_any=True)
+        self.assertEqual(self.why(2), "waits for tasks 0 and 1")
+        self.run_one(0)
+        self.assertEqual(self.why(3), "waits for task 1")
+        said = self.run_one(1, how="failed")
+        text = "TaskDependencyError: task {} (a task) cannot run: task 1 (a task), whose result it takes, failed"
+        failed = [(task, Outcome.FAILED, text.format(task)) for task in (2, 3)]
+        self.assertEqual(ended(said)[1:], failed)
+        self.assertEqual(ended(self.submit(4, needs=(0, 1))), [(4, Outcome.FAILED, text.format(4))])
+        self.assertEqual(sent(self.submit(5, needs=(0,))), [(5, 0)])
+
+    def test_long_chain(self) -> None:
+        """The end of one task may be that of any number that come after one another."""
+        self.submit(0)
+        for task in range(1, 5_000):
+            self.submit(task, after=(task - 1,))
+        self.assertEqual(len(ended(self.tell("aborted", 0))), 5_000)
+
 
 class DependTests(SchedulerCase):
     """Functions of the engines' properties."""

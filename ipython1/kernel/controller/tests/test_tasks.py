@@ -20,6 +20,7 @@ STEP = {
     "depend": False,
     "push": [],
     "pull": [],
+    "results": [],
     "values": 1,
 }
 LARGE = bytes(range(256)) * 2_000
@@ -114,6 +115,42 @@ class RunTests(TaskCase):
         self.assertEqual(bytes(self.agent.got[0].bodies[0]), LARGE)  # type: ignore[arg-type]
         self.assertEqual(self.client.came_to(0), LARGE[::-1])
         self.assertEqual(self.ask("task_result", task=0, block=False), LARGE[::-1])
+
+    def test_results_of_others(self) -> None:
+        """What a task takes of others goes with it as it came; also when it was forgotten before the task could run."""
+        for task in range(2):
+            self.client.submit(task)
+        both = [{**STEP, "results": [1, 0]}]
+        self.client.submit(2, [b"c"], both)
+        self.finish(0, body=LARGE)
+        self.assertEqual(self.ask("clear_tasks", tasks=[0]), 1)
+        self.finish(1, body=b"one")
+        self.assertEqual(self.ask("clear_tasks", tasks=[1]), 1)
+        got = self.agent.got[-1]
+        self.assertEqual([bytes(body) for body in got.bodies], [b"one", LARGE, b"c"])  # type: ignore[arg-type]
+        self.assertEqual(got.fields["args"]["results"], [[1, []], [0, []]])
+        self.assertEqual(got.fields["values"], [[1, "pickle", {}]] * 3)
+        late = self.client.submit(3, [b"d"], both)
+        text = "IndexError: task 1 is unknown: its result was cleared, or it was not submitted; task 3 cannot take"
+        self.assertIn(text, self.answer(late))
+
+    def test_failed_results_of_others(self) -> None:
+        """A task whose results another was to take has failed: the other fails, and says why."""
+        self.client.submit(0, label="first")
+        self.client.submit(1, steps=[{**STEP, "results": [0]}], label="second")
+        self.finish(0, ok=False)
+        text = "TaskDependencyError: task 1 (second) cannot run: task 0 (first), whose result it takes, failed"
+        self.assertEqual(self.client.came_to(1), text)
+
+    def test_order_of_arrival(self) -> None:
+        """A task that comes after one whose large values are on their way waits for these, not for nothing."""
+        self.client.submit(0, [LARGE])
+        later = self.client.submit(1, after=[0])
+        self.cluster.settle()
+        self.assertTrue(self.client.replies[later][0].fields["ok"])
+        self.finish(0)
+        self.finish(0)
+        self.assertEqual(sorted(self.client.done), [0, 1])
 
     def test_submitted_twice(self) -> None:
         """A task whose confirmation was lost is confirmed again, and runs once."""
@@ -235,13 +272,13 @@ class LossTests(TaskCase):
     def test_nothing_is_left_over(self) -> None:
         """Tasks that have ended leave nothing but their results, in the controller and in its queues."""
         for task in range(6):
-            self.client.submit(task)
+            self.client.submit(task, steps=[{**STEP, "results": [task - 1] if task in (3, 5) else []}])
         for turn in range(6):
             self.finish(0, ok=turn % 2 == 0)
         self.assertEqual(self.ask("clear_tasks", tasks=None), 6)
         queue = self.cluster.service.engines[0].queue
         self.assertEqual((len(queue), queue.remembers), (0, 0))
-        for table in ("_live", "_entries", "_waiting"):
+        for table in ("_live", "_entries", "_waiting", "_takers"):
             self.assertEqual(len(getattr(self.tasks, table)), 0, table)
         self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
         self.cluster.settle(1)
