@@ -20,7 +20,8 @@ from ipython1.kernel.client_session import ClientSession, Connection, Dial, limi
 from ipython1.kernel.error import ConnectionError, KernelError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.request import Answer, Request
-from ipython1.kernel.task_submission import Submit
+from ipython1.kernel.shared import Recent
+from ipython1.kernel.task_submission import SharedFunction, Submit
 
 LEASE = 1000
 """So many ids are leased at a time."""
@@ -93,6 +94,8 @@ class TaskSession(ClientSession):
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
+        # The functions that the controller keeps for this session.
+        self._functions: Recent[bool] = Recent()
         sessions.add(self)
 
     @property
@@ -203,6 +206,8 @@ class TaskSession(ClientSession):
     def _send(self, number: int, request: Submit, answered: Deferred[Answer] | None) -> None:
         foreign = [each for each in request.depends_on() if not self._is_known(each)]
         request.args["task"] = number
+        for function in request.functions:
+            self._send_function(function)
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
             self._watched[number] = _Outcome()
@@ -220,6 +225,14 @@ class TaskSession(ClientSession):
             submission.wait().addCallback(_numbered, number).chainDeferred(answered)
         else:
             answered.callback(_answer(number))
+
+    def _send_function(self, function: SharedFunction) -> None:
+        """Send a function that tasks name, unless the controller has it."""
+        if self._functions.get(function.digest) is None and self.alive:
+            gone = self._functions.add(function.digest, True, function.value.size)
+            args = {"digest": function.digest, "drop": gone}
+            # What goes wrong with it, the tasks that name it will tell.
+            super().call(Request("keep_function", args, values=[function.value])).addBoth(lambda _: None)
 
     def _is_known(self, number: int) -> bool:
         """Whether this client was given that id for a task."""

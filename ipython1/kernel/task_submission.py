@@ -11,6 +11,7 @@ from ipython1.core.references import naming, reduce_result
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
+from ipython1.kernel.shared import SHARED_FROM, digest
 from ipython1.kernel.task import OPTIONS, BaseTask, MapTask, StringTask
 
 LISTS = ("after", "follow")
@@ -18,15 +19,33 @@ LISTS = ("after", "follow")
 
 
 @dataclass
+class SharedFunction:
+    """A function that is large enough to be sent once for all tasks that have it."""
+
+    digest: str
+    value: Serialized
+
+
+def shared(function: Serialized) -> Serialized | SharedFunction:
+    """A serialized function as tasks have it: as it is if it is small."""
+    if function.size < SHARED_FROM:
+        return function
+    function.own_memory()
+    return SharedFunction(digest(function.segments), function)
+
+
+@dataclass
 class Submit(Request):
     """The command that submits a task; its id is given to it by the session, which answers with it.
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
-    `owners` are the clients whose pending results are among its arguments.
+    `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
+    only by their digests: the session sends each once.
     """
 
     watch: bool = False
     owners: Sequence[Any] = ()
+    functions: Sequence[SharedFunction] = ()
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""
@@ -60,14 +79,22 @@ class Steps:
         self.steps: list[dict[str, Any]] = []
         self.values: list[Serialized] = []
         self.owners: list[Any] = []
+        self.functions: list[SharedFunction] = []
 
-    def add(self, task: BaseTask, kind: str, values: Sequence[Serialized], results: Mapping[int, Any]) -> None:
-        """Add a step that does what `values` say, with the choices of `task`.
+    def add(
+        self,
+        task: BaseTask,
+        kind: str,
+        content: Sequence[Serialized | SharedFunction],
+        results: Mapping[int, Any],
+    ) -> None:
+        """Add a step that does what `content` says, with the choices of `task`.
 
-        `results` are the tasks whose results stand in the values, each with the client whose pending result it was.
+        `results` are the tasks whose results stand in it, each with the client whose pending result it was.
         """
         depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
-        values = [*depend, *values]
+        functions = [value for value in content if isinstance(value, SharedFunction)]
+        values = depend + [value for value in content if isinstance(value, Serialized)]
         self.steps.append(
             {
                 "kind": kind,
@@ -79,10 +106,12 @@ class Steps:
                 "push": list(task.push) if isinstance(task, StringTask) else [],
                 "pull": list(task.pull) if isinstance(task, StringTask) else [],
                 "results": list(results),
+                "function": functions[0].digest if functions else None,
                 "values": len(values),
             }
         )
         self.values.extend(values)
+        self.functions.extend(functions)
         self.owners.extend(owner for owner in results.values() if owner is not None)
 
     def add_recovery(self, task: BaseTask) -> None:
@@ -107,7 +136,7 @@ def submission(task: Any, watch: bool = False) -> Submit:
 
 
 def call_submission(
-    function: Serialized, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
+    function: Serialized | SharedFunction, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
 ) -> Submit:
     """The command that submits a call of `function`, which was serialized once for all calls of a map."""
     steps = Steps()
@@ -118,7 +147,7 @@ def call_submission(
     return _submit(choices, steps, name, watch)
 
 
-def _content(task: BaseTask) -> tuple[str, list[Serialized], dict[int, Any]]:
+def _content(task: BaseTask) -> tuple[str, list[Serialized | SharedFunction], dict[int, Any]]:
     """A task's kind, its values, and the tasks whose results stand in them."""
     if isinstance(task, StringTask):
         with naming() as results:
@@ -131,13 +160,13 @@ def _content(task: BaseTask) -> tuple[str, list[Serialized], dict[int, Any]]:
 
 def call_values(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> tuple[list[Serialized], dict[int, Any]]:
+) -> tuple[list[Serialized | SharedFunction], dict[int, Any]]:
     """A function and what it is to be called with, and the tasks whose results stand in that."""
     with naming() as results:
         arguments = serialize(
             (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
         )
-    return [serialize(function, name_of(function), carry_code=True), arguments], results
+    return [shared(serialize(function, name_of(function), carry_code=True)), arguments], results
 
 
 def name_of(function: Any) -> str:
@@ -161,6 +190,7 @@ def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
         quick=True,
         watch=watch,
         owners=steps.owners,
+        functions=steps.functions,
     )
 
 

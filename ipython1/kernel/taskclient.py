@@ -27,6 +27,7 @@ from ipython1.kernel.task_submission import (
     Submit,
     call_submission,
     name_of,
+    shared,
     submission,
     task_id,
     task_ids,
@@ -237,7 +238,7 @@ def chunk_requests(
     """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
     name = name_of(func)
     called = func if size == 1 else functools.partial(map_part, func)
-    function = serialize(called, name, carry_code=True)
+    function = shared(serialize(called, name, carry_code=True))
     shown = label("map", func)
     while chunk := list(itertools.islice(items, size)):
         yield call_submission(function, chunk[0] if size == 1 else (chunk,), choices, shown)

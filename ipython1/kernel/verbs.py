@@ -63,6 +63,7 @@ _TASK_ARGS: Mapping[str, tuple[type, ...]] = {
     "clear_before": (bool,),
     "clear_after": (bool,),
     "results": (list, NoneType),
+    "function": (list, NoneType),
 }
 # What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
@@ -83,7 +84,8 @@ _TABLE = (
     Verb("clear_properties", Route.QUEUE),
     # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
     # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
-    # before all others (None: it has one, without a name). `depend` asks whether the engine's properties satisfy a function.
+    # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
+    # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties satisfy a function.
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
     Verb("depend", Route.QUEUE, values=True, interface=""),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
@@ -99,6 +101,8 @@ _TABLE = (
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),
     Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
+    # The function of later submissions, which name it by its digest; functions to `drop` are not named any more.
+    Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),

@@ -286,6 +286,17 @@ class Scheduler:
             self._ready(task, Event.REJECTED)
         return self._done(now)
 
+    def missed(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """Its engine did not have its function, so that it has not begun: it is to be sent with that."""
+        attempt, task = self._over(task_id, number, now)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        else:
+            self._ready(task, Event.MISSED)
+        return self._done(now)
+
     def returned(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It certainly has not started, and will not: it was taken back, or dropped."""
         attempt, task = self._over(task_id, number, now, started=False)

@@ -9,12 +9,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.error import EngineLost, IPythonError, TaskRejectError
+from ipython1.kernel.error import EngineLost, FunctionMissing, IPythonError, TaskRejectError
 from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
-
-_REJECT = [TaskRejectError.__module__, TaskRejectError.__qualname__]
 
 
 class Fate(Protocol):
@@ -62,6 +60,8 @@ class TaskEntry:
             self._end("returned")
         elif is_rejection(reply):
             self._end("rejected", reply)
+        elif _is(reply, FunctionMissing):
+            self._end("missed", reply)
         else:
             self._end("failed", reply)
 
@@ -125,8 +125,16 @@ class NoOwner:
 
 def is_rejection(reply: Message) -> bool:
     """Whether a failed reply says that the task rejected its engine."""
+    return _is(reply, TaskRejectError) or _name(TaskRejectError) in _error(reply).get("bases", [])
+
+
+def _is(reply: Message, kind: type[Exception]) -> bool:
     document = _error(reply)
-    return [document.get("module"), document.get("class")] == _REJECT or _REJECT in document.get("bases", [])
+    return [document.get("module"), document.get("class")] == _name(kind)
+
+
+def _name(kind: type[Exception]) -> list[str]:
+    return [kind.__module__, kind.__qualname__]
 
 
 def _error(reply: Message) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class Event(Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REJECTED = "rejected"
+    MISSED = "missed"  # it has not begun: its function was not there
     REJECTED_BY_ALL = "rejected by all"
     LOST = "lost"  # with its engine
     TIMED_OUT = "timed out"
@@ -114,6 +115,7 @@ TRANSITIONS: frozenset[Row] = frozenset(
         Row(State.RUNNING, Event.SUCCEEDED, State.ENDED),
         Row(State.RUNNING, Event.ABORTED, State.ENDED),
         Row(State.RUNNING, Event.REJECTED, State.WAITING),
+        Row(State.RUNNING, Event.MISSED, State.WAITING),
         *_failures(State.RUNNING, Event.FAILED),
         *_failures(State.RUNNING, Event.LOST),
         *_failures(State.RUNNING, Event.TIMED_OUT),

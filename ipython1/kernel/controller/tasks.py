@@ -23,7 +23,8 @@ from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
-from ipython1.kernel.controller.task_spec import Work, submission
+from ipython1.kernel.controller.task_functions import TaskFunctions
+from ipython1.kernel.controller.task_spec import Work, shared_function, submission
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.task_values import (
     AskDepend,
@@ -46,7 +47,7 @@ MAX_LEASE = 100_000
 """So many ids are given out at once."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
-_IN_ORDER = ("submit",)
+_IN_ORDER = ("keep_function", "submit")
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
@@ -69,8 +70,11 @@ class _Live:
     # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
     inputs: dict[int, TaskResult] = field(default_factory=dict)
 
-    def values(self, step: int) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
-        """What an engine is sent: the arguments of ``task``, and its values.  Those of other tasks come first."""
+    def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
+        """What an engine is sent: the arguments of ``task``, and its values.
+
+        The values of other tasks come first, then the function if it is shared and the engine does not have it.
+        """
         work = self.work[step]
         results: list[Any] = []
         headers: list[Any] = []
@@ -80,7 +84,13 @@ class _Live:
             results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
             headers += given.fields.get("values") or []
             bodies += given.bodies
-        return {**work.args, "results": results}, headers + work.values.headers, bodies + work.values.bodies
+        args = {**work.args, "results": results}
+        if work.function is not None:
+            args["function"] = [work.function.digest, with_function]
+            if with_function:
+                headers += work.function.values.headers
+                bodies += work.function.values.bodies
+        return args, headers + work.values.headers, bodies + work.values.bodies
 
 
 class TaskController:
@@ -96,6 +106,7 @@ class TaskController:
         self.results = TaskStore()
         self.clients: dict[str, ClientSession] = {}
         self._arrivals: dict[ClientSession, Arrivals] = {}
+        self._functions = TaskFunctions()
         self._engines = engines
         self._clock = engines.clock
         self._incarnation = new_id()[:16]
@@ -130,6 +141,7 @@ class TaskController:
         if self.clients.get(client.key) is client:
             del self.clients[client.key]
         self._arrivals.pop(client, None)
+        self._functions.client_left(client)
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
@@ -165,7 +177,9 @@ class TaskController:
             call.whole()
             return
         bodies: list[Any] = message.bodies
-        submitted = submission(call.args, message.fields["values"], bodies, message.fields["label"])
+        submitted = submission(
+            call.args, message.fields["values"], bodies, message.fields["label"], self._functions.of(call.client)
+        )
         for other in submitted.spec.dependencies:
             does = "take its result" if other in submitted.spec.needs else "come after it"
             self._check_known(other, f"task {task} cannot {does}")
@@ -178,6 +192,13 @@ class TaskController:
                 live.inputs[other] = result
         call.whole()
         self._do(self.scheduler.submitted(submitted.spec, self._now()))
+
+    def _keep_function(self, call: Call, message: Message) -> None:
+        bodies: list[Any] = message.bodies
+        function = shared_function(call.args["digest"], message.fields["values"], bodies)
+        if not call.client.lost:
+            self._functions.keep(call.client, function, call.args["drop"])
+        call.whole()
 
     def _task_result(self, call: Call, message: Message) -> None:
         task = call.args["task"]
@@ -255,6 +276,7 @@ class TaskController:
 
     _VERBS: Mapping[str, Callable[[TaskController, Call, Message], None]] = {
         "lease_tasks": _lease,
+        "keep_function": _keep_function,
         "submit": _submit,
         "task_result": _task_result,
         "wait_tasks": _wait,
@@ -289,12 +311,14 @@ class TaskController:
         self._do(self.scheduler.engine_joined(engine, properties, self._now()))
 
     def _left(self, engine: int) -> None:
+        self._functions.interpreter_ended(engine)
         self._do(self.scheduler.engine_left(engine, self._now()))
 
     def _changed(self, engine: int) -> None:
         record = self._engines.registry[engine]
         ready = record.state is EngineState.READY
         if not ready:
+            self._functions.interpreter_ended(engine)
             self._do(self.scheduler.engine_paused(engine, self._now()))
         elif not self.scheduler.workers[engine].ready:
             self._do(self.scheduler.engine_came_back(engine, self._now()))
@@ -302,12 +326,21 @@ class TaskController:
 
     def attempt_began(self, task: int, attempt: int) -> None:
         """See `task_entries.Fate`."""
-        if task in self._live:
-            self._live[task].started = time.time()
+        live = self._live.get(task)
+        if live is not None:
+            live.started = time.time()
+            function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
+            if function is not None and engine is not None:
+                self._functions.arrived(engine, function)
         self._do(self.scheduler.started(task, attempt, self._now()))
 
     def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
         """See `task_entries.Fate`."""
+        live = self._live.get(task)
+        if how == "missed" and live is not None and reply is not None:
+            function = live.work[live.step].function
+            if function is not None:
+                self._functions.missed(reply.fields["engine"], function)
         entry = self._entries.pop((task, attempt), None)
         if entry is not None and reply is not None and not reply.fields["ok"]:
             self._engines.forget(reply.fields["engine"], entry.client)
@@ -357,7 +390,9 @@ class TaskController:
     def _send(self, send: Send) -> None:
         live = self._live[send.task]
         live.step, live.attempts = send.step, send.attempt
-        args, headers, bodies = live.values(send.step)
+        function = live.work[send.step].function
+        with_function = function is not None and not self._functions.has(send.engine, function)
+        args, headers, bodies = live.values(send.step, with_function)
         owner = TaskEntry(self, send.task, send.attempt)
         command = attempt_id(self._incarnation, send.task, send.attempt)
         entry = self._entries[send.task, send.attempt] = Entry(

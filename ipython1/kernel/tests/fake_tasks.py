@@ -27,6 +27,7 @@ class FakeTasks(FakeCluster):
         self.outcomes: dict[int, Message] = {}
         self.waiting: list[tuple[FakeLink, int, dict[str, Any], list[Serialized]]] = []
         self.aborted: list[int] = []
+        self.functions: dict[str, Serialized] = {}
         self._asked: list[tuple[FakeLink, Message]] = []
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -56,6 +57,10 @@ class FakeTasks(FakeCluster):
             self._unconfirmed.append((link, message))
             if not self.silent:
                 self.confirm()
+        elif verb == "keep_function":
+            (function,) = split(message.fields["values"], message.bodies)
+            self.functions[args["digest"]] = function
+            self._reply(link, message, None)
         elif verb in ("task_result", "wait_tasks"):
             self._asked.append((link, message))
             self._answer()
@@ -90,7 +95,10 @@ class FakeTasks(FakeCluster):
         try:
             results = {task: self._result(self.outcomes[task]) for task in step["results"]}
             with present(results):
-                loaded = [value.load(self.namespace) for value in values[: step["values"]]][step["depend"] :]
+                own = values[step["depend"] : step["values"]]
+                if step["function"] is not None:
+                    own.insert(0, self.functions[step["function"]])
+                loaded = [value.load(self.namespace) for value in own]
             headers, bodies = join(self._run(step, loaded))
             self._ended(link, number, step, {"ok": True, "values": headers}, bodies)
         except BaseException as problem:  # as an interpreter: described

@@ -12,9 +12,10 @@ from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from ipython1.core.references import naming
-from ipython1.core.serialize import split
+from ipython1.core.serialize import serialize, split
 from ipython1.kernel.error import EngineLost, TaskAborted, TaskDependencyError, TaskRejectError, TaskTimeout
 from ipython1.kernel.framing import Message
+from ipython1.kernel.shared import digest
 from ipython1.kernel.task_submission import ResultOf
 from ipython1.kernel.tests.program import RealCluster
 from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, string_step
@@ -148,6 +149,29 @@ class OutcomeTests(TaskClusterCase):
         ((large, named, again),) = await session.outcome(session.submit(step))
         self.assertEqual((large, named), (bytes(3_000_000), {"deep": [{"a": 1, "b": 2}]}))
         self.assertIs(large, again)
+
+    async def test_shared_function(self) -> None:
+        """A large function is sent once; each task has one of its own, and any interpreter that lacks it gets it."""
+        session = await self.start()
+        seen = [bytes(100_000)]
+        function = serialize(lambda x: (seen.append(x), len(seen), len(seen[0]), os.getpid())[1:], carry_code=True)
+        name = digest(function.segments)
+        reply = await session.call("keep_function", {"digest": name, "drop": []}, function.segments, [[1, "pickle", {}]])
+        self.assertTrue(reply.fields["ok"])
+        fields = {**map_step(os.getpid)[0], "function": name, "values": 1}
+        step = (fields, [serialize(((1,), {}))])
+        pids = set()
+        for turn in range(3):
+            outcomes = [await session.outcome(task) for task in [session.submit(step) for _ in range(20)]]
+            self.assertEqual({outcome[0][:2] for outcome in outcomes}, {(2, 100_000)}, turn)
+            pids.add(outcomes[-1][0][2])
+            # The interpreters forget it, without anybody being told; then one is lost.
+            forget = "get_ipython().interpreter.functions.discard(name)"
+            for engine in range(2):
+                await session.wait(session.submit(string_step(forget, {"name": name}), targets=engine))
+            if turn == 1:
+                await session.wait(session.submit(string_step("import os; os._exit(1)")))
+        self.assertEqual(session.refused, [])
 
 
 class EndTests(TaskClusterCase):

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from ipython1.kernel import client, error, task_session
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.tests.test_blocking import in_thread
+from ipython1.kernel.shared import MAX_FUNCTIONS
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 
@@ -334,6 +335,26 @@ class MapTests(TaskTestCase):
 
         self.assertRaises(TypeError, self.tc.map, Counted(), range(1000))
         self.assertEqual(len(pickled), 1)
+
+    @in_thread
+    def test_large_function(self) -> None:
+        """A function that is not small is sent once for a session, whoever uses it; small ones go with the tasks."""
+
+        def function_with(data: bytes) -> Any:
+            return lambda x: (len(data), x)
+
+        large = function_with(bytes(100_000))
+        self.assertEqual(self.tc.map(large, range(20), chunksize=1)[-1], (100_000, 19))
+        self.assertEqual(self.tc.submit(large, 1).r, (100_000, 1))
+        self.assertEqual(self.tc.run(client.MapTask(large, [2]), block=True), (100_000, 2))
+        self.assertEqual(self.tasks.verbs.count("keep_function"), 1)
+        self.assertEqual(list(self.tc.imap(function_with(b"ab"), [1], chunksize=2)), [(2, 1)])
+        for size in range(2 * MAX_FUNCTIONS):
+            self.assertEqual(self.tc.submit(function_with(bytes(5_000 + size)), 1).r, (5_000 + size, 1))
+        dropped = [message.fields["args"].get("drop") for message in self.tasks.received]
+        self.assertEqual(sum(map(len, filter(None, dropped))), MAX_FUNCTIONS + 1)
+        self.assertEqual(self.tc.submit(large, 3).r, (100_000, 3))
+        self.assertEqual(self.tasks.verbs.count("keep_function"), 2 * MAX_FUNCTIONS + 2)
 
 
 class FutureTests(TaskTestCase):

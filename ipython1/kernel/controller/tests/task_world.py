@@ -186,6 +186,9 @@ class World:
     def reject(self) -> None:
         self._end(self.choose(ENGINES), "rejected")
 
+    def miss(self) -> None:
+        self._end(self.choose(ENGINES), "missed")
+
     def _end(self, number: int, how: str) -> None:
         engine = self.engines.get(number)
         if engine is not None:
@@ -207,7 +210,7 @@ class World:
             return
         timed_out = known.attempt.cause is Event.TIMED_OUT
         step = self.step[task, attempt]
-        if how == "rejected" and not timed_out:
+        if how in ("rejected", "missed") and not timed_out:
             self.begun.discard((task, step))
         elif (how != "succeeded" or timed_out) and (started or known.spec.steps[step].retries == 0):
             self.charged[task, step] += 1
@@ -359,6 +362,7 @@ _EVENTS = [
     *[World.succeed] * 3,
     *[World.fail] * 4,
     *[World.reject] * 2,
+    *[World.miss] * 1,
     *[World.join] * 3,
     *[World.leave] * 1,
     *[World.die] * 1,

@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
+from ipython1.kernel.error import FunctionMissing
 from ipython1.kernel.framing import Message, unpack
+from ipython1.kernel.shared import MAX_FUNCTIONS, digest
 
 STEP = {
     "kind": "string",
@@ -21,6 +23,7 @@ STEP = {
     "push": [],
     "pull": [],
     "results": [],
+    "function": None,
     "values": 1,
 }
 LARGE = bytes(range(256)) * 2_000
@@ -212,6 +215,68 @@ class RunTests(TaskCase):
         self.cluster.settle()
         self.assertIn("unknown verb 'execute'", self.client.refused[0].fields["error"])
         self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 0)
+
+
+class SharedFunctionTests(TaskCase):
+    """Functions that go to the controller, and to an interpreter, once."""
+
+    engines = 1
+
+    def keep(self, body: bytes, digest_: str = "", drop: Any = ()) -> Any:
+        args = {"digest": digest_ or digest([body]), "drop": list(drop)}
+        return self.answer(
+            self.client.call("keep_function", args, None, [body], values=[[1, "pickle", {}]])
+        )
+
+    def call(self, task: int, function: bytes = LARGE) -> int:
+        step = {**STEP, "kind": "map", "function": digest([function]), "values": 1}
+        return self.client.submit(task, [b"args"], [step])
+
+    def got(self) -> tuple[bool, int]:
+        """Whether the engine was told that its latest task came with its function, and how many values it had."""
+        got = self.agent.got[-1]
+        return got.fields["args"]["function"][1], len(got.bodies)
+
+    def test_once(self) -> None:
+        """An interpreter is sent a function with its tasks until one of them has begun; its successor anew."""
+        self.keep(LARGE)
+        for task in range(3):
+            self.call(task)
+        self.cluster.settle()
+        self.assertEqual(self.got(), (True, 2))  # the second, which was sent before the function had come
+        self.finish(0)
+        self.finish(0)
+        self.assertEqual(self.got(), (False, 1))
+        self.agent.die(0)
+        self.call(3)
+        self.cluster.settle(1)
+        self.assertEqual(self.got(), (True, 2))
+
+    def test_missed(self) -> None:
+        """An interpreter that lacks a function is sent the task again, with it, which costs no retry."""
+        self.keep(LARGE)
+        self.call(0)
+        self.finish(0)
+        self.call(1)
+        self.cluster.settle()
+        self.assertEqual(self.got(), (False, 1))
+        self.finish(0, error=FunctionMissing("not here"))
+        self.assertEqual(self.got(), (True, 2))
+        self.finish(0, body=b"one")
+        self.assertEqual(self.client.came_to(1), b"one")
+
+    def test_errors(self) -> None:
+        """Functions are named by their digests, and are kept as long as the client wants, up to a number."""
+        self.assertIn("ProtocolError: a function of tasks is one value", self.keep(b"f", "g"))
+        self.assertIn("ProtocolError: a task names a function that was not sent", self.answer(self.call(0)))
+        for number in range(MAX_FUNCTIONS):
+            self.assertIsNone(self.keep(bytes([number])))
+        self.assertIn("ProtocolError: the controller keeps at most", self.keep(LARGE))
+        self.assertIsNone(self.keep(LARGE, drop=[digest([b"\0"])]))
+        self.assertIn("ProtocolError: a task names a function", self.answer(self.call(0, b"\0")))
+        self.call(1)
+        self.finish(0)
+        self.assertEqual(list(self.client.done), [1])
 
 
 class LossTests(TaskCase):
