@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
 from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
-from ipython1.kernel.error import ConnectionError, KernelError
-from ipython1.kernel.framing import Message
+from ipython1.kernel.error import ConnectionError, KernelError, TaskQueueFull
+from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.shared import Recent
 from ipython1.kernel.task_submission import SharedFunction, Submit
@@ -94,6 +94,8 @@ class TaskSession(ClientSession):
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
+        # Whether the controller took no more tasks, the last time that it was asked to.
+        self._full = False
         # The functions that the controller keeps for this session.
         self._functions: Recent[bool] = Recent()
         sessions.add(self)
@@ -156,7 +158,7 @@ class TaskSession(ClientSession):
 
         They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.
         """
-        if not self.alive or len(self._unconfirmed) > UNCONFIRMED:
+        if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
             request for request in requests if isinstance(request, Submit) and not request.depends_on()
@@ -219,8 +221,13 @@ class TaskSession(ClientSession):
             )
         if answered is None:
             return
-        if foreign or submission.outcome is not None or len(self._unconfirmed) > UNCONFIRMED:
-            # Whether there are these tasks, only the controller knows; and it must keep up with us.
+        if (
+            foreign
+            or self._full
+            or submission.outcome is not None
+            or len(self._unconfirmed) > UNCONFIRMED
+        ):
+            # Whether there are these tasks, and room, only the controller knows; and it must keep up with us.
             submission.told = True
             submission.wait().addCallback(_numbered, number).chainDeferred(answered)
         else:
@@ -244,8 +251,11 @@ class TaskSession(ClientSession):
         """The controller said whether it has the task; or it never will."""
         submission = self._unconfirmed.pop(number)
         result = _exception(outcome) if isinstance(outcome, Failure) else outcome
+        self._full = _is_refusal(result) and _is_full(result)
         if _is_refusal(result):
             self._refusals[number] = result
+            if submission.told:
+                self._watched.pop(number, None)  # Nobody will ask.
             if number not in self._watched and not submission.told:
                 self._untold.append(number)
             while len(self._refusals) > REFUSED:
@@ -314,6 +324,13 @@ class TaskSession(ClientSession):
 
 def _is_refusal(outcome: Answer | Exception) -> bool:
     return isinstance(outcome, Exception) or outcome.whole is None or not outcome.whole.fields["ok"]
+
+
+def _is_full(outcome: Answer | Exception) -> bool:
+    if isinstance(outcome, Exception) or outcome.whole is None:
+        return False
+    document = unpack(outcome.whole.bodies[0])  # type: ignore[arg-type] # an error document; it has no streams
+    return document.get("class") == TaskQueueFull.__name__
 
 
 def _numbered(answer: Answer, number: int) -> Answer:

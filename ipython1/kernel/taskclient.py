@@ -10,6 +10,7 @@ from typing import Any
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
+from ipython1.kernel.error import KernelError
 from ipython1.kernel.label import label
 from ipython1.kernel.request import (
     Answer,
@@ -35,6 +36,8 @@ from ipython1.kernel.task_submission import (
 
 BATCH = 200
 """So many chunks of a map are sent, or asked for, at a time."""
+MAX_OUTSTANDING = 50_000
+"""While so many chunks of a map were submitted and not fetched, no more are."""
 MAX_CHUNKS = 256
 """Into so many chunks the items of a map are divided at most, where it is not said how."""
 
@@ -165,11 +168,21 @@ class Tasks:
         size = chunk_size(len(items), choices, chunksize)
         chunks = list(chunk_requests(func, iter(items), size, choices))
         numbers: list[int] = []
+        results: list[Any] = []
         for start in range(0, len(chunks), BATCH):
             batch = chunks[start : start + BATCH]
             answers = yield list(batch)
-            numbers += [whole_result(*pair) for pair in zip(batch, answers, strict=True)]
-        return (yield from _gather(numbers, size > 1))
+            try:
+                for request, answer in zip(batch, answers, strict=True):
+                    numbers.append(whole_result(request, answer))
+            except KernelError:  # the controller refused it
+                yield from abandon(numbers)
+                raise
+            while len(numbers) >= MAX_OUTSTANDING:
+                results += yield from _fetch(numbers, size > 1)
+        while numbers:
+            results += yield from _fetch(numbers, size > 1)
+        return results
 
     @verb()
     def _spread(
@@ -281,23 +294,27 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _gather(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
-    """The results of a map's tasks; when one failed, the others are aborted and its error is raised."""
+def _fetch(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
+    """The results of the first of a map's tasks, which leave `numbers`.
+
+    When one failed, all in `numbers` are aborted and its error is raised.
+    """
+    batch = numbers[:BATCH]
+    requests = [outcome_request(number, "map") for number in batch]
+    answers = yield requests
     results: list[Any] = []
-    for start in range(0, len(numbers), BATCH):
-        requests = [outcome_request(number, "map") for number in numbers[start : start + BATCH]]
-        answers = yield requests
-        try:
-            for request, answer in zip(requests, answers, strict=True):
-                found = outcome(request, answer)
-                if chunked:
-                    results.extend(found)
-                else:
-                    results.append(found)
-        except BaseException:  # what the user's function raised, whatever it is
-            yield from abandon(numbers[start:])
-            raise
-        yield from forget(numbers[start : start + BATCH])
+    try:
+        for request, answer in zip(requests, answers, strict=True):
+            found = outcome(request, answer)
+            if chunked:
+                results.extend(found)
+            else:
+                results.append(found)
+    except BaseException:  # what the user's function raised, whatever it is
+        yield from abandon(numbers)
+        raise
+    del numbers[:BATCH]
+    yield from forget(batch)
     return results
 
 

@@ -37,7 +37,7 @@ from ipython1.kernel.controller.task_values import (
     Stop,
     TakeBack,
 )
-from ipython1.kernel.error import KernelError, ProtocolError
+from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
@@ -45,6 +45,10 @@ from ipython1.kernel.peer import Link, Receiver
 
 MAX_LEASE = 100_000
 """So many ids are given out at once."""
+MAX_TASKS = 1_000_000
+"""So many tasks that have not ended are taken."""
+MAX_BYTES = 4 << 30
+"""What they are to be run with has so many bytes together."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
 _IN_ORDER = ("keep_function", "submit")
@@ -69,6 +73,12 @@ class _Live:
     attempts: int = 0
     # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
     inputs: dict[int, TaskResult] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The bytes that came with it."""
+        parts = [part for work in self.work for part in (work.values, work.depend) if part is not None]
+        return sum(len(body) for part in parts for body in part.bodies)
 
     def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
         """What an engine is sent: the arguments of ``task``, and its values.
@@ -113,6 +123,9 @@ class TaskController:
         self._next_id = 0
         self._asked = 0
         self._live: dict[int, _Live] = {}
+        self._bytes = 0
+        self.max_tasks = MAX_TASKS
+        self.max_bytes = MAX_BYTES
         self._entries: dict[tuple[int, int], Entry] = {}
         self._waiting: dict[int, list[Callable[[], None]]] = {}
         self._takers: dict[int, list[int]] = {}
@@ -183,7 +196,10 @@ class TaskController:
         for other in submitted.spec.dependencies:
             does = "take its result" if other in submitted.spec.needs else "come after it"
             self._check_known(other, f"task {task} cannot {does}")
-        live = self._live[task] = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        live = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        self._check_room(task, live)
+        self._live[task] = live
+        self._bytes += live.size
         for other in submitted.spec.needs:
             result = self.results.get(other)
             if result is None:
@@ -192,6 +208,15 @@ class TaskController:
                 live.inputs[other] = result
         call.whole()
         self._do(self.scheduler.submitted(submitted.spec, self._now()))
+
+    def _check_room(self, task: int, live: _Live) -> None:
+        if len(self._live) < self.max_tasks and (not self._live or self._bytes + live.size <= self.max_bytes):
+            return
+        raise TaskQueueFull(
+            f"task {task} ({live.label}) was not taken: {len(self._live)} tasks with {self._bytes >> 20} MB have not"
+            f" ended, and no more than {self.max_tasks} with {self.max_bytes >> 20} MB may be there; wait for some"
+            " of them, or submit them by imap"
+        )
 
     def _keep_function(self, call: Call, message: Message) -> None:
         bodies: list[Any] = message.bodies
@@ -459,6 +484,7 @@ class TaskController:
 
     def _finish(self, finish: Finish, reply: Message | None) -> None:
         live = self._live.pop(finish.task)
+        self._bytes -= live.size
         args = live.work[live.step].args
         record = {
             "task": finish.task,

@@ -238,6 +238,20 @@ class ConfirmTests(TaskTestCase):
         self.tc.confirm()
 
     @in_thread
+    def test_full(self) -> None:
+        """When the controller is known to take no more tasks, those who submit are told at once, until it does."""
+        self.tasks.refuse = error.TaskQueueFull("full")
+        self.tc.run(client.StringTask(""))
+        self.assertRaises(error.TaskQueueFull, self.tc.confirm)
+        self.assertRaises(error.TaskQueueFull, self.tc.run, client.StringTask(""))
+        self.assertRaises(error.TaskQueueFull, self.tc.submit, abs_of, 1)
+        self.assertRaises(error.TaskQueueFull, self.tc.map, abs_of, range(1000))
+        self.tasks.refuse = None
+        self.assertEqual(self.tc.submit(abs_of, -1).r, 1)
+        self.assertEqual(self.tc.run(client.StringTask("")), 204)
+        self.tc.confirm()
+
+    @in_thread
     def test_foreign_dependency(self) -> None:
         """Whether there is a task that somebody else submitted, run learns from the controller."""
         first = self.tc.run(client.StringTask(""))

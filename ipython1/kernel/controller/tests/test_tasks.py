@@ -155,6 +155,27 @@ class RunTests(TaskCase):
         self.finish(0)
         self.assertEqual(sorted(self.client.done), [0, 1])
 
+    def test_full(self) -> None:
+        """More than so many tasks, or so many bytes, are not taken; when some have ended there is room again."""
+        self.tasks.max_tasks = 3
+        for task in range(3):
+            self.client.submit(task)
+        text = "TaskQueueFull: task 3 (many) was not taken: 3 tasks with 0 MB have not ended, and no more than 3 "
+        self.assertIn(text, self.answer(self.client.submit(3, label="many")))
+        self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 3)
+        self.finish(0)
+        self.client.submit(3)
+        for _ in range(2):
+            self.finish(0, 1)
+        self.assertEqual(sorted(self.client.done), [0, 1, 2, 3])
+        self.tasks.max_bytes = 100
+        self.client.submit(4, [LARGE])
+        self.assertIn("TaskQueueFull: task 5", self.answer(self.client.submit(5)))
+        self.finish(0)
+        self.client.submit(5)
+        self.finish(0)
+        self.assertEqual(sorted(self.client.done)[4:], [4, 5])
+
     def test_submitted_twice(self) -> None:
         """A task whose confirmation was lost is confirmed again, and runs once."""
         self.client.submit(0)
