@@ -28,7 +28,8 @@ class Verb:
     `args` maps each argument to its types; an argument whose types include NoneType may be left out.
     `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
-    is the controller itself that asks engines for it.
+    is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
+    before it that have not begun.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Verb:
     values: bool = False
     bodies: int = 0
     interface: str = "multiengine"
+    yields: bool = False
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -86,8 +88,8 @@ _TABLE = (
     # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
     # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
     # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties satisfy a function.
-    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
-    Verb("depend", Route.QUEUE, values=True, interface=""),
+    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
+    Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
     # `only`, a command id: if that is what runs.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),

@@ -35,12 +35,13 @@ from ipython1.kernel.controller.task_values import (
     State,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
     Verdict,
 )
 from ipython1.kernel.controller.waiting import Ticket, Waiting
-from ipython1.kernel.controller.workers import AHEAD, PAUSE, Attempt, Worker
+from ipython1.kernel.controller.workers import AHEAD, PAUSE, STUCK, Attempt, Worker
 from ipython1.kernel.error import (
     EngineLost,
     IPythonError,
@@ -52,6 +53,8 @@ from ipython1.kernel.error import (
 
 GRACE = 5.0
 """Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
+DEPEND_WITHIN = 5.0
+"""Seconds that an engine may take to say whether it is fit."""
 LOOK = 0.01
 """Seconds between two looks at whether an idle engine could take work from a busy one."""
 _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
@@ -99,6 +102,8 @@ class Scheduler:
         self.waiting = Waiting()
         self._attempts: dict[tuple[int, int], Attempt] = {}
         self._timed: set[Attempt] = set()
+        # What engines were asked and have begun with, by engine and function.
+        self._judging: dict[tuple[int, str], Verdict] = {}
         self._dependents: dict[int, list[int]] = {}
         self._counts: Counter[State | Outcome] = Counter()
         self._positions = 0
@@ -185,6 +190,8 @@ class Scheduler:
     def engine_left(self, engine: int, now: float) -> list[Instruction]:
         """An engine is gone; of each attempt that it had, `lost` or `returned` will tell."""
         del self.workers[engine]
+        for key in [key for key in self._judging if key[0] == engine]:
+            del self._judging[key]
         self._suspects = True
         return self._done(now)
 
@@ -212,6 +219,15 @@ class Scheduler:
         }
         return self._done(now)
 
+    def depend_began(self, engine: int, depend: str, now: float) -> list[Instruction]:
+        """An engine has begun with a function that it was asked for."""
+        worker = self.workers.get(engine)
+        verdict = None if worker is None else worker.verdicts.get(depend)
+        if verdict is not None and verdict.fit is None:
+            verdict.deadline = now + DEPEND_WITHIN
+            self._judging[engine, depend] = verdict
+        return []
+
     def depend_answered(
         self, engine: int, depend: str, fit: bool, text: str, now: float, fatal: bool = False
     ) -> list[Instruction]:
@@ -220,6 +236,9 @@ class Scheduler:
         `fatal` is whether its interpreter ended over it.
         """
         worker = self.workers.get(engine)
+        asked = self._judging.pop((engine, depend), None)
+        if asked is not None and asked.measures and not fit:
+            text = f"it took longer than {DEPEND_WITHIN:g} s, and was stopped"
         if worker is not None:
             worker.verdicts[depend] = Verdict(fit, text, fatal)
             self._suspects = self._suspects or not fit
@@ -228,6 +247,7 @@ class Scheduler:
     def depend_unanswered(self, engine: int, depend: str, now: float) -> list[Instruction]:
         """An engine was asked, and will not answer; it is asked again a little later, if it is there."""
         worker = self.workers.get(engine)
+        self._judging.pop((engine, depend), None)
         if worker is not None and worker.verdicts.pop(depend, None) is not None:
             worker.paused_until = now + PAUSE
         return self._done(now)
@@ -240,6 +260,7 @@ class Scheduler:
         if attempt is None or attempt.started is not None:
             return []
         attempt.started = now
+        attempt.worker.doubtful = False
         task = self._task_of(attempt)
         if task is None:
             self._act_against(attempt, now)
@@ -281,7 +302,7 @@ class Scheduler:
             self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
         else:
             rejected = task.place.rejected | {attempt.worker.mark}
-            task.place = self._place(task, rejected=rejected)
+            task.place = self._place(task, rejected, task.place.avoided)
             self._suspects = True
             self._ready(task, Event.REJECTED)
         return self._done(now)
@@ -328,6 +349,7 @@ class Scheduler:
     def next_tick(self) -> float | None:
         """When `tick` is to be called, if nothing else happens before."""
         times = [attempt.deadline for attempt in self._timed if attempt.deadline is not None]
+        times += [verdict.deadline for verdict in self._judging.values() if verdict.deadline is not None]
         if self.waiting:
             times += [worker.paused_until for worker in self.workers.values() if worker.paused_until]
         if self._look_at is not None:
@@ -343,6 +365,11 @@ class Scheduler:
         for attempt in sorted(due, key=lambda attempt: (attempt.task, attempt.number)):
             attempt.cause = attempt.cause or Event.TIMED_OUT
             self._act_against(attempt, now)
+        for (engine, depend), verdict in self._judging.items():
+            if verdict.deadline is not None and verdict.deadline <= now:
+                self._todo.append(StopDepend(_measure(verdict.measures), depend, engine))
+                verdict.measures += 1
+                verdict.deadline = now + GRACE
         return self._done(now)
 
     # How it is done.
@@ -384,12 +411,14 @@ class Scheduler:
         self._move(task, event, State.WAITING, recovery)
         task.ticket = self.waiting.add(self.order(task), task.position, task.spec.id, task.place)
 
-    def _place(self, task: Task, rejected: frozenset[int] = frozenset()) -> Place:
+    def _place(
+        self, task: Task, rejected: frozenset[int] = frozenset(), avoided: int | None = None
+    ) -> Place:
         spec, targets = task.spec, task.spec.targets
         if spec.follow:
             led = frozenset(task.leaders)
             targets = led if targets is None else targets & led
-        return Place(task.now.depend, targets, spec.resources, rejected)
+        return Place(task.now.depend, targets, spec.resources, rejected, avoided)
 
     def _changed(self, worker: Worker) -> Worker:
         worker.mark = self._new_mark()
@@ -429,6 +458,7 @@ class Scheduler:
         task.failures += 1
         if event is not Event.REJECTED_BY_ALL and task.failures <= task.now.retries:
             self._line_up(task)
+            task.place = self._place(task, task.place.rejected, task.engine)
             self._ready(task, event)
         elif task.step + 1 < len(task.spec.steps):
             task.step += 1
@@ -501,7 +531,7 @@ class Scheduler:
         )
 
     def _act_against(self, attempt: Attempt, now: float) -> None:
-        measure = _MEASURES[min(attempt.measures, len(_MEASURES) - 1)]
+        measure = _measure(attempt.measures)
         attempt.measures += 1
         attempt.deadline = now + GRACE
         self._timed.add(attempt)
@@ -523,20 +553,20 @@ class Scheduler:
         heads = self.waiting.heads()
         able = [worker for worker in self.workers.values() if worker.has_room(now)]
         while able and heads:
-            worker = min(able, key=lambda one: (len(one.attempts), one.engine))
-            head = next((head for head in heads if self._is_fit(worker, head)), None)
+            worker = min(able, key=lambda one: (one.doubtful, len(one.attempts), one.engine))
+            head = next((head for head in heads if self._is_fit(worker, head, now)), None)
             if head is None:
                 able.remove(worker)
                 continue
-            self._send(self.tasks[head.task], worker)
+            self._send(self.tasks[head.task], worker, now)
             heads = self.waiting.heads()
             if not worker.has_room(now):
                 able.remove(worker)
 
-    def _is_fit(self, worker: Worker, ticket: Ticket) -> bool:
+    def _is_fit(self, worker: Worker, ticket: Ticket, now: float) -> bool:
         """Whether the engine may be sent the task; an engine that has to be asked is asked."""
         place = ticket.place
-        if worker.mark in place.rejected or not worker.admits(place):
+        if worker.mark in place.rejected or not worker.admits(place) or self.avoids(worker, place, now):
             return False
         if place.depend is None:
             return True
@@ -548,12 +578,22 @@ class Scheduler:
             return False
         return verdict.fit is True
 
-    def _send(self, task: Task, worker: Worker) -> None:
+    def avoids(self, worker: Worker, place: Place, now: float) -> bool:
+        """Whether a task of that place has just failed there, and another engine could take it now."""
+        return place.avoided == worker.engine and any(
+            other is not worker
+            and other.has_room(now)
+            and other.mark not in place.rejected
+            and other.may_become(place)
+            for other in self.workers.values()
+        )
+
+    def _send(self, task: Task, worker: Worker, now: float) -> None:
         self._leave_waiting(task)
         task.attempts += 1
         task.engine = worker.engine
         step = task.now
-        attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout)
+        attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout, now)
         task.attempt = attempt
         worker.attempts.append(attempt)
         self._attempts[attempt.task, attempt.number] = attempt
@@ -569,20 +609,29 @@ class Scheduler:
         for worker in idle:
             attempt = next(self._movable(worker, now), None)
             if attempt is not None:
+                attempt.worker.doubtful = attempt.worker.is_stuck(now)
                 self._take_back(attempt)
-        if any(not other.returning for worker in self.workers.values() for other in worker.attempts[1:]):
-            self._look_at = now + LOOK
+        for worker in self.workers.values():
+            unstarted = [other for other in worker.attempts if other.started is None and not other.returning]
+            if unstarted:
+                look_at = now + (LOOK if unstarted[0] is not worker.attempts[0] else STUCK + LOOK)
+                self._look_at = look_at if self._look_at is None else min(self._look_at, look_at)
 
     def _movable(self, idle: Worker, now: float) -> Iterator[Attempt]:
         for worker in sorted(self.workers.values(), key=lambda one: -len(one.attempts)):
-            waits = worker.waits(now)
-            if waits is not None and waits < AHEAD / 2:
+            waits, stuck = worker.waits(now), worker.is_stuck(now)
+            if not stuck and waits is not None and waits < AHEAD / 2:
                 continue
-            for attempt in reversed(worker.attempts[1:]):
+            for attempt in reversed(worker.attempts if stuck else worker.attempts[1:]):
                 task = self._task_of(attempt)
                 if task is None or attempt.started is not None or attempt.returning:
                     continue
-                if idle.mark not in task.place.rejected and idle.may_become(task.place):
+                place = task.place
+                if (
+                    idle.mark not in place.rejected
+                    and idle.may_become(place)
+                    and not self.avoids(idle, place, now)
+                ):
                     yield attempt
 
 
@@ -604,6 +653,11 @@ class PriorityScheduler(Scheduler):
     def order(self, task: Task) -> Any:
         """See `Scheduler`."""
         return -task.spec.priority, task.position
+
+
+def _measure(taken: int) -> Measure:
+    """What comes after so many measures."""
+    return _MEASURES[min(taken, len(_MEASURES) - 1)]
 
 
 _ENDED = {Outcome.SUCCEEDED: "succeeded", Outcome.FAILED: "failed", Outcome.ABORTED: "was aborted"}

@@ -180,6 +180,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class StopDepend:
+    """Take this measure against the function of that name, which the engine was asked for and has begun with."""
+
+    measure: Measure
+    depend: str
+    engine: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """The task has ended, on `engine` if it was on one; `error` says why it failed.
 
@@ -192,29 +201,34 @@ class Finish:
     error: IPythonError | None = None
 
 
-Instruction = Send | TakeBack | AskDepend | Stop | Finish
+Instruction = Send | TakeBack | AskDepend | Stop | StopDepend | Finish
 
 
 @dataclass
 class Verdict:
     """What an engine said of a depend function: `fit` is None until it has answered.
 
-    `fatal` is whether the interpreter did not survive it: then it is not asked again.
+    `fatal` is whether the interpreter did not survive it: then it is not asked again.  `deadline` is when the next
+    measure against it is due, `measures` how many were taken.
     """
 
     fit: bool | None = None
     text: str = ""
     fatal: bool = False
+    deadline: float | None = None
+    measures: int = 0
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a task may run; tasks of equal places are alike to all engines.
 
-    `rejected` are the marks of the engines that have rejected it (see `workers.Worker`).
+    `rejected` are the marks of the engines that have rejected it (see `workers.Worker`).  `avoided` is the engine where
+    it has just failed: it runs elsewhere if it can.
     """
 
     depend: str | None = None
     targets: frozenset[int] | None = None
     resources: tuple[tuple[str, float], ...] = ()
     rejected: frozenset[int] = frozenset()
+    avoided: int | None = None

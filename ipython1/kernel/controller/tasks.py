@@ -35,12 +35,14 @@ from ipython1.kernel.controller.task_values import (
     Send,
     State,
     Stop,
+    StopDepend,
     TakeBack,
 )
 from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
+from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
 
 MAX_LEASE = 100_000
@@ -122,6 +124,8 @@ class TaskController:
         self._incarnation = new_id()[:16]
         self._next_id = 0
         self._asked = 0
+        # The commands by which engines are asked for depend functions.
+        self._asks: dict[tuple[int, str], CommandId] = {}
         self._live: dict[int, _Live] = {}
         self._bytes = 0
         self.max_tasks = MAX_TASKS
@@ -400,7 +404,7 @@ class TaskController:
             self._busy = False
         self._set_timer()
 
-    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop) -> None:
+    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop | StopDepend) -> None:
         if isinstance(instruction, Send):
             self._send(instruction)
         elif isinstance(instruction, TakeBack):
@@ -409,8 +413,13 @@ class TaskController:
                 self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
         elif isinstance(instruction, AskDepend):
             self._ask(instruction)
+        elif isinstance(instruction, Stop):
+            command = attempt_id(self._incarnation, instruction.task, instruction.attempt)
+            self._stop(instruction.measure, instruction.engine, command, f"task {instruction.task}")
         else:
-            self._stop(instruction)
+            asked = self._asks.get((instruction.engine, instruction.depend))
+            if asked is not None:
+                self._stop(instruction.measure, instruction.engine, asked, "a depend function")
 
     def _send(self, send: Send) -> None:
         live = self._live[send.task]
@@ -441,11 +450,17 @@ class TaskController:
         self._asked += 1
         engine, depend = ask.engine, ask.depend
 
+        def began() -> None:
+            owner.began()
+            self._do(self.scheduler.depend_began(engine, depend, self._now()))
+
         def answered(fit: bool, text: str, fatal: bool) -> None:
+            self._asks.pop((engine, depend), None)
             self._engines.forget(engine, command[0])
             self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now(), fatal))
 
         def unanswered() -> None:
+            self._asks.pop((engine, depend), None)
             self._do(self.scheduler.depend_unanswered(engine, depend, self._now()))
 
         command = (f"{self._incarnation}:depend:{self._asked}", 1)
@@ -454,6 +469,7 @@ class TaskController:
             unanswered()
             return
         owner = DependEntry(answered, unanswered)
+        self._asks[engine, depend] = command
         entry = Entry(
             command,
             command[0],
@@ -463,24 +479,23 @@ class TaskController:
             owner,
             values=function.headers,
             bodies=list(function.bodies),
-            began=owner.began,
+            began=began,
         )
         self._engines.submit(engine, entry)
 
-    def _stop(self, stop: Stop) -> None:
-        if stop.engine not in self._engines.registry:
+    def _stop(self, measure: Measure, engine: int, command: CommandId, what: str) -> None:
+        if engine not in self._engines.registry:
             return
-        command = list(attempt_id(self._incarnation, stop.task, stop.attempt))
-        args: dict[str, Any] = {"only": command}
+        args: dict[str, Any] = {"only": list(command)}
         verb = "interrupt"
-        if stop.measure is not Measure.INTERRUPT:
+        if measure is not Measure.INTERRUPT:
             verb = "signal"
-            args["signal"] = int(_SIGNALS[stop.measure])
-        self.log.info("{verb} for task {task}", verb=stop.measure.value, task=stop.task)
+            args["signal"] = int(_SIGNALS[measure])
+        self.log.info("{verb} for {what}", verb=measure.value, what=what)
         self._asked += 1
         session = f"{self._incarnation}:stop:{self._asked}"
-        entry = Entry((session, 1), session, verb, args, f"{verb} of task {stop.task}", NoOwner())
-        self._engines.ask(stop.engine, entry)
+        entry = Entry((session, 1), session, verb, args, f"{verb} of {what}", NoOwner())
+        self._engines.ask(engine, entry)
 
     def _finish(self, finish: Finish, reply: Message | None) -> None:
         live = self._live.pop(finish.task)

@@ -22,6 +22,7 @@ from ipython1.kernel.controller.task_values import (
     State,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
 )
@@ -226,6 +227,12 @@ class World:
                 self.do(self.scheduler.returned(*entry, self.now))
         engine.asked_back.clear()
 
+    def judge(self) -> None:
+        number = self.choose(ENGINES)
+        engine = self.engines.get(number)
+        if engine is not None and engine.alive and engine.asked:
+            self.do(self.scheduler.depend_began(number, engine.asked[0], self.now))
+
     def answer(self) -> None:
         number = self.choose(ENGINES)
         engine = self.engines.get(number)
@@ -269,6 +276,8 @@ class World:
                 assert self.engines[instruction.engine].asked.count(instruction.depend) == 1
             elif isinstance(instruction, Stop):
                 self._stop(instruction)
+            elif isinstance(instruction, StopDepend):
+                self._stop_depend(instruction)
             else:
                 self._finish(instruction)
 
@@ -296,6 +305,12 @@ class World:
             return
         if stop.measure is Measure.KILL or not self.choose(2):
             self._end_running(stop.engine, engine, "failed")
+
+    def _stop_depend(self, stop: StopDepend) -> None:
+        engine = self.engines[stop.engine]
+        assert engine.asked[0] == stop.depend, "a function is to be stopped that does not run"
+        if stop.measure is Measure.KILL or not self.choose(2):
+            self._answer(stop.engine, engine, False)
 
     def _finish(self, finish: Finish) -> None:
         assert finish.task not in self.finished, f"task {finish.task} ended twice"
@@ -325,6 +340,7 @@ class World:
             for place in self.scheduler.waiting.places():
                 said = worker.verdicts.get(place.depend) if place.depend else None
                 unfit = worker.mark in place.rejected or not worker.admits(place)
+                unfit = unfit or self.scheduler.avoids(worker, place, self.now)
                 assert unfit or (said is not None and not said.fit), (
                     f"engine {worker.engine} has nothing to do"
                 )
@@ -370,6 +386,7 @@ _EVENTS = [
     *[World.abort] * 1,
     *[World.clear] * 1,
     *[World.give_back] * 1,
+    *[World.judge] * 2,
     *[World.answer] * 3,
     *[World.change] * 2,
     *[World.wait] * 3,

@@ -14,6 +14,7 @@ from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.named import USUAL, named_scheduler
 from ipython1.kernel.controller.scheduler import (
+    DEPEND_WITHIN,
     GRACE,
     FIFOScheduler,
     LIFOScheduler,
@@ -32,10 +33,12 @@ from ipython1.kernel.controller.task_values import (
     Send,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
 )
 from ipython1.kernel.controller.tasks import TaskController
+from ipython1.kernel.controller.workers import STUCK
 from ipython1.kernel.error import ControllerCreationError
 
 
@@ -178,6 +181,28 @@ class LoadTests(SchedulerCase):
         self.assertEqual(self.join(1), [TakeBack(1, 1, 0)])
         self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
 
+    def test_taken_from_an_engine_that_is_busy(self) -> None:
+        """An engine that begins with nothing is sent no more, and what it has goes to one that is free."""
+        self.join(0)
+        for task in range(4):
+            self.submit(task)
+        self.assertEqual(sent(self.said), [(0, 0), (1, 0)])
+        self.now += 2 * STUCK
+        said = self.join(1)
+        self.assertEqual(sent(said), [(2, 1), (3, 1)])
+        for task in (2, 3):
+            said += self.run_one(task)
+        self.assertEqual([one for one in said if isinstance(one, TakeBack)], [TakeBack(1, 1, 0)])
+        self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
+        said = self.run_one(1, 2)
+        self.assertIn(TakeBack(0, 1, 0), said)
+        self.assertEqual(sent(self.tell("returned", 0, 1)), [(0, 1)])
+        self.submit(4)
+        self.submit(5)
+        self.assertEqual(sent(self.submit(6))[-1:], [(6, 0)])
+        self.tell("started", 6, 1)
+        self.assertFalse(self.scheduler.workers[0].doubtful)
+
     def test_engine_that_joins_late(self) -> None:
         """A new engine is sent work at once."""
         self.join(0)
@@ -275,6 +300,20 @@ class FailureTests(SchedulerCase):
             self.assertEqual((send.task, send.attempt, send.step), (0, attempt + 1, int(attempt >= 3)))
         self.assertEqual(ended(self.run_one(0, 5, "failed")), [(0, Outcome.FAILED, "")])
 
+    def test_failed_elsewhere(self) -> None:
+        """A task that is tried again runs on another engine if one is free, else where it has just failed."""
+        self.join(0, 1)
+        self.submit(0, Step(retries=4))
+        self.assertEqual(sent(self.run_one(0, 1, "failed")), [(0, 1)])
+        self.assertEqual(sent(self.run_one(0, 2, "failed")), [(0, 0)])
+        self.tell("engine_left", 1)
+        self.assertEqual(sent(self.run_one(0, 3, "failed")), [(0, 0)])
+        self.join(2)
+        self.tell("properties_changed", 0, {"gpu": 1})
+        self.submit(1, resources=(("gpu", 1),))
+        self.tell("started", 0, 4)
+        self.assertEqual(sent(self.tell("failed", 0, 4)), [(0, 2)])
+
     def test_only_what_ran_is_charged(self) -> None:
         """When an engine is lost, what it had not begun runs elsewhere, and has its retries still."""
         self.submit(0, Step(retries=1))
@@ -318,7 +357,7 @@ class FailureTests(SchedulerCase):
         self.submit(0, Step(timeout=2))
         self.tell("started", 0, 1)
         taken = []
-        for _ in range(3):
+        while len(taken) < 3:
             assert self.scheduler.next_tick is not None
             self.now = self.scheduler.next_tick
             taken += [(self.now, said.measure) for said in self.tell("tick") if isinstance(said, Stop)]
@@ -403,6 +442,42 @@ class DependTests(SchedulerCase):
         self.tell("engine_paused", 0)
         self.assertEqual(self.tell("engine_came_back", 0), [])
         self.assertEqual(self.tell("properties_changed", 0, {"ram": 4}), [])
+
+    def test_too_slow(self) -> None:
+        """A function that takes too long is interrupted, its interpreter then ended; then the engine is not fit."""
+        self.join(0)
+        self.submit(0, Step(depend="f"))
+        self.tell("depend_began", 0, "f")
+        taken = []
+        for _ in range(3):
+            assert self.scheduler.next_tick is not None
+            self.now = self.scheduler.next_tick
+            taken += [(self.now, said) for said in self.tell("tick")]
+        first = DEPEND_WITHIN
+        self.assertEqual(
+            taken,
+            [
+                (first, StopDepend(Measure.INTERRUPT, "f", 0)),
+                (first + GRACE, StopDepend(Measure.TERMINATE, "f", 0)),
+                (first + 2 * GRACE, StopDepend(Measure.KILL, "f", 0)),
+            ],
+        )
+        self.tell("depend_answered", 0, "f", False, "it raised KeyboardInterrupt ''")
+        reason = "engine 0 does not satisfy depend: it took longer than 5 s, and was stopped"
+        self.assertEqual(self.why(0), f"waits: no engine is fit for it: {reason}")
+        self.assertEqual(self.scheduler.next_tick, None)
+
+    def test_left_while_asked(self) -> None:
+        """No measure is taken against an engine that is gone, or has answered."""
+        self.join(0, 1)
+        self.submit(0, Step(depend="f"))
+        for engine in range(2):
+            self.tell("depend_began", engine, "f")
+        self.tell("engine_left", 0)
+        self.tell("depend_unanswered", 1, "f")
+        self.tell("depend_began", 0, "f")
+        self.now += 2 * DEPEND_WITHIN
+        self.assertEqual([said for said in self.tell("tick") if isinstance(said, StopDepend)], [])
 
     def test_unanswered(self) -> None:
         """An engine that did not answer is asked again, a little later."""
