@@ -38,8 +38,10 @@ BATCH = 200
 """So many chunks of a map are sent, or asked for, at a time."""
 MAX_OUTSTANDING = 50_000
 """While so many chunks of a map were submitted and not fetched, no more are."""
-MAX_CHUNKS = 256
-"""Into so many chunks the items of a map are divided at most, where it is not said how."""
+CHUNKS = 64
+"""Into so many chunks for each engine the items of a map are divided at most, where it is not said how."""
+SOME_ENGINES = 4
+"""So many engines are expected where there are none yet."""
 
 
 class Tasks:
@@ -153,8 +155,8 @@ class Tasks:
     ) -> Steps[list[Any]]:
         """Apply `func` to the items of the sequences, balanced by load: like ``list(map(func, *sequences))``.
 
-        `chunksize` items make a task; as many as give some hundred tasks if it is not said.  The sequences are
-        iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
+        `chunksize` items make a task; if it is not said, as many as give 64 tasks for each engine that there is, or
+        fewer.  The sequences are iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
         the tasks that are left are aborted then.
         """
         return (yield from self._mapped(func, sequences, BaseTask(), chunksize))
@@ -165,7 +167,12 @@ class Tasks:
     ) -> Steps[list[Any]]:
         """A map whose tasks have the retries etc. of the task `choices`."""
         items = list(zip(*check_map(func, sequences), strict=True))
-        size = chunk_size(len(items), choices, chunksize)
+        size = chunk_size(choices, chunksize)
+        if size is None:
+            size = 1
+            if len(items) > CHUNKS:
+                engines = yield from ask_controller(Request("count_engines"))
+                size = -(-len(items) // (CHUNKS * (engines or SOME_ENGINES)))
         chunks = list(chunk_requests(func, iter(items), size, choices))
         numbers: list[int] = []
         results: list[Any] = []
@@ -190,7 +197,7 @@ class Tasks:
     ) -> Steps[list[int]]:
         """A map that does not wait: the ids of its tasks, one for each item (or chunk, if `chunksize` is given)."""
         items = list(zip(*check_map(func, sequences), strict=True))
-        size = chunk_size(len(items), choices, chunksize or 1)
+        size = chunk_size(choices, chunksize) or 1
         numbers = []
         for request in chunk_requests(func, iter(items), size, choices):
             request.watch = False
@@ -233,8 +240,8 @@ def check_map(func: Any, sequences: Sequence[Iterable[Any]]) -> Sequence[Iterabl
     return sequences
 
 
-def chunk_size(items: int | None, choices: BaseTask, chunksize: int | None) -> int:
-    """How many items make a task; where it is not said, one if the tasks are to be something special."""
+def chunk_size(choices: BaseTask, chunksize: int | None) -> int | None:
+    """How many items make a task; where it is not said, one if the tasks are to be something special, else None."""
     if chunksize is not None:
         if chunksize < 1:
             raise ValueError(f"chunksize is 1 or more, not {chunksize}")
@@ -242,7 +249,7 @@ def chunk_size(items: int | None, choices: BaseTask, chunksize: int | None) -> i
             raise ValueError("a recovery task stands for a single item: chunksize must be 1")
         return chunksize
     special = choices.clear_before or choices.clear_after or choices.timeout or choices.recovery_task
-    return 1 if special or items is None else max(1, -(-items // MAX_CHUNKS))
+    return 1 if special else None
 
 
 def chunk_requests(

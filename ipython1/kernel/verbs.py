@@ -110,6 +110,7 @@ _TABLE = (
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
+    Verb("count_engines", Route.CONTROLLER, interface="task"),
     Verb("spin", Route.CONTROLLER, interface="task"),
     Verb("clear_tasks", Route.CONTROLLER, {"tasks": (list, NoneType)}, interface="task"),
     Verb("why", Route.CONTROLLER, {"task": (int,)}, interface="task"),

@@ -283,6 +283,9 @@ class TaskController:
             listed[_STATES.get(task.state, ended)].append(number)
         call.whole(listed)
 
+    def _count_engines(self, call: Call, message: Message) -> None:
+        call.whole(len(self.scheduler.workers))
+
     def _spin(self, call: Call, message: Message) -> None:
         instructions = self.scheduler.tick(self._now())
         self._do(instructions)
@@ -311,6 +314,7 @@ class TaskController:
         "wait_tasks": _wait,
         "abort_task": _abort,
         "task_status": _status,
+        "count_engines": _count_engines,
         "spin": _spin,
         "clear_tasks": _clear,
         "why": _why,

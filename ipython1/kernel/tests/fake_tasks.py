@@ -21,6 +21,7 @@ class FakeTasks(FakeCluster):
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor, engines=1)
         self.silent = False
+        self.engines = 1
         self.refuse: Exception | None = None
         self.first = 0
         self.namespace: dict[str, Any] = {}
@@ -32,6 +33,7 @@ class FakeTasks(FakeCluster):
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
             "task_status": self._status,
+            "count_engines": lambda: self.engines,
             "spin": lambda: False,
             "clear_tasks": self._clear,
             "why": lambda task: f"task {task} waits",

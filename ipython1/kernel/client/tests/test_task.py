@@ -248,7 +248,7 @@ class ConfirmTests(TaskTestCase):
         self.assertRaises(error.TaskQueueFull, self.tc.map, abs_of, range(1000))
         self.tasks.refuse = None
         self.assertEqual(self.tc.submit(abs_of, -1).r, 1)
-        self.assertEqual(self.tc.run(client.StringTask("")), 204)
+        self.assertEqual(self.tc.run(client.StringTask("")), 67)
         self.tc.confirm()
 
     @in_thread
@@ -297,7 +297,7 @@ class MapTests(TaskTestCase):
     def test_map(self) -> None:
         """Results come in the order of the items, whatever the chunks."""
         self.assertEqual(self.tc.map(lambda x: x**2, range(1000)), [x**2 for x in range(1000)])
-        self.assertEqual(self.tasks.verbs.count("submit"), 250)
+        self.assertEqual(self.tasks.verbs.count("submit"), 63)
         self.assertEqual(self.tc.map(pow, [2, 3], (4, 5), chunksize=2), [16, 243])
         self.assertEqual(self.tc.map(abs, []), [])
         self.assertEqual(self.tasks.outcomes, {})
@@ -305,6 +305,18 @@ class MapTests(TaskTestCase):
         self.assertRaises(ValueError, self.tc.map, abs, [1], chunksize=0)
         self.assertRaises(TypeError, self.tc.map, "abs", [1])
         self.assertRaises(TypeError, self.tc.map, abs)
+
+    @in_thread
+    def test_chunks(self) -> None:
+        """There are as many chunks as keep the engines busy, unless each item is to be something special."""
+        for engines, items, chunks in ((1, 64, 64), (1, 65, 33), (3, 1920, 192), (0, 1000, 250), (50, 1000, 1000)):
+            self.tasks.engines = engines
+            before = self.tasks.verbs.count("submit")
+            self.assertEqual(self.tc.map(abs_of, range(items)), list(range(items)))
+            self.assertEqual(self.tasks.verbs.count("submit") - before, chunks, (engines, items))
+        before = self.tasks.verbs.count("submit")
+        self.assertEqual(len(self.tc.mapper(clear_after=True).map(abs_of, range(300))), 300)
+        self.assertEqual(self.tasks.verbs.count("submit") - before, 300)
 
     @in_thread
     def test_first_error(self) -> None:

@@ -210,6 +210,7 @@ class RunTests(TaskCase):
         self.assertIn("KeyError", self.ask("clear_tasks", tasks=[0, 2]))
         self.assertIn("IndexError: task 0 is unknown", self.ask("task_result", task=0, block=False))
         self.assertEqual(self.ask("clear_tasks", tasks=None), 1)
+        self.assertEqual(self.ask("count_engines"), 2)
         self.assertEqual(self.ask("why", task=3), "task 3 (submit(5)) runs on engine 1, for 0.0 s now")
 
     def test_errors(self) -> None:
