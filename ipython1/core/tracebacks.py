@@ -31,8 +31,14 @@ def _users_part(chain: TracebackType | None) -> TracebackType | None:
         chain = chain.tb_next
     rebuilt: TracebackType | None = None
     for link in reversed(kept):
-        rebuilt = TracebackType(rebuilt, link.tb_frame, link.tb_lasti, link.tb_lineno)
+        rebuilt = TracebackType(rebuilt, link.tb_frame, link.tb_lasti, _line(link))
     return rebuilt
+
+
+def _line(link: TracebackType) -> int:
+    # An interrupt may strike an instruction that belongs to no line, such as the one that enters a function.
+    line: int | None = link.tb_lineno
+    return link.tb_frame.f_code.co_firstlineno if line is None else line
 
 
 def _is_machinery(frame: FrameType, at_start: bool) -> bool:

@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ipython1.kernel import messages, session
-from ipython1.kernel.error import ConnectionError, ProtocolError
+from ipython1.kernel.arrivals import Arrivals
+from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import MAX_HEADER, Bytes, Decoder, Message, StreamRef, encode
 from ipython1.kernel.peer import Link, Receiver
-from ipython1.kernel.stream import THRESHOLD, Collector, Outgoing, Relay, Sink
+from ipython1.kernel.stream import THRESHOLD, Outgoing, Relay
 
 BATCH = 1 << 20
 """A batch is closed when it has so many bytes."""
@@ -53,16 +54,6 @@ class Carrier(Protocol):
         """End the connection, soon and without a word: the peer takes none."""
 
 
-class _Incoming:
-    """A stream that is coming in, or has come and is kept for its remaining uses."""
-
-    def __init__(self, size: int, sink: Sink, uses: int) -> None:
-        self.size = size
-        self.sink = sink
-        self.uses = uses
-        self.offset = 0
-
-
 class SessionLink:
     """One end of a session; provides `ipython1.kernel.peer.Link`.
 
@@ -95,7 +86,7 @@ class SessionLink:
         self._starting: list[Outgoing] = []
         self._flush_call: IDelayedCall | None = None
         self._ack_call: IDelayedCall | None = None
-        self._incoming: dict[int, _Incoming] = {}
+        self._arrivals = Arrivals(lambda problem: self.close(f"protocol error: {problem}"))
         self._streams = 0
         self._refused = 0
         self._pieces_in_flight = 0
@@ -218,7 +209,7 @@ class SessionLink:
         if problem:
             self._refuse(message, problem)
         elif message.kind in messages.OF_LINK:
-            self._stream_message_received(message)
+            self._arrivals.message_received(message)
         else:
             assert self._receiver is not None
             try:
@@ -232,7 +223,7 @@ class SessionLink:
         if not self._serves or not refs:
             return None
         numbers = {ref.number for ref in refs}
-        if len(numbers) < len(refs) or not numbers.isdisjoint(self._incoming):
+        if len(numbers) < len(refs) or any(number in self._arrivals for number in numbers):
             return f"a {message.kind} message refers to a stream that is another one's already"
         return None
 
@@ -265,96 +256,20 @@ class SessionLink:
 
     # -- streams -------------------------------------------------------------------------------------
 
-    def _stream_message_received(self, message: Message) -> None:
-        number = message.fields["number"]
-        if message.kind == "stream":
-            self._expect(StreamRef(number, message.fields["size"]), None, message.fields["uses"])
-        elif message.kind == "release":
-            self._used(number, message.fields["uses"])
-        else:
-            incoming = self._incoming.get(number)
-            if incoming is not None and incoming.offset < incoming.size:
-                if not isinstance(incoming.sink, Collector):
-                    del self._incoming[number]
-                incoming.sink.broken(message.fields["reason"])
-
-    def _expect(self, ref: StreamRef, sink: Sink | None, uses: int) -> _Incoming:
-        incoming = _Incoming(ref.size, sink if sink is not None else Collector(ref.size), uses)
-        self._incoming[ref.number] = incoming
-        if not ref.size:
-            self._complete(True, ref.number, incoming)
-        return incoming
-
-    def _used(self, number: int, uses: int) -> None:
-        incoming = self._incoming.get(number)
-        if incoming is not None:
-            incoming.uses -= uses
-            if incoming.uses <= 0:
-                del self._incoming[number]
-
     def piece_received(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
         """A piece came from the peer; fires with the answer: whether more is wanted."""
-        incoming = self._incoming.get(number)
-        if self._lost is not None or incoming is None:
-            return succeed(False)
-        if offset != incoming.offset or offset + len(data) > incoming.size:
-            self.close(f"protocol error: a piece of stream {number} at byte {offset} does not fit")
-            return succeed(False)
-        incoming.offset += len(data)
-        answer = incoming.sink.piece(data)
-        if incoming.offset == incoming.size:
-            answer.addCallback(self._complete, number, incoming)
-        else:
-            answer.addCallback(self._end_unwanted, number, incoming)
-        return answer
-
-    def _end_unwanted(self, wanted: bool, number: int, incoming: _Incoming) -> bool:
-        # The peer sends no more of what no destination wants: nothing would end it otherwise.
-        if not wanted and self._incoming.get(number) is incoming:
-            self._complete(wanted, number, incoming)
-        return wanted
-
-    def _complete(self, wanted: bool, number: int, incoming: _Incoming) -> bool:
-        # A collected stream stays for the messages that refer to it; one that was passed on is over.
-        if not isinstance(incoming.sink, Collector):
-            self._incoming.pop(number, None)
-        incoming.sink.complete()
-        return wanted
+        return self._arrivals.piece_received(number, offset, data)
 
     def collect(self, message: Message) -> Deferred[Message]:
         """See `ipython1.kernel.peer.Link.collect`."""
-        refs = message.streams()
-        if not refs:
-            return succeed(message)
-        collectors = {}
-        for ref in refs:
-            incoming = self._incoming.get(ref.number) or self._expect(ref, None, 1)
-            if isinstance(incoming.sink, Collector):
-                collectors[ref.number] = incoming.sink
-        return Deferred.fromCoroutine(self._collected(message, collectors))
-
-    async def _collected(self, message: Message, collectors: dict[int, Collector]) -> Message:
-        numbers = {ref.number for ref in message.streams()}
-        try:
-            for number in numbers:
-                collector = collectors.get(number)
-                if collector is None:
-                    raise ProtocolError(f"stream {number} is being passed on and cannot be collected")
-                await collector.when_over()
-                if collector.reason is not None:
-                    raise ConnectionError(collector.reason)
-        finally:
-            for number in numbers:
-                self._used(number, 1)
-        bodies = [collectors[body.number].body if isinstance(body, StreamRef) else body for body in message.bodies]
-        return Message(message.kind, message.fields, bodies)  # type: ignore[arg-type]
+        return self._arrivals.collect(message)
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relay:
         """See `ipython1.kernel.peer.Link.relay`."""
         # All links of a process are of this class; services know them as `Link` only.
         links = [(cast(SessionLink, link), uses) for link, uses in to]
         relay = Relay([(link, link.announce(ref.size, uses)) for link, uses in links])
-        self._expect(ref, relay, 0)
+        self._arrivals.expect(ref, relay)
         return relay
 
     def announce(self, size: int, uses: int) -> StreamRef:
@@ -415,10 +330,7 @@ class SessionLink:
         self._flush_call = self._ack_call = None
         self._outbox.clear()
         self._starting.clear()
-        incoming, self._incoming = self._incoming, {}
-        for stream in incoming.values():
-            if stream.offset < stream.size:
-                stream.sink.broken(reason)
+        self._arrivals.end(reason)
         carrier, self._carrier = self._carrier, None
         if carrier is not None:
             # No longer kept: each end of a session would keep the other's object, and this one its own by that.

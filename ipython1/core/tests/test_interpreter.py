@@ -398,6 +398,16 @@ class TracebackTests(InterpreterTestCase):
         run = self.fail_code("raise BaseExceptionGroup('g', [KeyboardInterrupt('k'), ValueError(1)])", BaseExceptionGroup)
         self.assertIn("KeyboardInterrupt: k", run.traceback)
 
+    def test_no_line(self) -> None:
+        """An error in an instruction that belongs to no line, where an interrupt may strike, is shown at the first."""
+        self.interpreter.execute("def f():\n    raise KeyboardInterrupt('struck')")
+        no_location = bytes([0xFF]) * 20  # as of Python 3.11, each stands for eight units of code without a line
+        function = self.interpreter.namespace["f"]
+        function.__code__ = function.__code__.replace(co_linetable=no_location)
+        run = self.fail_code("f()", KeyboardInterrupt)
+        self.assertIn("in f", run.traceback)
+        self.assertIn("KeyboardInterrupt: struck", run.traceback)
+
     def test_deep_recursion(self) -> None:
         """Endless recursion gives a short text."""
         run = self.fail_code("def f(): f()\nf()", RecursionError)

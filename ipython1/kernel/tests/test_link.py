@@ -242,7 +242,7 @@ class LinkTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.a.piece_received(7, 50_000, bytes(10))))
         self.a.batch_received(batch(3, Message("release", {"number": 7, "uses": 1})))
         self.assertFalse(self.successResultOf(self.a.piece_received(7, 50_010, bytes(10))))
-        self.assertEqual(self.a._incoming, {})
+        self.assertEqual(len(self.a._arrivals), 0)
 
     def test_nothing_remains(self) -> None:
         """When all streams are over the link remembers none."""
@@ -251,7 +251,7 @@ class LinkTests(SynchronousTestCase):
             self.a.send(command(number, [bytes(300_000), b"small"]))
         self.turns(100)
         self.assertEqual(len(self.controller.messages), 5)
-        self.assertEqual((self.a._incoming, self.b._incoming), ({}, {}))
+        self.assertEqual((len(self.a._arrivals), len(self.b._arrivals)), (0, 0))
 
     def test_nothing_remains_of_empty_streams(self) -> None:
         """An empty stream that is passed on is over at once."""
@@ -262,7 +262,7 @@ class LinkTests(SynchronousTestCase):
         self.b.batch_received(batch(1, command(1, [StreamRef(1, 0)])))
         ends: list[Any] = []
         relays[0].when_done(ends.append)
-        self.assertEqual((ends, self.b._incoming), ([None], {}))
+        self.assertEqual((ends, len(self.b._arrivals)), ([None], 0))
 
     def _collect(self, message: Message) -> None:
         self.b.collect(message).addErrback(lambda failure: failure.trap(ConnectionError) and None)

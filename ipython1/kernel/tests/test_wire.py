@@ -273,7 +273,7 @@ class SessionTests(WireTestCase):
         tub = await self.controller()
         client = await self.dial(tub.furls["multiengine"])
         client.link.send(command(1, [b"x" * 200_000_000]))
-        while not self.multiengine.link._incoming:
+        while not self.multiengine.link._arrivals:
             step: Deferred[None] = Deferred()
             reactor.callLater(0, step.callback, None)
             await step

@@ -213,7 +213,7 @@ class StreamTests(ServiceCase):
         self.assertEqual(self.settled(clear), [None, None])
         for number in (1, 2):
             self.assertTrue(self.settled(number)[0].startswith("QueueCleared"))
-        self.assertEqual((self.agent.link._incoming, self.client.far._incoming), ({}, {}))
+        self.assertEqual((len(self.agent.link._arrivals), len(self.client.far._arrivals)), (0, 0))
 
 
 class ControlTests(ServiceCase):
@@ -537,7 +537,7 @@ class GrowthTests(SynchronousTestCase):
         for engine in service.engines.registry.ids():
             self.assertEqual(service.engines[engine].queue.remembers, 0)
         for agent in agents:
-            self.assertEqual((agent.link._incoming, agent.far._incoming), ({}, {}))
+            self.assertEqual((len(agent.link._arrivals), len(agent.far._arrivals)), (0, 0))
             agent.leave()
         cluster.settle()
         self.assertEqual(len(service.engines.registry), 0)
