@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,6 +179,7 @@ def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
     for option in LISTS:
         if option in options:
             options[option] = task_ids(options[option])
+    _check_options(options)
     options["label"] = name
     args = {"steps": steps.steps, "options": options}
     return Submit(
@@ -192,6 +193,27 @@ def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
         owners=steps.owners,
         functions=steps.functions,
     )
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Make of options what is sent; TypeError if one is of the wrong type."""
+    targets = options.get("targets", 0)
+    if not isinstance(targets, int):
+        options["targets"] = targets = list(targets) if isinstance(targets, Iterable) else [targets]
+        if not all(type(engine) is int for engine in targets):
+            raise TypeError(f"targets of a task are the ids of engines, not {targets!r:.80}")
+    resources = options.get("resources", {})
+    if not isinstance(resources, dict) or not all(map(_is_amount, resources.items())):
+        raise TypeError(f"resources of a task are numbers by the names of properties, not {resources!r:.80}")
+    if not isinstance(options.get("priority", 0), int | float):
+        raise TypeError(f"priority of a task is a number, not {options['priority']!r:.80}")
+    if "after_any" in options:
+        options["after_any"] = bool(options["after_any"])
+
+
+def _is_amount(item: tuple[Any, Any]) -> bool:
+    name, amount = item
+    return isinstance(name, str) and isinstance(amount, int | float) and not isinstance(amount, bool)
 
 
 def task_ids(tasks: Any) -> list[int]:

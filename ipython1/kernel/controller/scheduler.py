@@ -65,7 +65,7 @@ class Task:
     """What is known of one task.
 
     `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
-    are the engines of the tasks that it follows.
+    are the engines of the tasks that it follows.  `error` is why it failed, unless that is in the reply of an engine.
     """
 
     spec: TaskSpec
@@ -81,6 +81,7 @@ class Task:
     blockers: set[int] = field(default_factory=set)
     leaders: set[int] = field(default_factory=set)
     outcome: Outcome | None = None
+    error: IPythonError | None = None
 
     @property
     def now(self) -> Step:
@@ -471,7 +472,7 @@ class Scheduler:
     def _finish(self, task: Task, event: Event, outcome: Outcome, error: IPythonError | None = None) -> None:
         self._leave_waiting(task)
         task.attempt = None
-        task.outcome = outcome
+        task.outcome, task.error = outcome, error
         self._move(task, event, State.ENDED)
         self._todo.append(Finish(task.spec.id, outcome, task.engine, error))
         self._just_ended.append(task)

@@ -129,6 +129,18 @@ class RunTests(TaskTestCase):
         self.assertEqual(self.tc.run(client.StringTask("a = 1", pull="a"), block=True)["a"], 1)
 
     @in_thread
+    def test_options(self) -> None:
+        """Options of a wrong type are errors of the call; of targets any iterable will do."""
+        wrong = [("targets", "q"), ("targets", 1.5), ("resources", ["gpu"]), ("resources", {"gpu": "x"})]
+        for name, value in [*wrong, ("priority", "high"), ("after", ["q"])]:
+            with self.assertRaisesRegex(TypeError, "task"):
+                self.tc.run(client.StringTask("", **{name: value}))
+        self.tc.run(client.StringTask("", targets=range(2), resources={"gpu": 1}, after_any=1))
+        self.tc.confirm()
+        options = {"targets": [0, 1], "resources": {"gpu": 1}, "after_any": True, "label": "run('')"}
+        self.assertEqual(self.tasks.received[-1].fields["args"]["options"], options)
+
+    @in_thread
     def test_loop(self) -> None:
         """A loop of recovery tasks is refused, however it was made."""
         first, second = client.StringTask("1/0"), client.StringTask("1/0")

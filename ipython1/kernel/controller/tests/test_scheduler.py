@@ -506,9 +506,23 @@ class WhyTests(SchedulerCase):
         self.assertEqual(self.why(0), "runs on engine 0, for 2.0 s now")
         self.submit(2)
         self.submit(3)
-        self.assertEqual(self.why(3), "waits: 2 tasks are ahead of it")
+        self.assertEqual(self.why(3), "waits: 1 task is ahead of it")
         self.tell("succeeded", 0, 1)
         self.assertEqual(self.why(0), "has ended: it succeeded on engine 0")
         self.assertEqual(self.why(2), "has been sent to engine 0")
         self.tell("aborted", 3)
         self.assertEqual(self.why(3), "has ended: it was aborted")
+        self.submit(4, after=(3,))
+        reason = "TaskDependencyError: task 4 (a task) cannot run: task 3 (a task), which it comes after, was aborted"
+        self.assertEqual(self.why(4), f"has ended: it failed ({reason})")
+
+    def test_in_the_way(self) -> None:
+        """Only those that may run on the same engines are ahead of a task."""
+        self.join(0)
+        for task in range(2):
+            self.submit(task)
+        self.submit(2, targets=frozenset({7}))
+        self.submit(3)
+        self.submit(4)
+        self.assertEqual(self.why(3), "waits: engine 0 has other work")
+        self.assertEqual(self.why(4), "waits: 1 task is ahead of it")
