@@ -78,9 +78,9 @@ class Worker:
 
     def is_stuck(self, now: float) -> bool:
         """Whether it has tasks and begins with none: it does what others than tasks want of it."""
-        if not self.attempts or self.running is not None:
+        if not self.attempts or now - max(self.attempts[0].sent, self._last_end) <= STUCK:
             return False
-        return now - max(self.attempts[0].sent, self._last_end) > STUCK
+        return self.running is None
 
     def _ahead(self, now: float) -> int:
         kind = self.attempts[0].kind
