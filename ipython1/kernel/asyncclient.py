@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.async_base import AsyncClient, connected
+from ipython1.kernel.async_interface import AsyncInterfaceClient, connected_interface
 from ipython1.kernel.async_task import AsyncTaskClient
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall, derive
@@ -30,12 +31,14 @@ from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_session import TaskConnection
 
 __all__ = [
+    "AsyncInterfaceClient",
     "AsyncMultiEngineClient",
     "AsyncTaskClient",
     "CompositeError",
     "MapTask",
     "StringTask",
     "Task",
+    "get_interface_client",
     "get_multiengine_client",
     "get_task_client",
 ]
@@ -137,3 +140,8 @@ def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> Deferre
 def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncTaskClient]:
     """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.TaskClient`."""
     return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, furl_or_file))
+
+
+def get_interface_client(role: str, furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncInterfaceClient]:
+    """Fires with a client that is connected; the arguments are as for `ipython1.kernel.client.InterfaceClient`."""
+    return Deferred.fromCoroutine(connected_interface(role, furl_or_file))

@@ -23,7 +23,7 @@ from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_tub
 
-_RECEIVES = {"engine": messages.TO_AGENT, "multiengine": messages.TO_CLIENT, "task": messages.TO_CLIENT}
+_RECEIVES = {"engine": messages.TO_AGENT}  # all others are roles of clients
 _KEEPALIVE = {"engine": FOR_AGENTS}
 _tubs: dict[tuple[int, Keepalive], Tub] = {}
 _links: WeakSet[SessionLink] = WeakSet()
@@ -84,7 +84,7 @@ async def dial(
         raise ConnectionError(f"the controller at {location} cut the connection off: {_reason(problem)}") from None
     except (Violation, NoLocationHintsError) as problem:
         raise FURLError(f"this FURL cannot be used: {problem}") from None
-    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES[role])
+    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT))
     _links.add(link)
     join(remote, end, link, receiver, f"the connection to the controller at {location} was lost")
     return link

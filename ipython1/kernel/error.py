@@ -27,6 +27,16 @@ class EngineLost(EngineError):
     """The engine's interpreter or its connection ended; the text names the engine and says why."""
 
 
+class EngineFailed(EngineError):
+    """To an interface in the controller: what it had an engine do has failed there; the text says how.
+
+    `bodies` is the error as the engine sent it, which the controller does not open and clients do.
+    """
+
+    engine: int | None = None
+    bodies: Sequence[bytes] = ()
+
+
 class ControllerError(IPythonError):
     """The controller could not do its work (0.10.2)."""
 

@@ -20,9 +20,20 @@ FURL_FILES = {
     "multiengine": "ipcontroller-mec.furl",
     "task": "ipcontroller-tc.furl",
 }
-"""The name of the file for each role."""
+"""The name of the file for each role of ours; see `furl_name`."""
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 _FURL = re.compile(r"pb://(?P<tub>[a-z2-7]{32})@(?P<location>[^/\s@]+)/(?P<secret>[^/\s]+)")
+
+
+def furl_name(role: str) -> str:
+    """The name of the FURL file for `role`; FURLError for what no interface can be called, as no file could be."""
+    if not _ROLE.fullmatch(role):
+        raise FURLError(
+            f"{role!r:.50} is no role of an interface: it names a file, and is made of up to 32 small letters, digits,"
+            " _ and -, beginning with a letter"
+        )
+    return FURL_FILES.get(role, f"ipcontroller-{role}.furl")
 
 
 def find_ipython_dir(option: str | os.PathLike[str] | None = None) -> Path:
@@ -51,7 +62,7 @@ def furl_file(role: str, ipython_dir: Path) -> Path:
 
     Where there is none, the path in ``security``.
     """
-    name = FURL_FILES[role]
+    name = furl_name(role)
     usual = ipython_dir / "security" / name
     copied = ipython_dir / name
     return copied if copied.exists() and not usual.exists() else usual
@@ -66,7 +77,7 @@ def read_furl(furl_or_file: str | os.PathLike[str], role: str, ipython_dir: Path
     if not isinstance(furl_or_file, str | os.PathLike):
         raise TypeError(
             f"a FURL or the path of a FURL file is needed, not {furl_or_file!r:.60}: addresses of host and port gave"
-            f" way to FURLs, which the controller writes to {FURL_FILES[role]}"
+            f" way to FURLs, which the controller writes to {furl_name(role)}"
         )
     text = os.fspath(furl_or_file).strip()
     if re.match(r"pbu?://", text):
@@ -79,9 +90,10 @@ def _read(path: Path, role: str) -> str:
     try:
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     except FileNotFoundError:
+        option = "" if role in FURL_FILES else " and the --interface-class that has this role"
         raise FURLError(
-            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster, or copy its"
-            f" {FURL_FILES[role]} there"
+            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster{option}, or copy its"
+            f" {furl_name(role)} there"
         ) from None
     except OSError as problem:
         raise FURLError(f"cannot read the FURL file {str(path)!r}: {problem.strerror}") from None

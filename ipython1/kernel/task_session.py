@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
 
@@ -21,7 +21,7 @@ from ipython1.kernel.error import ConnectionError, KernelError, TaskQueueFull
 from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.shared import Recent
-from ipython1.kernel.task_submission import SharedFunction, Submit
+from ipython1.kernel.task_submission import Group, SharedFunction, Submit
 
 LEASE = 1000
 """So many ids are leased at a time."""
@@ -42,10 +42,23 @@ class Confirm(Request):
     last time."""
 
 
+@dataclass
+class Pace(Request):
+    """Answered here, when no more than `limit` of the tasks of `group` are left.
+
+    Its result is whether all of the tasks `first` have ended.
+    """
+
+    group: Group = field(default_factory=Group)
+    limit: int = 0
+    first: Sequence[int] = ()
+
+
 class _Outcome:
     """The outcome of something that one may wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Group | None = None) -> None:
+        self.group = group
         self.outcome: Answer | Exception | None = None
         self.told = False
         """Whether the caller itself will be told what came of it."""
@@ -54,6 +67,8 @@ class _Outcome:
     def settle(self, outcome: Answer | Exception) -> bool:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
+        if self.group is not None:
+            self.group.ended()
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             _fire(waiter, outcome)
@@ -90,6 +105,9 @@ class TaskSession(ClientSession):
         self._given: list[range] = []
         # Submissions that wait for an id.
         self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
+        # Those that other threads have given an id, and whether the reactor has been told of them.
+        self._numbered: deque[tuple[int, Submit]] = deque()
+        self._told = False
         self._unconfirmed: dict[int, _Outcome] = {}
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
@@ -111,6 +129,8 @@ class TaskSession(ClientSession):
             return self._submit(request)
         if isinstance(request, Confirm):
             return self.all_confirmed()
+        if isinstance(request, Pace):
+            return self._pace(request)
         number = request.args.get("task")
         if request.verb == "task_result" and request.args["block"] and number in self._watched:
             return self._watch(request.args["task"])
@@ -171,8 +191,18 @@ class TaskSession(ClientSession):
         for number, request in zip(numbers, submissions):
             request.args["task"] = number
             request.own_memory()
-            call_soon(self._send, number, request, None)
+            self._numbered.append((number, request))
+        if not self._told:
+            # Once for many: to wake the reactor costs more than to number a task.
+            self._told = True
+            call_soon(self._send_numbered)
         return [_answer(number) for number in numbers]
+
+    def _send_numbered(self) -> None:
+        # Before they are taken: what comes now is among them, or makes this be called again.
+        self._told = False
+        while self._numbered:
+            self._send(*self._numbered.popleft(), None)
 
     def _take_id(self) -> int | None:
         """The next id of the lease; None if there is none.  Threads may do so at the same time."""
@@ -212,7 +242,9 @@ class TaskSession(ClientSession):
             self._send_function(function)
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
-            self._watched[number] = _Outcome()
+            self._watched[number] = _Outcome(request.group)
+        if request.group is not None:
+            request.group.count += 1
         if self.alive:
             super().call(request).addBoth(self._confirmed, number)
         else:
@@ -254,13 +286,13 @@ class TaskSession(ClientSession):
         self._full = _is_refusal(result) and _is_full(result)
         if _is_refusal(result):
             self._refusals[number] = result
-            if submission.told:
-                self._watched.pop(number, None)  # Nobody will ask.
             if number not in self._watched and not submission.told:
                 self._untold.append(number)
             while len(self._refusals) > REFUSED:
                 del self._refusals[next(iter(self._refusals))]
             self._settle_watched(number, result)
+            if submission.told:
+                self._watched.pop(number, None)  # Nobody will ask.
         submission.settle(result)
 
     def all_confirmed(self) -> Deferred[Answer]:
@@ -313,6 +345,16 @@ class TaskSession(ClientSession):
         watched = self._watched.get(number)
         if watched is not None and watched.outcome is None and watched.settle(outcome):
             del self._watched[number]
+
+    def _pace(self, request: Pace) -> Deferred[Answer]:
+        paced: Deferred[Answer] = Deferred()
+
+        def reached() -> None:
+            watched = [self._watched[number] for number in request.first if number in self._watched]
+            paced.callback(_answer(all(each.outcome is not None for each in watched)))
+
+        request.group.when(request.limit, reached)
+        return paced
 
     def link_lost(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Receiver`."""

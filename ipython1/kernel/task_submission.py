@@ -18,6 +18,29 @@ LISTS = ("after", "follow")
 """The options that are ids of tasks."""
 
 
+class Group:
+    """Tasks of which no more than so many are to be on the way: how many have not ended."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+
+    def ended(self) -> None:
+        """One of them has ended."""
+        self.count -= 1
+        due = [function for limit, function in self._waiting if self.count <= limit]
+        self._waiting = [entry for entry in self._waiting if self.count > entry[0]]
+        for function in due:
+            function()
+
+    def when(self, limit: int, function: Callable[[], None]) -> None:
+        """Call `function` as soon as no more than `limit` are left: now, if there are no more."""
+        if self.count <= limit:
+            function()
+        else:
+            self._waiting.append((limit, function))
+
+
 @dataclass
 class SharedFunction:
     """A function that is large enough to be sent once for all tasks that have it."""
@@ -40,12 +63,13 @@ class Submit(Request):
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
     `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
-    only by their digests: the session sends each once.
+    only by their digests: the session sends each once.  `group` is told when a watched task has ended.
     """
 
     watch: bool = False
     owners: Sequence[Any] = ()
     functions: Sequence[SharedFunction] = ()
+    group: Group | None = None
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""

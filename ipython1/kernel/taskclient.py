@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
-from ipython1.kernel.error import KernelError
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.label import label
 from ipython1.kernel.request import (
     Answer,
@@ -23,8 +24,9 @@ from ipython1.kernel.request import (
 )
 from ipython1.kernel.task import BaseTask, MapTask
 from ipython1.kernel.task_result import TaskResult
-from ipython1.kernel.task_session import Confirm
+from ipython1.kernel.task_session import Confirm, Pace
 from ipython1.kernel.task_submission import (
+    Group,
     Submit,
     call_submission,
     name_of,
@@ -36,8 +38,8 @@ from ipython1.kernel.task_submission import (
 
 BATCH = 200
 """So many chunks of a map are sent, or asked for, at a time."""
-MAX_OUTSTANDING = 50_000
-"""While so many chunks of a map were submitted and not fetched, no more are."""
+MAX_LEFT = 5000
+"""So many chunks of a map are on the way at most.  It is more than all the engines of a controller are sent ahead."""
 CHUNKS = 64
 """Into so many chunks for each engine the items of a map are divided at most, where it is not said how."""
 SOME_ENGINES = 4
@@ -173,23 +175,7 @@ class Tasks:
             if len(items) > CHUNKS:
                 engines = yield from ask_controller(Request("count_engines"))
                 size = -(-len(items) // (CHUNKS * (engines or SOME_ENGINES)))
-        chunks = list(chunk_requests(func, iter(items), size, choices))
-        numbers: list[int] = []
-        results: list[Any] = []
-        for start in range(0, len(chunks), BATCH):
-            batch = chunks[start : start + BATCH]
-            answers = yield list(batch)
-            try:
-                for request, answer in zip(batch, answers, strict=True):
-                    numbers.append(whole_result(request, answer))
-            except KernelError:  # the controller refused it
-                yield from abandon(numbers)
-                raise
-            while len(numbers) >= MAX_OUTSTANDING:
-                results += yield from _fetch(numbers, size > 1)
-        while numbers:
-            results += yield from _fetch(numbers, size > 1)
-        return results
+        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1))
 
     @verb()
     def _spread(
@@ -301,28 +287,43 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _fetch(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
-    """The results of the first of a map's tasks, which leave `numbers`.
+def _paced(chunks: Iterator[Submit], chunked: bool) -> Steps[list[Any]]:
+    """The results of a map's tasks; when one failed, the others are aborted and its error is raised.
 
-    When one failed, all in `numbers` are aborted and its error is raised.
+    No more than some are on the way, and what has come is taken meanwhile: so it makes no difference, to the
+    controller's memory and to what submitting costs the engines, how many there are in all.
     """
-    batch = numbers[:BATCH]
-    requests = [outcome_request(number, "map") for number in batch]
-    answers = yield requests
+    group = Group()
     results: list[Any] = []
+    left: deque[list[int]] = deque()
     try:
-        for request, answer in zip(requests, answers, strict=True):
-            found = outcome(request, answer)
-            if chunked:
-                results.extend(found)
-            else:
-                results.append(found)
-    except BaseException:  # what the user's function raised, whatever it is
-        yield from abandon(numbers)
+        while batch := list(itertools.islice(chunks, BATCH)):
+            for request in batch:
+                request.group = group
+            answers = yield list(batch)
+            left.append([])
+            for request, answer in zip(batch, answers, strict=True):
+                left[-1].append(whole_result(request, answer))
+            while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
+                results += yield from _gather(left, chunked)
+        while left:
+            results += yield from _gather(left, chunked)
+    except (GeneratorExit, ConnectionError):  # nobody is asked any more
         raise
-    del numbers[:BATCH]
-    yield from forget(batch)
+    except BaseException:  # what the user's function raised, whatever it is; or an item that cannot be serialized
+        if any(left):
+            yield from abandon([number for numbers in left for number in numbers])
+        raise
     return results
+
+
+def _gather(left: deque[list[int]], chunked: bool) -> Steps[list[Any]]:
+    """The results of the first batch that is left, which they leave with that."""
+    requests = [outcome_request(number, "map") for number in left[0]]
+    answers = yield requests
+    found = [outcome(request, answer) for request, answer in zip(requests, answers, strict=True)]
+    yield from forget(left.popleft())
+    return [item for chunk in found for item in chunk] if chunked else found
 
 
 def outcome(request: Request, answer: Answer) -> Any:

@@ -25,8 +25,8 @@ class Route(Enum):
 class Verb:
     """A verb's name, its route, the types of its arguments, and how many values or documents come with it.
 
-    `args` maps each argument to its types; an argument whose types include NoneType may be left out.
-    `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
+    `args` maps each argument to its types; an argument whose types include NoneType, or object, or which is one of the
+    `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
     is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
     before it that have not begun.
@@ -39,6 +39,7 @@ class Verb:
     bodies: int = 0
     interface: str = "multiengine"
     yields: bool = False
+    optional: frozenset[str] = frozenset()
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -48,8 +49,12 @@ class Verb:
             if name not in self.args:
                 return f"{self.name} has no argument {name!r:.50}"
         for name, types in self.args.items():
+            if name not in args and name in self.optional:
+                continue
             # bool is an int to isinstance, and never what an int argument means
             value = args.get(name)
+            if object in types:
+                continue
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in types)
                 return f"argument {name} of {self.name} is {type(value).__name__}, not {wanted}"
@@ -87,7 +92,8 @@ _TABLE = (
     # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
     # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
     # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
-    # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties satisfy a function.
+    # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties
+    # satisfy a function.
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
     Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
@@ -117,3 +123,8 @@ _TABLE = (
 )
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
+
+
+def verbs_of(interface: str) -> Mapping[str, Verb]:
+    """Those that clients of one of our own interfaces may ask for; those of others bring a table of their own."""
+    return {verb.name: verb for verb in _TABLE if verb.interface == interface}

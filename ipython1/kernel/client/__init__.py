@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipython1.core.serialize import Serialized
+from ipython1.kernel.client.interface import InterfaceClient
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.task import TaskClient, get_task_client
@@ -54,6 +55,7 @@ __all__ = [
     "EngineLost",
     "FURLError",
     "IPythonError",
+    "InterfaceClient",
     "InvalidDeferredID",
     "InvalidEngineID",
     "InvalidProperty",

@@ -12,7 +12,8 @@ class ControllerConfig:
 
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
-    `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out).
+    `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out),
+    `interface_classes` those of interfaces that there are beside MultiEngine and Task.
     """
 
     ipython_dir: Path
@@ -21,3 +22,4 @@ class ControllerConfig:
     location: str = ""
     reuse_furls: bool = False
     scheduler: str = ""
+    interface_classes: tuple[str, ...] = ()

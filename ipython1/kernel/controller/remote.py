@@ -20,7 +20,7 @@ from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.furl import (
-    FURL_FILES,
+    furl_name,
     prepare_security_dir,
     read_furl,
     remove,
@@ -121,7 +121,7 @@ class ControllerTub:
 
     def file(self, role: str) -> Path:
         """The FURL file of `role`."""
-        return self._folder / FURL_FILES[role]
+        return self._folder / furl_name(role)
 
     async def start(self) -> None:
         """Listen, and write the FURL files.

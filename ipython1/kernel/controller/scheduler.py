@@ -551,8 +551,10 @@ class Scheduler:
 
     def _send_out(self, now: float) -> None:
         """Send what waits to the engines that have room, those with the least work first."""
-        heads = self.waiting.heads()
         able = [worker for worker in self.workers.values() if worker.has_room(now)]
+        if not able:  # as for most events, when there is much to do
+            return
+        heads = self.waiting.heads()
         while able and heads:
             worker = min(able, key=lambda one: (one.doubtful, len(one.attempts), one.engine))
             head = next((head for head in heads if self._is_fit(worker, head, now)), None)

@@ -44,6 +44,7 @@ from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.verbs import verbs_of
 
 MAX_LEASE = 100_000
 """So many ids are given out at once."""
@@ -109,6 +110,7 @@ class TaskController:
     """Carries out the commands of task clients, and the instructions of the scheduler."""
 
     role = "task"
+    verbs = verbs_of(role)
     log = Logger()
 
     def __init__(

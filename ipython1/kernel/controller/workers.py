@@ -70,7 +70,7 @@ class Worker:
             return False
         if not self.attempts:
             return True
-        if self.is_stuck(now):
+        if len(self.attempts) > MAX_AHEAD or self.is_stuck(now):
             return False
         if any(attempt.cause is not None for attempt in self.attempts):
             return False

@@ -13,7 +13,7 @@ from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService, interfaces
-from ipython1.kernel.furl import find_ipython_dir, prepare_security_dir
+from ipython1.kernel.furl import FURL_FILES, find_ipython_dir, prepare_security_dir
 from ipython1.kernel.scripts.children import Child
 
 READY = "ipcontroller: ready"
@@ -52,7 +52,8 @@ class Controlling:
         return 0
 
     async def _control(self) -> None:
-        service = ControllerService(self._reactor, self.stop, interfaces(self._config.scheduler))
+        factories = interfaces(self._config.scheduler, self._config.interface_classes)
+        service = ControllerService(self._reactor, self.stop, factories)
         tub = ControllerTub(self._config, service.doors, self._reactor)
         await tub.start()
         try:
@@ -82,6 +83,7 @@ class Controlling:
             f"  FURL file for engines: {tub.file('engine')}",
             f"  FURL file for clients: {tub.file('multiengine')}",
             f"  FURL file for tasks:   {tub.file('task')}",
+            *(f"  FURL file for {role}: {tub.file(role)}" for role in tub.furls if role not in FURL_FILES),
             f"  to start engines:      {self._engines_command()}",
             "  to connect a client:   from ipython1.kernel import client",
             f"                         mec = client.MultiEngineClient({self._client_argument(tub)})",

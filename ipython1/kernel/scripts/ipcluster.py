@@ -66,6 +66,13 @@ def _add_local(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "-r", "--reuse-furls", action="store_true", help="keep the FURL files valid for the next start"
     )
     group.add_argument("--scheduler", metavar="NAME", help="what decides on the order of tasks")
+    group.add_argument(
+        "--interface-class",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an interface of your own to be published; may be given several times",
+    )
 
 
 def _controller_options(options: argparse.Namespace) -> tuple[str, ...]:
@@ -74,6 +81,7 @@ def _controller_options(options: argparse.Namespace) -> tuple[str, ...]:
         value = getattr(options, name)
         if value is not None:
             given.append(f"--{name}={value}")
+    given += [f"--interface-class={name}" for name in options.interface_class]
     if options.reuse_furls:
         given.append("--reuse-furls")
     return tuple(given)

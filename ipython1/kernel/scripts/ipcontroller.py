@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +57,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="ipcontroller",
-        description="Start a controller, to which engines and clients connect. It writes a FURL file for each of"
-        " the two; who has the file may connect. Ctrl-C ends it.",
+        description="Start a controller, to which engines and clients connect. It writes FURL files for them: who"
+        " has the file may connect. Ctrl-C ends it.",
         allow_abbrev=False,
     )
     parser.add_argument("--port", type=_port, default=0, help="the port to listen on (default: a free one)")
@@ -85,6 +87,13 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         default="",
         metavar="NAME",
         help="what decides on the order of tasks, by the dotted name of its class (default: first in, first out)",
+    )
+    parser.add_argument(
+        "--interface-class",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also publish an interface of your own, by the dotted name of its class; may be given several times",
     )
     parser.add_argument(
         "--engines",
@@ -116,6 +125,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         location=options.location or "",
         reuse_furls=options.reuse_furls,
         scheduler=options.scheduler,
+        interface_classes=tuple(options.interface_class),
     )
     return Config(controller, options.engines, logfile)
 
@@ -142,6 +152,9 @@ def _hosts(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     config = parse(argv)
+    if config.controller.interface_classes or config.controller.scheduler:
+        # A module that lies where the command is given can be named, too; it comes last, and hides no other.
+        sys.path.append(os.getcwd())
     # Not before the options are known to be right: --help should be quick.
     from twisted.internet import reactor
 

@@ -13,6 +13,7 @@ from ipython1.kernel.error import TaskAborted
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.tests.fake_cluster import FakeCluster, FakeLink
+from ipython1.kernel.verbs import verbs_of
 
 
 class FakeTasks(FakeCluster):
@@ -47,7 +48,7 @@ class FakeTasks(FakeCluster):
 
     def take(self, link: FakeLink, message: Message) -> None:
         problem = messages.check(message.kind, message.fields, messages.FROM_CLIENT)
-        problem = problem or messages.check_command(message.fields, len(message.bodies), "task")
+        problem = problem or messages.check_command(message.fields, len(message.bodies), verbs_of("task"))
         if problem:
             raise AssertionError(problem)
         self.received.append(message)

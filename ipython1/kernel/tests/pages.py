@@ -1,7 +1,7 @@
 """Pages of the documentation: their examples, run as a reader would run them.
 
-Two kinds of literal blocks are examples: transcripts of IPython (see `ipython1.kernel.tests.transcript`), and commands
-with what they say::
+Three kinds of literal blocks are examples: transcripts of IPython (see `ipython1.kernel.tests.transcript`), files to be
+saved, which begin with a comment that has their name (``# shelf.py``), and commands with what they say::
 
     host1$ ipengine -n 2
     2 engines registered: ...
@@ -28,6 +28,7 @@ from twisted.trial.unittest import TestCase
 from ipython1.kernel.tests import transcript
 from ipython1.kernel.tests.program import Program
 
+FILE = re.compile(r"# (\w+\.py)\n")
 COMMAND = re.compile(r"^(\w*)\$ (.+)$")
 SERVER = re.compile(r"(ipcontroller|ipcluster|ipengine)\b(?!.*--(help|version))")
 READY = {"ipcontroller": "ready", "ipcluster": "is ready", "ipengine": "registered"}
@@ -44,6 +45,14 @@ class Command:
     expected: str
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that the reader saves."""
+
+    name: str
+    text: str
+
+
 def commands(block: str) -> list[Command]:
     """The commands of a literal block; none if it is something else."""
     found: list[Command] = []
@@ -57,15 +66,22 @@ def commands(block: str) -> list[Command]:
     return found
 
 
-def examples(page: str) -> Iterator[list[Command] | list[transcript.Cell]]:
-    """What there is to run on a page, in order: lists of commands, and lists of the cells of one session."""
-    blocks = [(commands(block), transcript.parse(block)) for block in transcript.indented_blocks(page)]
+def examples(page: str) -> Iterator[list[File] | list[Command] | list[transcript.Cell]]:
+    """What there is to run on a page, in order: files, lists of commands, and lists of the cells of one session."""
+    blocks = [_example(block) for block in transcript.indented_blocks(page)]
     kinds = [kind for kind in blocks if any(kind)]
     for is_session, group in groupby(kinds, lambda kind: bool(kind[1])):
         if is_session:
             yield [cell for _, cells in group for cell in cells]
         else:
             yield from (typed for typed, _ in group)
+
+
+def _example(block: str) -> tuple[list[File] | list[Command], list[transcript.Cell]]:
+    file = FILE.match(block)
+    if file:
+        return [File(file.group(1), block)], []
+    return commands(block), transcript.parse(block)
 
 
 class Reader:
@@ -83,7 +99,10 @@ class Reader:
         """Run all examples of `page`; what came that the page does not show, in words."""
         problems: list[str] = []
         for example in examples(page):
-            if isinstance(example[0], Command):
+            if isinstance(example[0], File):
+                for file in example:
+                    (self._home(self._host) / file.name).write_text(file.text + "\n")
+            elif isinstance(example[0], Command):
                 problems += await self._run_commands(example)
             else:
                 outcomes = await transcript.run(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -130,15 +130,22 @@ def search_path() -> str:
 
 
 class RealCluster:
-    """A controller and `engines` engines, of real processes, in a folder of their own; gone with the test."""
+    """A controller and `engines` engines, of real processes, in a folder of their own; gone with the test.
 
-    def __init__(self, test: TestCase, engines: int = 4) -> None:
+    `options` are ipcluster's, and it runs in `folder`.
+    """
+
+    def __init__(
+        self, test: TestCase, engines: int = 4, options: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         self.ipython_dir = Path(test.mktemp()).absolute()
         self.environment = {"IPYTHONDIR": str(self.ipython_dir)}
         """What processes need to connect to it."""
         # As a child that ends also with a parent that is killed, and takes the cluster with it.
-        command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines)]
-        self.program = Program(test, sys.executable, "-m", *command, environment=self.environment)
+        command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines), *options]
+        self.program = Program(
+            test, sys.executable, "-m", *command, environment=self.environment, folder=folder
+        )
         # Cleanups run last in, first out: it has the time to stop in good order before it is killed.
         test.addCleanup(self.stop)
 

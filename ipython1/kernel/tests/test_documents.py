@@ -62,13 +62,25 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_custom_interfaces(self) -> None:
+        """custom_interfaces.txt"""
+        await self.check("docs/source/custom_interfaces.txt")
+
+    @asynchronous
     async def test_security(self) -> None:
         """security.txt"""
         await self.check("docs/source/security.txt")
 
     def test_no_other_examples(self) -> None:
         """No page has examples but those that are run here."""
-        run = {"parallel_intro.txt", "parallel_multiengine.txt", "parallel_task.txt", "security.txt", "install.txt"}
+        run = {
+            "parallel_intro.txt",
+            "parallel_multiengine.txt",
+            "parallel_task.txt",
+            "custom_interfaces.txt",
+            "security.txt",
+            "install.txt",
+        }
         pages = sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob("*.txt"))
         self.assertEqual(
             [page for page in pages if page not in run and list(examples(text(PAGES / page)))], []

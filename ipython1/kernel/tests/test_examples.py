@@ -49,6 +49,15 @@ class ExampleTests(TestCase):
             self.assertEqual(status, 0, f"{name}: {program.output}")
             self.assertRegex(program.output, says, name)
 
+    @asynchronous
+    async def test_counters(self) -> None:
+        """The program that has an interface of its own, on a cluster that publishes it."""
+        cluster = RealCluster(self, 2, ["--interface-class", "counters.Counters"], EXAMPLES)
+        await cluster.ready()
+        program = Program(self, sys.executable, str(EXAMPLES / "counters.py"), environment=cluster.environment)
+        self.assertEqual(await program.ended(), 0, program.output)
+        self.assertIn("engines: 2\nadded: 1 5\ndoubled: 10\non all engines: 6", program.output)
+
     def test_complete(self) -> None:
         """There is no program that is not run."""
         self.assertEqual({path.name for path in EXAMPLES.glob("task*.py")} - SAYS.keys(), set())

@@ -12,7 +12,7 @@ from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel import client, error, task_session
+from ipython1.kernel import client, error, task_session, taskclient
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.tests.test_blocking import in_thread
 from ipython1.kernel.shared import MAX_FUNCTIONS
@@ -329,6 +329,41 @@ class MapTests(TaskTestCase):
         before = self.tasks.verbs.count("submit")
         self.assertEqual(len(self.tc.mapper(clear_after=True).map(abs_of, range(300))), 300)
         self.assertEqual(self.tasks.verbs.count("submit") - before, 300)
+
+    @in_thread
+    def test_pace(self) -> None:
+        """No more than some of the chunks are on the way at a time, and what has come is forgotten meanwhile."""
+        self.patch(taskclient, "MAX_LEFT", 10)
+        self.patch(taskclient, "BATCH", 5)
+        self.held_back()
+        waiting, kept, ending, confirm = [], [], [], self.tasks.confirm
+
+        def confirmed() -> None:
+            confirm()
+            waiting.append(len(self.tasks.waiting))
+            kept.append(len(self.tasks.outcomes))
+            if not ending:
+                ending.append(reactor.callLater(0.01, end))  # time for more than may come
+
+        def end() -> None:
+            ending.clear()
+            self.tasks.go_on()
+            self.held_back()
+
+        self.tasks.confirm = confirmed
+        self.assertEqual(self.tc.map(abs_of, range(60), chunksize=1), list(range(60)))
+        self.assertEqual(self.tc.map(abs_of, range(60), chunksize=2), list(range(60)))
+        self.assertTrue(10 < max(waiting) <= 15, waiting)
+        self.assertLessEqual(max(kept), 20)
+        self.assertEqual(self.tasks.outcomes, {})
+
+    @in_thread
+    def test_bad_item(self) -> None:
+        """An item that cannot be sent is an error, and what was sent before it is aborted."""
+        self.patch(taskclient, "BATCH", 2)
+        self.held_back()
+        self.assertRaises(TypeError, self.tc.map, abs_of, [1, 2, 3, Unpicklable()], chunksize=1)
+        self.assertEqual(self.tasks.aborted, [0, 1])
 
     @in_thread
     def test_first_error(self) -> None:

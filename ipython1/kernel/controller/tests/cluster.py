@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from ipython1.kernel import messages
 from ipython1.kernel.controller.multiengine import MultiEngine
-from ipython1.kernel.controller.service import ControllerService
+from ipython1.kernel.controller.service import INTERFACES, ControllerService, InterfaceFactory
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
 from ipython1.kernel.error import EngineLost, IPythonError
 from ipython1.kernel.failures import failure_bodies
@@ -172,7 +172,8 @@ class FakeClient(Peer):
     allowed = messages.TO_CLIENT
     controller_allows = messages.FROM_CLIENT
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, role: str = "") -> None:
+        self.role = role or self.role
         super().__init__(cluster)
         self.number = 0
         self.replies: dict[int, list[Message]] = {}
@@ -222,10 +223,10 @@ def _outcome(reply: Message) -> Any:
 class Cluster:
     """The controller, and the clock that moves everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *interfaces: InterfaceFactory) -> None:
         self.clock = SlowClock()
         self.stopped = 0
-        self.service = ControllerService(self.clock, self._stop)
+        self.service = ControllerService(self.clock, self._stop, [*INTERFACES, *interfaces])
 
     def _stop(self) -> None:
         self.stopped += 1

@@ -43,11 +43,21 @@ class OptionTests(SynchronousTestCase):
             "--interface=::1",
             "--location",
             "host",
+            "--interface-class=a.B",
+            "--interface-class",
+            "c.D",
             "-r",
             "--ipython-dir",
             "/d",
         ]
-        passed = ("--port=10105", "--interface=::1", "--location=host", "--reuse-furls")
+        passed = (
+            "--port=10105",
+            "--interface=::1",
+            "--location=host",
+            "--interface-class=a.B",
+            "--interface-class=c.D",
+            "--reuse-furls",
+        )
         for argv in (options, ["local", *options]):
             self.assertEqual(parse(argv), Config(4, Path("/d"), passed))
 

@@ -47,11 +47,15 @@ class OptionTests(SynchronousTestCase):
             "127.0.0.1",
             "--location",
             "a.example,10.0.0.1,fe80::1",
+            "--interface-class",
+            "a.B",
+            "--interface-class=c.D",
             "--engines",
             "4",
         ]
         config = parse([*argv, "--ipython-dir", "/d", "-l", "/l/f.log"])
-        controller = ControllerConfig(Path("/d"), 10105, "127.0.0.1", "a.example,10.0.0.1,fe80::1", True)
+        hosts = "a.example,10.0.0.1,fe80::1"
+        controller = ControllerConfig(Path("/d"), 10105, "127.0.0.1", hosts, True, "", ("a.B", "c.D"))
         self.assertEqual(config, Config(controller, 4, Path("/l/f.log")))
 
     def test_wrong_values(self) -> None:
@@ -203,6 +207,27 @@ class ProcessTests(TestCase):
         self.assertEqual(await program.ended(), 1)
         self.assertIn(str(self.folder), program.output)
         self.assertIn("--ipython-dir", program.output)
+
+    @asynchronous
+    async def test_interface_classes(self) -> None:
+        """Interfaces are published beside the others; one that cannot be is an error at the start."""
+        name = "ipython1.kernel.controller.tests.test_interface"
+        program = self.start("--interface-class", f"{name}.Shelf")
+        await program.said(READY)
+        self.assertIn("FURL file for shelf: ", program.output)
+        self.assertIn("ipcontroller-shelf.furl", self.files())
+        await self.stop(program)
+        self.assertEqual(self.files(), {})
+        for wrong, said in (
+            ("nowhere.Shelf", "there is no interface 'nowhere.Shelf'"),
+            (f"{name}.ShelfCase", "is no interface: it must be a subclass of"),
+            (f"{name}.Failing", "cannot be started (OSError: no disk)"),
+            ("ipython1.kernel.controller.tasks.TaskController", "that of the role 'task': give it another one"),
+        ):
+            program = self.start("--interface-class", wrong)
+            self.assertEqual(await program.ended(), 1, program.output)
+            self.assertIn(said, program.output)
+            self.assertNotIn("Traceback", program.output)
 
     @asynchronous
     async def test_engines(self) -> None:
