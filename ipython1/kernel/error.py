@@ -164,6 +164,14 @@ class TaskDependencyError(KernelError):
     """A task cannot run, as one that it comes after did not end as it should have."""
 
 
+class TaskQueueFull(KernelError):
+    """The controller takes no more tasks until some have ended."""
+
+
+class FunctionMissing(KernelError):
+    """An interpreter does not have the function of a task: the controller sends it then; no user sees this."""
+
+
 class StopLocalExecution(KernelError):
     """Ends the local run of a ``with`` block whose body runs on the engines (0.10.2)."""
 

@@ -20,10 +20,11 @@ from twisted.python.failure import Failure
 from ipython1.config.setting import Configuration
 from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
 from ipython1.kernel.config.settings import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
-from ipython1.kernel.error import ConnectionError, KernelError
-from ipython1.kernel.framing import Message
+from ipython1.kernel.error import ConnectionError, KernelError, TaskQueueFull
+from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
-from ipython1.kernel.task_submission import Group, Submit
+from ipython1.kernel.shared import Recent
+from ipython1.kernel.task_submission import Group, SharedFunction, Submit
 
 LEASE = 1000
 """So many ids are leased at a time."""
@@ -116,6 +117,10 @@ class TaskSession(ClientSession):
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
+        # Whether the controller took no more tasks, the last time that it was asked to.
+        self._full = False
+        # The functions that the controller keeps for this session.
+        self._functions: Recent[bool] = Recent()
         sessions.add(self)
 
     @property
@@ -178,7 +183,7 @@ class TaskSession(ClientSession):
 
         They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.
         """
-        if not self.alive or len(self._unconfirmed) > UNCONFIRMED:
+        if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
             request for request in requests if isinstance(request, Submit) and not request.depends_on()
@@ -238,6 +243,8 @@ class TaskSession(ClientSession):
     def _send(self, number: int, request: Submit, answered: Deferred[Answer] | None) -> None:
         foreign = [each for each in request.depends_on() if not self._is_known(each)]
         request.args["task"] = number
+        for function in request.functions:
+            self._send_function(function)
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
             self._watched[number] = _Outcome(request.group)
@@ -251,12 +258,25 @@ class TaskSession(ClientSession):
             )
         if answered is None:
             return
-        if foreign or submission.outcome is not None or len(self._unconfirmed) > UNCONFIRMED:
-            # Whether there are these tasks, only the controller knows; and it must keep up with us.
+        if (
+            foreign
+            or self._full
+            or submission.outcome is not None
+            or len(self._unconfirmed) > UNCONFIRMED
+        ):
+            # Whether there are these tasks, and room, only the controller knows; and it must keep up with us.
             submission.told = True
             submission.wait().addCallback(_numbered, number).chainDeferred(answered)
         else:
             answered.callback(_answer(number))
+
+    def _send_function(self, function: SharedFunction) -> None:
+        """Send a function that tasks name, unless the controller has it."""
+        if self._functions.get(function.digest) is None and self.alive:
+            gone = self._functions.add(function.digest, True, function.value.size)
+            args = {"digest": function.digest, "drop": gone}
+            # What goes wrong with it, the tasks that name it will tell.
+            super().call(Request("keep_function", args, values=[function.value])).addBoth(lambda _: None)
 
     def _is_known(self, number: int) -> bool:
         """Whether this client was given that id for a task."""
@@ -268,6 +288,7 @@ class TaskSession(ClientSession):
         """The controller said whether it has the task; or it never will."""
         submission = self._unconfirmed.pop(number)
         result = _exception(outcome) if isinstance(outcome, Failure) else outcome
+        self._full = _is_refusal(result) and _is_full(result)
         if _is_refusal(result):
             self._refusals[number] = result
             if number not in self._watched and not submission.told:
@@ -275,6 +296,8 @@ class TaskSession(ClientSession):
             while len(self._refusals) > REFUSED:
                 del self._refusals[next(iter(self._refusals))]
             self._settle_watched(number, result)
+            if submission.told:
+                self._watched.pop(number, None)  # Nobody will ask.
         submission.settle(result)
 
     def all_confirmed(self) -> Deferred[Answer]:
@@ -348,6 +371,13 @@ class TaskSession(ClientSession):
 
 def _is_refusal(outcome: Answer | Exception) -> bool:
     return isinstance(outcome, Exception) or outcome.whole is None or not outcome.whole.fields["ok"]
+
+
+def _is_full(outcome: Answer | Exception) -> bool:
+    if isinstance(outcome, Exception) or outcome.whole is None:
+        return False
+    document = unpack(outcome.whole.bodies[0])  # type: ignore[arg-type] # an error document; it has no streams
+    return document.get("class") == TaskQueueFull.__name__
 
 
 def _numbered(answer: Answer, number: int) -> Answer:

@@ -28,7 +28,8 @@ class Verb:
     `args` maps each argument to its types; an argument whose types include NoneType, or object, or which is one of the
     `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
-    is the controller itself that asks engines for it.
+    is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
+    before it that have not begun.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Verb:
     values: bool = False
     bodies: int = 0
     interface: str = "multiengine"
+    yields: bool = False
     optional: frozenset[str] = frozenset()
 
     def check(self, args: Any) -> str | None:
@@ -67,6 +69,8 @@ _TASK_ARGS: Mapping[str, tuple[type, ...]] = {
     "pull": (list,),
     "clear_before": (bool,),
     "clear_after": (bool,),
+    "results": (list, NoneType),
+    "function": (list, NoneType),
 }
 # What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
@@ -86,9 +90,12 @@ _TABLE = (
     Verb("del_properties", Route.QUEUE, {"keys": (list,)}),
     Verb("clear_properties", Route.QUEUE),
     # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
-    # arguments. `depend` asks whether the engine's properties satisfy a function.
-    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
-    Verb("depend", Route.QUEUE, values=True, interface=""),
+    # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
+    # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
+    # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties
+    # satisfy a function.
+    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
+    Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
     # `only`, a command id: if that is what runs.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
@@ -102,11 +109,14 @@ _TABLE = (
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),
     Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
+    # The function of later submissions, which name it by its digest; functions to `drop` are not named any more.
+    Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
+    Verb("count_engines", Route.CONTROLLER, interface="task"),
     Verb("spin", Route.CONTROLLER, interface="task"),
     Verb("clear_tasks", Route.CONTROLLER, {"tasks": (list, NoneType)}, interface="task"),
     Verb("why", Route.CONTROLLER, {"task": (int,)}, interface="task"),

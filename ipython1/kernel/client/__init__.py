@@ -39,6 +39,8 @@ from ipython1.kernel.error import (
     ResultNotCompleted,
     SerializationError,
     TaskAborted,
+    TaskDependencyError,
+    TaskQueueFull,
     TaskRejectError,
     TaskTimeout,
     UnpickleableException,
@@ -48,6 +50,7 @@ from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
+from ipython1.kernel.task_submission import ResultOf
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -79,6 +82,7 @@ __all__ = [
     "Result",
     "ResultList",
     "ResultNotCompleted",
+    "ResultOf",
     "Scatter",
     "SerializationError",
     "Serialized",
@@ -86,6 +90,8 @@ __all__ = [
     "Task",
     "TaskAborted",
     "TaskClient",
+    "TaskDependencyError",
+    "TaskQueueFull",
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",

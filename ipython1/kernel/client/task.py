@@ -30,6 +30,15 @@ from ipython1.kernel.taskclient import Tasks, as_task, watched
 class TaskCalls(Calls):
     """The calls of a client of the Task interface, which does not wait to submit."""
 
+    def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+        for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
+            if owner._calls.connection is not self.connection:
+                return ValueError(
+                    "a pending result of another client was given: if it is of the same controller, give"
+                    " ResultOf(pending.taskid) in its place"
+                )
+        return super()._answers(requests, name)
+
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
             not requests

@@ -42,6 +42,8 @@ def step(kind: str, values: Sequence[Any], depend: Callable[..., Any] | None = N
         "timeout": None,
         "push": [],
         "pull": [],
+        "results": [],
+        "function": None,
     }
     fields |= {"kind": kind, "depend": depend is not None, "values": len(values), **more}
     return fields, [serialize(value, carry_code=True) for value in values]

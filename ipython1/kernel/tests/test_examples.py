@@ -15,6 +15,11 @@ SAYS = {
     "taskmap.py": ([], r"Endless: \[0, 1, 4, 9, 16, 25, 36, 49, 64, 81\]"),
     "taskreject.py": ([], "with the licence: True"),
     "taskrecovery.py": ([], "lost twice\nFailed: division by zero\nStopped: TaskTimeout"),
+    "task_dag.py": (
+        [],
+        r"most frequent: the\n40 tasks, \d+ edges, on engines \[0, 1\]\nin order: True\nnot run: .*, whose result it"
+        " takes, failed",
+    ),
     "mcpricer.py": (["500"], r"Call less put: \d+\.\d"),
     "task_profiler.py": (
         ["-n", "20", "-t", "0.01", "-T", "0.05"],
