@@ -28,6 +28,7 @@ from ipython1.daemon.supervisor import (
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.service import gone_engine, registered_ids
 from ipython1.kernel.error import ClusterError, IPythonError
+from ipython1.kernel.launch.launcher import IEarlyPlan
 from ipython1.kernel.launch.values import Share
 
 GRACE = 10.0
@@ -63,7 +64,9 @@ class ClusterService:
         for share in plan.shares:
             self._label(share)
         self.supervisor = Supervisor(
-            {label: share.engines for label, share in self._shares.items()}, intensity
+            {label: share.engines for label, share in self._shares.items()},
+            intensity,
+            early=IEarlyPlan.providedBy(plan),
         )
         self._to_do: deque[Instruction] = deque()
         self._busy = False
@@ -199,7 +202,9 @@ class ClusterService:
             if label == CONTROLLER:
                 launch = self._plan.controller(label)
             else:
-                launch = self._plan.agent(label, replace(self._shares[label], engines=engines))
+                ready = self.supervisor.controller.state is PartState.RUNNING
+                agent = self._plan.agent if ready else self._plan.early_agent
+                launch = agent(label, replace(self._shares[label], engines=engines))
             launcher = self._plan.launcher(self._reactor, launch)
         except IPythonError as problem:
             self.member_ended(label, str(problem), False)

@@ -106,15 +106,19 @@ class Part:
 
 
 class Supervisor:
-    """A controller and the agents of `plan`: how many engines each label has."""
+    """A controller and the agents of `plan`: how many engines each label has.
 
-    def __init__(self, plan: Mapping[str, int], intensity: Intensity) -> None:
+    `early` agents are started with the controller; otherwise when it is ready.
+    """
+
+    def __init__(self, plan: Mapping[str, int], intensity: Intensity, early: bool = False) -> None:
         self.phase = Phase.STARTING
         self.parts: dict[str, Part] = {}
         self.problems: list[str] = []
         """What went wrong, the latest last."""
         self._plan = dict(plan)
         self._intensity = intensity
+        self._early = early
         self._outcome: Over | None = None
 
     @property
@@ -162,7 +166,9 @@ class Supervisor:
             label: Part(label, engines, Budget(self._intensity))
             for label, engines in {CONTROLLER: 0, **self._plan}.items()
         }
-        return self._start(self.controller)
+        # The agents first: they are to see whether the controller has done something since.
+        early = [instruction for part in self._agents() for instruction in self._start(part)] if self._early else []
+        return early + self._start(self.controller)
 
     def add(self, label: str, engines: int) -> list[Instruction]:
         """Start another agent; the label must be a new one."""
@@ -193,7 +199,7 @@ class Supervisor:
         self.controller.state = PartState.RUNNING
         self.controller.was_ready = True
         waiting = [part for part in self.parts.values() if part.state is PartState.WAITING]
-        return [instruction for part in waiting for instruction in self._start(part)]
+        return [instruction for part in waiting for instruction in self._start(part)] + self._settle()
 
     def registered(self, label: str, ids: Iterable[int]) -> list[Instruction]:
         """An agent has said that its engines are registered, under these ids."""

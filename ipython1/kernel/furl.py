@@ -128,6 +128,15 @@ def write_private(path: Path, text: str) -> None:
         raise SecurityError(f"cannot write {path}: {problem.strerror}") from problem
 
 
+def stamp(path: Path) -> str:
+    """What tells this content of a file that `write_private` writes from others; clocks have no part in it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "none"
+    return f"{status.st_ino}-{status.st_mtime_ns}"
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there."""
     with contextlib.suppress(FileNotFoundError):

@@ -52,6 +52,32 @@ class StartTests(SupervisorCase):
         self.assertEqual(supervisor.registered("a", [1, 2]), [Settled()])
         self.assertEqual((supervisor.phase, supervisor.ids()), (Phase.RUNNING, [0, 1, 2]))
 
+    def test_early(self) -> None:
+        """Agents that can wait for the controller are started with it; who comes first does not matter."""
+        for order in ("ab", "ba"):
+            supervisor = Supervisor({"a": 2}, Intensity(2, 60.0), early=True)
+            self.assertEqual(supervisor.begin(), [Start("a", 2), Start(CONTROLLER, 0)])
+            told = [
+                instruction
+                for event in order
+                for instruction in (
+                    supervisor.controller_ready() if event == "a" else supervisor.registered("a", [0, 1])
+                )
+            ]
+            self.assertEqual(told, [Settled()])
+        # Later they are not: a controller that is started again takes its time.
+        supervisor.ended(CONTROLLER, KILLED, False, 0.0)
+        supervisor.ended("a", KILLED, False, 0.0)
+        self.assertEqual(supervisor.due("a", 0.1), [])
+
+    def test_early_without_controller(self) -> None:
+        """When the controller does not come up, the agents that were started are ended."""
+        supervisor = Supervisor({"a": 2}, Intensity(2, 60.0), early=True)
+        supervisor.begin()
+        self.assertEqual(supervisor.ended(CONTROLLER, "exited with status 1", False, 0.0), [Stop("a")])
+        (over,) = supervisor.ended("a", KILLED, False, 0.0)
+        self.assertEqual(over, Over(1, "ipcontroller did not come up: exited with status 1"))
+
     def test_controller_does_not_come_up(self) -> None:
         """A controller that was never ready is not tried again: what it lacks will be lacking again."""
         self.supervisor.begin()

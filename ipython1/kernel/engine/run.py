@@ -19,7 +19,8 @@ class Course:
     """Runs `agent`.
 
     `reach` makes a link within so many seconds, for the first time or again; see `ipython1.kernel.engine.connect`.
-    Interpreters live on for `grace` seconds without a controller.
+    Interpreters live on for `grace` seconds without a controller.  With `early` they are started before there is one,
+    which is on its way.
     """
 
     def __init__(
@@ -28,20 +29,23 @@ class Course:
         reach: Reach,
         say: Callable[[str], None],
         grace: float = RECONNECT_TIMEOUT.default,
+        early: bool = False,
     ) -> None:
         self._agent = agent
         self._reach = reach
         self._say = say
         self._grace = grace
+        self._early = early
         self._connecting: Deferred[Any] | None = None
         self._stopped = False
 
     async def run(self, timeout: float) -> int:
         """Until the end; the exit status.  Raises KernelError if the controller is not reached in `timeout` s."""
-        link = await self._connect(timeout, again=False)
+        link = await (self._connect_early(timeout) if self._early else self._connect(timeout, again=False))
         if link is None:
-            return 0
-        self._agent.start()
+            return self._status()
+        if not self._early:
+            self._agent.start()
         while True:
             lost = self._agent.attached(link)
             reason = await _first(lost, self._agent.when_over())
@@ -66,12 +70,23 @@ class Course:
         else:
             self._agent.stop()
 
+    async def _connect_early(self, timeout: float) -> Link | None:
+        self._agent.start()
+        try:
+            link = await self._connect(timeout, again=False)
+        except KernelError:
+            await self._end()
+            raise
+        if link is None:
+            await self._end()
+        return link
+
     async def _connect(self, timeout: float, again: bool) -> Link | None:
         """A link; None if the agent was stopped, or has no engines any more, meanwhile."""
         if self._stopped:
             return None
         self._connecting = Deferred.fromCoroutine(self._reach(timeout, again))  # type: ignore[arg-type]
-        over: Deferred[Any] = self._agent.when_over() if again else Deferred()
+        over: Deferred[Any] = self._agent.when_over() if again or self._early else Deferred()
         try:
             link: Link | None = await _first(self._connecting, over)
         except CancelledError:

@@ -50,6 +50,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="the controller's FURL file for engines, or the FURL itself (default: ipcontroller-engine.furl in the"
         " security folder of the ipython directory)",
     )
+    parser.add_argument(
+        "--after",
+        metavar="STAMP",
+        help="for programs that start the controller at the same time: the stamp of the FURL file before that",
+    )
     add_setting(parser, MEMORY_LIMIT, "SIZE")
     add_setting(parser, ENGINE_LOG, "FILE")
     add_setting(parser, TIMEOUT, "SECONDS")
@@ -62,7 +67,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     options = parser.parse_args(argv)
     places = places_of(parser, options)
     settings = configured(parser, options, places)
-    return Config(settings, Address(options.furl_file.strip(), places))
+    return Config(settings, Address(options.furl_file.strip(), places, options.after))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +126,7 @@ def _run(config: Config, reactor: Any) -> int:
     agent = Agent(reactor, settings[NUM], launch, say, new_history)
     if settings[MEMORY_LIMIT]:
         agent.guard_memory(MemoryLimit.parse(settings[MEMORY_LIMIT]))
-    course = Course(agent, find, say, settings[RECONNECT_TIMEOUT])
+    course = Course(agent, find, say, settings[RECONNECT_TIMEOUT], early=config.address.before is not None)
 
     async def serve() -> int:
         try:

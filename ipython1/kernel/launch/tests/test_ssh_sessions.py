@@ -180,10 +180,10 @@ class EndTests(SessionCase):
     @asynchronous
     async def test_signs_of_life(self) -> None:
         """While nothing has to be said, signs of life keep it running."""
-        made, observer, family = await self.running(settings={"silence": 1.0})
+        made, observer, family = await self.running(settings={"silence": 2.0})
         # What must not happen has to have the time to.
         waited = Deferred[None]()
-        reactor.callLater(4, waited.callback, None)
+        reactor.callLater(6, waited.callback, None)
         await waited
         self.assertEqual(made.status().state, "running")
         self.assertTrue(all(map(_lives, family)))
