@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ipython1.kernel.cluster.operations import Operations
-from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Readable, Step, Steps, Work
+from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Prepare, Readable, Step, Steps, Work
 
 
 class AsyncCluster(Operations):
@@ -70,6 +70,8 @@ async def _do(step: Step) -> Any:
         return await deferLater(reactor, step.seconds)  # type: ignore[arg-type]
     if isinstance(step, Work):
         return await deferToThread(step.function)
+    if isinstance(step, Prepare):
+        return None  # the reactor, which runs, has brought it
     if isinstance(step, Connect):
         return await _connect(step)
     assert isinstance(step, Dismiss)

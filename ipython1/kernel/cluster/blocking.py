@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import select
 import time
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
 from ipython1.kernel.cluster.operations import Operations
-from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Readable, Step, Steps, Work
+from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Prepare, Readable, Step, Steps, Work
 
 
 class Cluster(Operations):
@@ -70,6 +71,9 @@ def _do(step: Step) -> Any:
         return time.sleep(step.seconds)
     if isinstance(step, Work):
         return step.function()
+    if isinstance(step, Prepare):
+        # The most of what clients need, and not the reactor: which one that is to be is not for us to choose.
+        return import_module("twisted.internet.posixbase")
     if isinstance(step, Connect):
         return _connect(step)
     assert isinstance(step, Dismiss)

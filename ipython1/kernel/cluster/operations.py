@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ipython1.kernel.cluster.options import new_name, start_options
 from ipython1.kernel.cluster.process import END_WITHIN, ClusterProcess
-from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Steps, Work, operation
+from ipython1.kernel.cluster.steps import Ask, Connect, Dismiss, Pause, Prepare, Steps, Work, operation
 from ipython1.kernel.error import (
     CallTimeout,
     ClientError,
@@ -149,6 +149,7 @@ class Operations:
         except OSError as problem:
             raise ClusterError(f"the system does not let ipcluster be started: {problem.strerror or problem}") from None
         try:
+            yield Prepare()
             yield from process.ready(timeout)
         except BaseException as problem:
             # Also when it is interrupted: nobody has this cluster.

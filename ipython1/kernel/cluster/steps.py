@@ -50,6 +50,11 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Make ready for `Connect`, as there is time for that now."""
+
+
+@dataclass(frozen=True)
 class Connect:
     """A new client of this role, which is connected by the FURL in `file`."""
 
@@ -65,7 +70,7 @@ class Dismiss:
     reason: str
 
 
-Step = Ask | Readable | Pause | Work | Connect | Dismiss
+Step = Ask | Readable | Pause | Work | Prepare | Connect | Dismiss
 Steps = Generator[Step, Any, T]
 
 
