@@ -212,12 +212,13 @@ class SshTests(HostsCase):
         self.nothing_left([server.program for server in self.servers], [SSH])
 
     async def becomes(self, expected: str, source: str) -> None:
-        """A client on the third host gets to print that, within the time of a test."""
-        # There may be no controller for some time.
-        while True:
-            client = self.client(self.third, source)
+        """A client on the third host gets to print that; there may be no controller for some time."""
+        client = self.client(self.third, source)
+        for _ in range(20):
             if await client.ended() == 0 and client.output.strip() == expected:
                 return
+            client = self.client(self.third, source)
+        self.fail(client.output)
 
     @asynchronous
     async def test_partition(self) -> None:
