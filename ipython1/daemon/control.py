@@ -31,6 +31,8 @@ TIMEOUT = 30.0
 """Seconds that a request may take, if nothing else is said."""
 MAX_REQUEST = 1 << 20
 _FOLDER = "ipython1-"
+_EXAMPLE = f"{_FOLDER}12345678/{CONTROL_SOCKET}"
+_TEMPORARY = ("/tmp", "/var/tmp")
 
 Answerer = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """Carries out a verb with its arguments: gives plain data, or raises an error of ours."""
@@ -40,11 +42,19 @@ Answerer = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 
 def place_socket(folder: Path) -> Path:
-    """A path for the socket: in `folder` or, where that path is too long for one, in a private temporary folder."""
+    """A path for the socket: in `folder` or, where that path is too long for one, in a private temporary folder.
+
+    Raises ClusterError if there is none.
+    """
     path = folder / CONTROL_SOCKET
     if len(os.fsencode(path)) <= LONGEST_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix=_FOLDER)) / CONTROL_SOCKET
+    # The folder that $TMPDIR names may be as deep.
+    for place in (tempfile.gettempdir(), *_TEMPORARY):
+        if len(os.fsencode(Path(place, _EXAMPLE))) <= LONGEST_PATH:
+            with contextlib.suppress(OSError):  # no room there, maybe
+                return Path(tempfile.mkdtemp(prefix=_FOLDER, dir=place)) / CONTROL_SOCKET
+    raise ClusterError(f"there is no folder for the control socket: {path} is too long for one, and no other can be made in $TMPDIR")
 
 
 def remove_socket(path: Path, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.daemon import control
 from ipython1.daemon.control import LONGEST_PATH, ControlServer, ask, ask_async, place_socket, remove_socket
 from ipython1.kernel.error import CallTimeout, ClusterError, InvalidEngineID, NoSuchCluster
 from ipython1.kernel.framing import LENGTH
@@ -35,6 +37,19 @@ class PlaceTests(SynchronousTestCase):
         for _ in range(2):
             remove_socket(path, folder)
             self.assertFalse(path.parent.exists())
+
+
+    def test_long_temporary_folder(self) -> None:
+        """A temporary folder of a long path is passed by; if there is no other, that is said."""
+        deep = Path(self.mktemp()).absolute() / ("y" * LONGEST_PATH)
+        deep.mkdir(parents=True)
+        self.patch(tempfile, "tempdir", str(deep))
+        folder = Path("/") / ("x" * LONGEST_PATH)
+        path = place_socket(folder)
+        self.assertLess(len(str(path)), LONGEST_PATH)
+        remove_socket(path, folder)
+        self.patch(control, "_TEMPORARY", ())
+        self.assertIn("too long for one", str(self.assertRaises(ClusterError, place_socket, folder)))
 
 
 class ControlTests(TestCase):
