@@ -14,7 +14,7 @@ from ipython1.kernel.tests.program import asynchronous, clusters_processes, end_
 
 
 class AsyncClusterTests(TestCase):
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

@@ -171,7 +171,7 @@ print(cluster)
 
 
 class ProgramCase(TestCase):
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
