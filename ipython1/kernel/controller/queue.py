@@ -156,6 +156,11 @@ class EngineQueue:
         return self._unfinished
 
     @property
+    def has_commands(self) -> bool:
+        """Whether others than tasks run, or are to run before these."""
+        return any(not entry.yields for entry in self._sent)
+
+    @property
     def remembers(self) -> int:
         """Of how many clients something is kept."""
         return len(self._lines)

@@ -17,7 +17,7 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,7 +261,7 @@ class Scheduler:
         if attempt is None or attempt.started is not None:
             return []
         attempt.started = now
-        attempt.worker.doubtful = False
+        attempt.worker.occupied = False
         task = self._task_of(attempt)
         if task is None:
             self._act_against(attempt, now)
@@ -357,9 +357,10 @@ class Scheduler:
             times.append(self._look_at)
         return min(times, default=None)
 
-    def tick(self, now: float) -> list[Instruction]:
-        """Time has passed."""
+    def tick(self, now: float, occupied: Container[int] = ()) -> list[Instruction]:
+        """Time has passed; the `occupied` engines have commands of others, which go before tasks."""
         for worker in self.workers.values():
+            worker.occupied = worker.engine in occupied
             if worker.paused_until <= now:
                 worker.paused_until = 0.0
         due = [attempt for attempt in self._timed if attempt.deadline is not None and attempt.deadline <= now]
@@ -556,7 +557,7 @@ class Scheduler:
             return
         heads = self.waiting.heads()
         while able and heads:
-            worker = min(able, key=lambda one: (one.doubtful, len(one.attempts), one.engine))
+            worker = min(able, key=lambda one: (one.occupied, len(one.attempts), one.engine))
             head = next((head for head in heads if self._is_fit(worker, head, now)), None)
             if head is None:
                 able.remove(worker)
@@ -612,7 +613,6 @@ class Scheduler:
         for worker in idle:
             attempt = next(self._movable(worker, now), None)
             if attempt is not None:
-                attempt.worker.doubtful = attempt.worker.is_stuck(now)
                 self._take_back(attempt)
         for worker in self.workers.values():
             unstarted = [other for other in worker.attempts if other.started is None and not other.returning]

@@ -293,7 +293,7 @@ class TaskController:
         call.whole(len(self.scheduler.workers))
 
     def _spin(self, call: Call, message: Message) -> None:
-        instructions = self.scheduler.tick(self._now())
+        instructions = self.scheduler.tick(self._now(), self._occupied())
         self._do(instructions)
         call.whole(any(isinstance(instruction, Send) for instruction in instructions))
 
@@ -554,4 +554,8 @@ class TaskController:
         self._timer = self._clock.callLater(max(0.0, at - self._now()), self._tick)
 
     def _tick(self) -> None:
-        self._do(self.scheduler.tick(self._now()))
+        self._do(self.scheduler.tick(self._now(), self._occupied()))
+
+    def _occupied(self) -> set[int]:
+        """The engines that do something else, too."""
+        return {engine for engine in self.scheduler.workers if self._engines[engine].queue.has_commands}

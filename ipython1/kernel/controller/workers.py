@@ -16,7 +16,7 @@ LONG = 0.2
 PAUSE = 0.2
 """Seconds for which an engine that dropped a task is left alone."""
 STUCK = 0.1
-"""Seconds after which an engine that was sent a task and has not begun with any is taken to do something else."""
+"""Seconds after which an engine that does something else, and has begun with no task, is not waited for."""
 _WEIGHT = 0.3  # of the latest duration in the average
 
 
@@ -45,7 +45,7 @@ class Attempt:
 class Worker:
     """An engine.  `mark` names it as it is now: after a change, and after a restart, it has another one.
 
-    `doubtful` is whether it was last found to be stuck: then others come before it.
+    `occupied` is whether it was last found to have commands of others: then other engines come before it.
     """
 
     engine: int
@@ -53,7 +53,7 @@ class Worker:
     properties: dict[str, Any]
     ready: bool = True
     paused_until: float = 0.0
-    doubtful: bool = False
+    occupied: bool = False
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     _durations: dict[str, float] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class Worker:
         return len(self.attempts) - 1 < self._ahead(now)
 
     def is_stuck(self, now: float) -> bool:
-        """Whether it has tasks and begins with none: it does what others than tasks want of it."""
-        if not self.attempts or now - max(self.attempts[0].sent, self._last_end) <= STUCK:
+        """Whether it has tasks and begins with none, for what others want of it."""
+        if not self.attempts or not self.occupied or now - max(self.attempts[0].sent, self._last_end) <= STUCK:
             return False
         return self.running is None
 

@@ -258,7 +258,7 @@ class World:
     def tick(self) -> None:
         due = self.scheduler.next_tick
         if due is not None and due <= self.now:
-            self.do(self.scheduler.tick(self.now))
+            self.do(self.scheduler.tick(self.now, {self.choose(ENGINES)}))
 
     # Instructions.
 

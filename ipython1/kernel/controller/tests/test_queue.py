@@ -84,10 +84,12 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(sent(self.queue.replied(("t", 1), True)), [])
         self.queue.started(("a", 1))
         self.assertEqual(self.queue.status()[1], "a1")
+        self.assertTrue(self.queue.has_commands)
         self.assertEqual(sent(self.queue.replied(("a", 1), True)), ["a4"])
         for number in range(2, 5):
             self.queue.started(("a", number))
             self.assertEqual(sent(self.queue.replied(("a", number), True)), ["t4"] if number == 4 else [])
+        self.assertFalse(self.queue.has_commands)
 
     def test_full(self) -> None:
         """A queue that is full takes no more, says so, and goes on when there is room."""

@@ -185,12 +185,13 @@ class LoadTests(SchedulerCase):
         self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
 
     def test_taken_from_an_engine_that_is_busy(self) -> None:
-        """An engine that begins with nothing is sent no more, and what it has goes to one that is free."""
+        """An engine that works for others is sent no more, and what it has goes to one that is free."""
         self.join(0)
         for task in range(4):
             self.submit(task)
         self.assertEqual(sent(self.said), [(0, 0), (1, 0)])
         self.now += 2 * STUCK
+        self.scheduler.tick(self.now, {0})
         said = self.join(1)
         self.assertEqual(sent(said), [(2, 1), (3, 1)])
         for task in (2, 3):
@@ -204,7 +205,15 @@ class LoadTests(SchedulerCase):
         self.submit(5)
         self.assertEqual(sent(self.submit(6))[-1:], [(6, 0)])
         self.tell("started", 6, 1)
-        self.assertFalse(self.scheduler.workers[0].doubtful)
+        self.assertFalse(self.scheduler.workers[0].occupied)
+
+    def test_what_comes_slowly_is_waited_for(self) -> None:
+        """An engine to which a task is long on its way, as it is large, keeps it though another is free."""
+        self.join(0, 1)
+        self.submit(0)
+        for _ in range(5):
+            self.now += STUCK
+            self.assertEqual(self.tell("tick"), [])
 
     def test_engine_that_joins_late(self) -> None:
         """A new engine is sent work at once."""
