@@ -20,12 +20,14 @@ REQUIRED = [
     "service-identity>=24.1",
     "ipython>=9.17",
     "cloudpickle>=3.0",
+    "configobj>=5.0.9",
     "msgpack>=1.0.5",
+    "psutil>=5.9.5",
+    "rich>=13.0",
 ]
 TEST = [
     "hypothesis>=6.100",
     "numpy>=1.26",
-    "psutil>=5.9",
 ]
 DOCS = [
     "sphinx>=7.2",
@@ -68,6 +70,10 @@ setup(
         "console_scripts": [
             f"{command} = ipython1.kernel.scripts.{command}:main"
             for command in ("ipcontroller", "ipengine", "ipcluster")
+        ],
+        "ipython1.launchers": [
+            "local = ipython1.kernel.launch.local:factory",
+            "ssh = ipython1.kernel.launch.ssh:factory",
         ],
     },
     zip_safe=False,

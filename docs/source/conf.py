@@ -1,9 +1,14 @@
 """Settings of Sphinx, which makes web pages of this folder."""
 
 import re
+import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
+
+# The page about the configuration is made from the settings themselves.
+sys.path[:0] = [str(TOP), str(Path(__file__).resolve().parent)]
+extensions = ["settings_reference"]
 
 project = "ipython1"
 author = "The ipython1 Development Team"

@@ -17,8 +17,10 @@ from ipython1.core.compiler import Compiler, Program
 from ipython1.core.display import Bundle, show
 from ipython1.core.history import Inputs, Outputs, Sources
 from ipython1.core.properties import Properties
+from ipython1.core.serialize import Serialized
 from ipython1.core.text import encodable
 from ipython1.core.tracebacks import format_error, trim
+from ipython1.kernel.shared import Recent
 
 if TYPE_CHECKING:
     import asyncio
@@ -76,6 +78,8 @@ class Interpreter:
         # The names that we put into the namespace, and what we put there; keys() leaves them out.
         self.hidden: dict[str, Any] = {}
         self.properties = Properties()
+        # Functions of tasks, as they came; each task gets one of its own. They outlive the namespace.
+        self.functions: Recent[Serialized] = Recent()
         self.inputs = Inputs()
         self.number = 0
         self.running: Execution | None = None

@@ -61,6 +61,12 @@ class Serialized:
             return bytearray(segment)
         return segment
 
+    def own_memory(self) -> None:
+        """Copy what is still the memory of the value that was serialized, and may change."""
+        if self.borrowed:
+            self.segments = [bytes(part) if isinstance(part, memoryview) else part for part in self.segments]
+            self.borrowed = False
+
     @property
     def size(self) -> int:
         """How many bytes the segments have in all."""

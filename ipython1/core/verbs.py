@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+from ipython1.core import references
 from ipython1.core.functions import EngineName
 from ipython1.core.interpreter import Interpreter
 from ipython1.core.serialize import Serialized, join, serialize, serialize_function, split
 from ipython1.kernel import framing
-from ipython1.kernel.error import ProtocolError
+from ipython1.kernel.error import FunctionMissing, ProtocolError
 
 
 @dataclass
@@ -123,19 +124,60 @@ def _plain(value: Any) -> Reply:
     return Reply({}, [framing.pack(value)])
 
 
+@dataclass
+class _TaskValues:
+    """The values of a task: its own, and what it takes of other tasks, each by its id."""
+
+    own: list[Serialized]
+    results: dict[int, Serialized | dict[str, Serialized]]
+
+    def loaded(self, interpreter: Interpreter) -> list[Any]:
+        """Its own values; where they name results of other tasks, these are put."""
+        space = interpreter.namespace
+        results = {
+            task: {name: value.load(space) for name, value in given.items()}
+            if isinstance(given, dict)
+            else given.load(space)
+            for task, given in self.results.items()
+        }
+        with references.present(results):
+            return [value.load(space) for value in self.own]
+
+
+def _task_values(interpreter: Interpreter, command: Command) -> _TaskValues:
+    """What came with a task, and its function if that came before; FunctionMissing if it is not here any more."""
+    values = iter(split(command.values, command.bodies))
+    results: dict[int, Serialized | dict[str, Serialized]] = {}
+    for task, names in command.args.get("results") or ():
+        results[task] = next(values) if names is None else {name: next(values) for name in names}
+    own = list(values)
+    if command.args.get("function") is not None:
+        digest, is_here = command.args["function"]
+        if is_here:
+            own[0].borrowed = True  # it is loaded again and again, from the same memory
+            interpreter.functions.add(digest, own[0], own[0].size)
+        else:
+            function = interpreter.functions.get(digest)
+            if function is None:
+                raise FunctionMissing(f"the function {digest} is not here")
+            own.insert(0, function)
+    return _TaskValues(own, results)
+
+
 def _task(interpreter: Interpreter, command: Command) -> Reply:
+    values = _task_values(interpreter, command)
     if command.args["clear_before"]:
         interpreter.clear_for_task()
     try:
-        return _TASKS[command.args["kind"]](interpreter, command)
+        return _TASKS[command.args["kind"]](interpreter, command, values)
     finally:
         if command.args["clear_after"]:
             interpreter.clear_for_task()
 
 
-def _string_task(interpreter: Interpreter, command: Command) -> Reply:
-    source, *values = command.loaded(interpreter)
-    interpreter.push(dict(zip(command.args["push"], values, strict=True)))
+def _string_task(interpreter: Interpreter, command: Command, values: _TaskValues) -> Reply:
+    source, *pushed = values.loaded(interpreter)
+    interpreter.push(dict(zip(command.args["push"], pushed, strict=True)))
     run = interpreter.execute(source)
     if run.error is not None:
         return Reply({"number": run.number}, [], run.error, run.traceback)
@@ -146,13 +188,13 @@ def _string_task(interpreter: Interpreter, command: Command) -> Reply:
     return reply
 
 
-def _map_task(interpreter: Interpreter, command: Command) -> Reply:
+def _map_task(interpreter: Interpreter, command: Command, values: _TaskValues) -> Reply:
     interpreter.count("<the function of a task>")
-    function, (args, kwargs) = command.loaded(interpreter)
+    function, (args, kwargs) = values.loaded(interpreter)
     return _with_values([serialize(function(*args, **kwargs), "the result")])
 
 
-_TASKS: dict[str, Callable[[Interpreter, Command], Reply]] = {"string": _string_task, "map": _map_task}
+_TASKS: dict[str, Callable[[Interpreter, Command, _TaskValues], Reply]] = {"string": _string_task, "map": _map_task}
 
 
 def _depend(interpreter: Interpreter, command: Command) -> Reply:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from ipython1.kernel.client_session import Connection
+from ipython1.config.setting import Configuration
+from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.config import config_manager
 from ipython1.kernel.derive import VerbCall
+from ipython1.kernel.furl import chosen_furl
+from ipython1.kernel.places import find_places
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 
 C = TypeVar("C", bound="AsyncClient")
@@ -63,15 +67,26 @@ class AsyncClient:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
         self._connection.disconnect("the client was disconnected")
 
+    def leave_for_good(self, reason: str) -> None:
+        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
+        self._connection.end(reason)
+
 
 async def connected(
-    face: type[C], new_connection: Callable[..., Connection], furl_or_file: str | os.PathLike[str]
+    face: type[C],
+    new_connection: Callable[[str | os.PathLike[str], Any, Dial, Configuration], Connection],
+    role: str,
+    furl_or_file: str | os.PathLike[str],
+    profile: str | None,
+    cluster_id: str | None,
 ) -> C:
     """A client of class `face` that is connected."""
+    furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
+    settings = config_manager.configuration(find_places(None, profile).ipython_dir)
     from twisted.internet import reactor  # the running one; importing this module installs none
 
     from ipython1.kernel.dial import dial
 
-    connection = new_connection(furl_or_file, reactor, dial)
+    connection = new_connection(furl_or_file, reactor, dial, settings)
     await connection.connect()
     return face(connection)

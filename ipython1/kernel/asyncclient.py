@@ -8,8 +8,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.async_base import AsyncClient, connected
+from ipython1.kernel.async_interface import AsyncInterfaceClient, connected_interface
 from ipython1.kernel.async_task import AsyncTaskClient
-from ipython1.kernel.client_session import Connection
+from ipython1.kernel.client_session import Connection, multiengine_connection
+from ipython1.kernel.cluster.asynchronous import AsyncCluster
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CompositeError, ResultNotCompleted
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
@@ -27,15 +29,18 @@ from ipython1.kernel.request import (
 from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
-from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.task_session import task_connection
 
 __all__ = [
+    "AsyncCluster",
+    "AsyncInterfaceClient",
     "AsyncMultiEngineClient",
     "AsyncTaskClient",
     "CompositeError",
     "MapTask",
     "StringTask",
     "Task",
+    "get_interface_client",
     "get_multiengine_client",
     "get_task_client",
 ]
@@ -129,11 +134,30 @@ class AsyncMultiEngineClient(AsyncClient):
         return ParallelFunction(self.mapper(dist, targets, check_block(block)))
 
 
-def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncMultiEngineClient]:
-    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.MultiEngineClient`."""
-    return Deferred.fromCoroutine(connected(AsyncMultiEngineClient, Connection, furl_or_file))
+def get_multiengine_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> Deferred[AsyncMultiEngineClient]:
+    """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.MultiEngineClient`."""
+    opening = connected(
+        AsyncMultiEngineClient, multiengine_connection, "multiengine", furl_or_file, profile, cluster_id
+    )
+    return Deferred.fromCoroutine(opening)
 
 
-def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> Deferred[AsyncTaskClient]:
-    """Fires with a client that is connected; `furl_or_file` is as for `ipython1.kernel.client.TaskClient`."""
-    return Deferred.fromCoroutine(connected(AsyncTaskClient, TaskConnection, furl_or_file))
+def get_task_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> Deferred[AsyncTaskClient]:
+    """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.TaskClient`."""
+    opening = connected(AsyncTaskClient, task_connection, "task", furl_or_file, profile, cluster_id)
+    return Deferred.fromCoroutine(opening)
+
+
+def get_interface_client(
+    role: str,
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+) -> Deferred[AsyncInterfaceClient]:
+    """Fires with a client that is connected; the arguments are as for `ipython1.kernel.client.InterfaceClient`."""
+    return Deferred.fromCoroutine(connected_interface(role, furl_or_file, profile, cluster_id))

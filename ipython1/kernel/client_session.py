@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -11,15 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ipython1.config.setting import Configuration
+from ipython1.kernel.config.settings import CONNECT_TIMEOUT
 from ipython1.kernel.error import CallTimeout, ConnectionError, KernelError, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.request import Answer, Request
-
-TIMEOUT = 20.0
-"""Seconds within which the controller must answer a client that connects."""
 
 
 class _Call:
@@ -155,7 +155,8 @@ class Connection:
     """A client's way to its controller: a session, opened when there is none.
 
     `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  `role` is the
-    interface that it leads to, and `new_session` makes the sessions.  To be used in the reactor's thread.
+    interface that it leads to, and `new_session` makes the sessions.  The controller has `timeout` seconds to answer.
+    To be used in the reactor's thread.
     """
 
     def __init__(
@@ -165,14 +166,17 @@ class Connection:
         dial: Dial,
         role: str = "multiengine",
         new_session: Callable[[], ClientSession] = ClientSession,
+        timeout: float = CONNECT_TIMEOUT.default,
     ) -> None:
         self.furl_or_file = furl_or_file
         self._role = role
         self._new_session = new_session
         self._reactor = reactor
         self._dial = dial
+        self._timeout = timeout
         self._session: ClientSession | None = None
         self._waiting: list[Deferred[ClientSession]] = []
+        self._over = ""
 
     @property
     def away(self) -> str | None:
@@ -194,10 +198,12 @@ class Connection:
     async def connect(self) -> ClientSession:
         """The session, which is opened if there is none.
 
-        Raises what `ipython1.kernel.furl.read_furl` and `ipython1.kernel.dial.dial` raise.
+        Raises what `ipython1.kernel.furl.read_furl` and `ipython1.kernel.dial.dial` raise, ConnectionError after `end`.
         """
         if self._session is not None and self._session.alive:
             return self._session
+        if self._over:
+            raise ConnectionError(self._over)
         # One dials, and all that come meanwhile wait with it, so that their commands keep their order.
         waiter: Deferred[ClientSession] = Deferred()
         self._waiting.append(waiter)
@@ -213,7 +219,7 @@ class Connection:
             self._role,
             session,
             reactor=self._reactor,
-            timeout=TIMEOUT,
+            timeout=self._timeout,
             session=session.id,
             again=self._furl,
         )
@@ -224,7 +230,11 @@ class Connection:
 
     def _opened(self, outcome: ClientSession | Failure) -> None:
         if isinstance(outcome, ClientSession):
-            self._session = outcome
+            if self._over:
+                outcome.close(self._over)
+                outcome = Failure(ConnectionError(self._over))
+            else:
+                self._session = outcome
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(outcome)  # type: ignore[arg-type] # a Failure fires it as one
@@ -254,6 +264,22 @@ class Connection:
         session, self._session = self._session, None
         if session is not None:
             session.close(reason)
+
+    def end(self, reason: str) -> None:
+        """End the session at once; from now on every call fails, saying `reason`."""
+        self._over = reason
+        Connection.disconnect(self, reason)
+
+
+def role_connection(
+    role: str, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+) -> Connection:
+    """A way to the interface `role`, as the configuration wants it."""
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT])
+
+
+multiengine_connection = partial(role_connection, "multiengine")
+"""A way to the MultiEngine interface."""
 
 
 def limited(

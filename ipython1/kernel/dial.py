@@ -25,7 +25,7 @@ from ipython1.kernel.peer import Receiver
 from ipython1.kernel.redial import Redial, Resume
 from ipython1.kernel.tub import new_tub
 
-_RECEIVES = {"engine": messages.TO_AGENT, "multiengine": messages.TO_CLIENT, "task": messages.TO_CLIENT}
+_RECEIVES = {"engine": messages.TO_AGENT}  # all others are roles of clients
 AGAIN_WITHIN = 10.0
 """Seconds that one attempt to take up a session again may take."""
 
@@ -101,7 +101,7 @@ async def dial(
         return resume
 
     redial = Redial(reactor, attempt, welcome["grace"])
-    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES[role], redial)
+    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), redial)
     _links.add(link)
     join(remote, end, link, receiver, _lost(furl))
     return link

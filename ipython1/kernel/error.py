@@ -27,6 +27,20 @@ class EngineLost(EngineError):
     """The engine's interpreter or its connection ended; the text names the engine and says why."""
 
 
+class MemoryLimitExceeded(EngineLost):
+    """The engine's interpreter was ended as it used more memory than it may; the text says how much."""
+
+
+class EngineFailed(EngineError):
+    """To an interface in the controller: what it had an engine do has failed there; the text says how.
+
+    `bodies` is the error as the engine sent it, which the controller does not open and clients do.
+    """
+
+    engine: int | None = None
+    bodies: Sequence[bytes] = ()
+
+
 class ControllerError(IPythonError):
     """The controller could not do its work (0.10.2)."""
 
@@ -49,6 +63,26 @@ class UnknownSession(ConnectionError):
 
 class FURLError(KernelError, ValueError):
     """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
+
+
+class ConfigError(KernelError, ValueError):
+    """A setting, or a name that says which settings are meant, is wrong; the text says where and what was expected."""
+
+
+class ClusterError(KernelError):
+    """A cluster could not be started, or not do what it was asked for; the text says why."""
+
+
+class ClusterRunning(ClusterError):
+    """A cluster of that name runs already."""
+
+
+class NoSuchCluster(ClusterError):
+    """No cluster of that name runs."""
+
+
+class LaunchError(ClusterError):
+    """A controller or host agent could not be started; the text names the host, says why, and what to do."""
 
 
 class FileTimeoutError(KernelError):
@@ -132,6 +166,14 @@ class TaskRejectError(KernelError):
 
 class TaskDependencyError(KernelError):
     """A task cannot run, as one that it comes after did not end as it should have."""
+
+
+class TaskQueueFull(KernelError):
+    """The controller takes no more tasks until some have ended."""
+
+
+class FunctionMissing(KernelError):
+    """An interpreter does not have the function of a task: the controller sends it then; no user sees this."""
 
 
 class StopLocalExecution(KernelError):

@@ -1,4 +1,4 @@
-"""FURL files: where they lie, how they are found, read and written.
+"""FURL files: how they are read and written.
 
 A FURL, ``pb://<tub id>@<host>:<port>,.../<secret>``, is a capability: whoever holds it may do what it is for, so the
 files that hold one are readable by their owner alone.
@@ -14,29 +14,20 @@ import tempfile
 from pathlib import Path
 
 from ipython1.kernel.error import FURLError, SecurityError
-
-FURL_FILES = {
-    "engine": "ipcontroller-engine.furl",
-    "multiengine": "ipcontroller-mec.furl",
-    "task": "ipcontroller-tc.furl",
-}
-"""The name of the file for each role."""
+from ipython1.kernel.places import FURL_FILES, Places, find_places, furl_name
 
 _FURL = re.compile(r"pb://(?P<tub>[a-z2-7]{32})@(?P<location>[^/\s@]+)/(?P<secret>[^/\s]+)")
 
 
-def find_ipython_dir(option: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of everything that ipython1 keeps: `option`, else ``$IPYTHONDIR``, else ``~/.ipython``."""
-    return Path(option or os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser().absolute()
-
-
-def prepare_security_dir(ipython_dir: Path) -> Path:
+def prepare_security_dir(places: Places) -> Path:
     """The folder of FURL and certificate files, made if need be and closed to other users; else SecurityError."""
-    folder = ipython_dir / "security"
+    folder = places.security_dir
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if stat.S_IMODE(folder.stat().st_mode) != 0o700:
-            folder.chmod(0o700)
+        # The folders of other clusters lie in that of the default one.
+        for each in (places.ipython_dir / "security", folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if stat.S_IMODE(each.stat().st_mode) != 0o700:
+                each.chmod(0o700)
     except OSError as problem:
         raise SecurityError(
             f"cannot make the private folder {folder}: {problem.strerror}; give another one with --ipython-dir"
@@ -46,19 +37,9 @@ def prepare_security_dir(ipython_dir: Path) -> Path:
     return folder
 
 
-def furl_file(role: str, ipython_dir: Path) -> Path:
-    """The FURL file of `role`: in ``security``, or directly in `ipython_dir`, where users copy it.
-
-    Where there is none, the path in ``security``.
-    """
-    name = FURL_FILES[role]
-    usual = ipython_dir / "security" / name
-    copied = ipython_dir / name
-    return copied if copied.exists() and not usual.exists() else usual
-
-
-def read_furl(furl_or_file: str | os.PathLike[str], role: str, ipython_dir: Path | None = None) -> str:
-    """The FURL that `furl_or_file` is or that the file of that name holds; '' means the default file of `role`.
+def read_furl(furl_or_file: str | os.PathLike[str], role: str, places: Places | None = None) -> str:
+    """The FURL that `furl_or_file` is or that the file of that name holds; '' means the file of `role` in `places`,
+    by default those of the default cluster.
 
     Raises TypeError for anything but text or a path, FURLError for a file that is missing, empty, not readable,
     or holds no FURL.
@@ -66,22 +47,37 @@ def read_furl(furl_or_file: str | os.PathLike[str], role: str, ipython_dir: Path
     if not isinstance(furl_or_file, str | os.PathLike):
         raise TypeError(
             f"a FURL or the path of a FURL file is needed, not {furl_or_file!r:.60}: addresses of host and port gave"
-            f" way to FURLs, which the controller writes to {FURL_FILES[role]}"
+            f" way to FURLs, which the controller writes to {furl_name(role)}"
         )
     text = os.fspath(furl_or_file).strip()
     if re.match(r"pbu?://", text):
         return _checked(text, "")
-    path = Path(text).expanduser() if text else furl_file(role, ipython_dir or find_ipython_dir())
+    path = Path(text).expanduser() if text else (places or find_places()).furl_file(role)
     return _checked(_read(path, role), f" in {path}")
+
+
+def chosen_furl(
+    furl_or_file: str | os.PathLike[str], role: str, profile: str | None, cluster_id: str | None
+) -> str | os.PathLike[str]:
+    """`furl_or_file`, or where a profile or a cluster is named, the file of `role` of that cluster.
+
+    Raises ConfigError for a name that cannot be used, TypeError if both are given.
+    """
+    if profile is None and cluster_id is None:
+        return furl_or_file
+    if furl_or_file != "":
+        raise TypeError("give a FURL or its file, or else the profile and cluster_id by which the file is found")
+    return find_places(None, profile, cluster_id).furl_file(role)
 
 
 def _read(path: Path, role: str) -> str:
     try:
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     except FileNotFoundError:
+        option = "" if role in FURL_FILES else " and the --interface-class that has this role"
         raise FURLError(
-            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster, or copy its"
-            f" {FURL_FILES[role]} there"
+            f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster{option}, or copy its"
+            f" {furl_name(role)} there"
         ) from None
     except OSError as problem:
         raise FURLError(f"cannot read the FURL file {str(path)!r}: {problem.strerror}") from None
@@ -130,6 +126,15 @@ def write_private(path: Path, text: str) -> None:
         if temporary is not None:
             remove(Path(temporary))
         raise SecurityError(f"cannot write {path}: {problem.strerror}") from problem
+
+
+def stamp(path: Path) -> str:
+    """What tells this content of a file that `write_private` writes from others; clocks have no part in it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "none"
+    return f"{status.st_ino}-{status.st_mtime_ns}"
 
 
 def remove(path: Path) -> None:

@@ -21,7 +21,12 @@ ROLES = {
     "multiengine": "use the MultiEngine interface",
     "task": "use the Task interface",
 }
-"""What one may do with each FURL."""
+"""What one may do with each FURL of ours."""
+
+
+def permission(role: str) -> str:
+    """What one may do with the FURL of `role`."""
+    return ROLES.get(role, f"use the interface {role!r:.50}")
 
 
 _attempts = itertools.count(1)
@@ -106,8 +111,9 @@ def check_hello(said: Any, role: str) -> None:
     if not 0 < len(said["session"]) <= 64:
         raise ProtocolError("the session id of a hello has the wrong length")
     if said["role"] != role:
-        wanted = ROLES.get(said["role"], said["role"])
-        raise FURLError(f"this FURL lets one {ROLES[role]}, but was used to {wanted}: use the other FURL file")
+        raise FURLError(
+            f"this FURL lets one {permission(role)}, but was used to {permission(said['role'])}: use the other FURL file"
+        )
 
 
 def check_welcome(said: Any) -> None:

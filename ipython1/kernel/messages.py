@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ipython1.kernel.verbs import VERBS
+from ipython1.kernel.verbs import Verb
 
 PROTOCOL = 2
 """The number of the protocol: both ends of a session must speak the same."""
@@ -150,13 +150,13 @@ def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, 
     return None
 
 
-def check_command(fields: dict[str, Any], bodies: int, interface: str = "multiengine") -> str | None:
+def check_command(fields: dict[str, Any], bodies: int, verbs: Mapping[str, Verb]) -> str | None:
     """What is wrong with the verb, the arguments or the number of bodies of a command; None if nothing is.
 
-    `interface` is the role of the client that sent it.
+    `verbs` are those of the interface that it is for.
     """
-    verb = VERBS.get(fields["verb"])
-    if verb is None or verb.interface != interface:
+    verb = verbs.get(fields["verb"])
+    if verb is None:
         return f"unknown verb {fields['verb']!r:.50}"
     problem = verb.check(fields["args"])
     if problem:

@@ -57,11 +57,7 @@ class Request:
     def own_memory(self) -> None:
         """Copy what is still the memory of the caller's own objects, which may change before it is sent."""
         for value in self.values or ():
-            if value.borrowed:
-                value.segments = [
-                    bytes(part) if isinstance(part, memoryview) else part for part in value.segments
-                ]
-                value.borrowed = False
+            value.own_memory()
 
     def message(self, command_id: tuple[str, int], hold: str | None = None) -> Message:
         """The message that says it."""

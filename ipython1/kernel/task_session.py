@@ -9,25 +9,27 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
+from ipython1.config.setting import Configuration
 from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
-from ipython1.kernel.error import ConnectionError, KernelError
-from ipython1.kernel.framing import Message
+from ipython1.kernel.config.settings import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
+from ipython1.kernel.error import ConnectionError, KernelError, TaskQueueFull
+from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
-from ipython1.kernel.task_submission import Submit
+from ipython1.kernel.shared import Recent
+from ipython1.kernel.task_submission import Group, SharedFunction, Submit
 
 LEASE = 1000
 """So many ids are leased at a time."""
 UNCONFIRMED = 2000
 """While so many submissions are not confirmed, further ones wait."""
-LEAVE_WITHIN = 10.0
-"""Seconds that a client which leaves waits at most for confirmations."""
 REFUSED = 1000
 """Of so many refused submissions it is remembered why."""
 
@@ -41,10 +43,23 @@ class Confirm(Request):
     last time."""
 
 
+@dataclass
+class Pace(Request):
+    """Answered here, when no more than `limit` of the tasks of `group` are left.
+
+    Its result is whether all of the tasks `first` have ended.
+    """
+
+    group: Group = field(default_factory=Group)
+    limit: int = 0
+    first: Sequence[int] = ()
+
+
 class _Outcome:
     """The outcome of something that one may wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Group | None = None) -> None:
+        self.group = group
         self.outcome: Answer | Exception | None = None
         self.told = False
         """Whether the caller itself will be told what came of it."""
@@ -53,6 +68,8 @@ class _Outcome:
     def settle(self, outcome: Answer | Exception) -> bool:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
+        if self.group is not None:
+            self.group.ended()
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             _fire(waiter, outcome)
@@ -80,19 +97,30 @@ def _answer(result: Any) -> Answer:
 
 
 class TaskSession(ClientSession):
-    """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for."""
+    """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for.
 
-    def __init__(self) -> None:
+    Who leaves waits `leave_within` seconds at most for confirmations.
+    """
+
+    def __init__(self, leave_within: float = CONFIRM_TIMEOUT.default) -> None:
         super().__init__()
+        self.leave_within = leave_within
         self._lease: deque[int] = deque()
         self._leasing: _Outcome | None = None
         self._given: list[range] = []
         # Submissions that wait for an id.
         self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
+        # Those that other threads have given an id, and whether the reactor has been told of them.
+        self._numbered: deque[tuple[int, Submit]] = deque()
+        self._told = False
         self._unconfirmed: dict[int, _Outcome] = {}
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
+        # Whether the controller took no more tasks, the last time that it was asked to.
+        self._full = False
+        # The functions that the controller keeps for this session.
+        self._functions: Recent[bool] = Recent()
         sessions.add(self)
 
     @property
@@ -106,6 +134,8 @@ class TaskSession(ClientSession):
             return self._submit(request)
         if isinstance(request, Confirm):
             return self.all_confirmed()
+        if isinstance(request, Pace):
+            return self._pace(request)
         number = request.args.get("task")
         if request.verb == "task_result" and request.args["block"] and number in self._watched:
             return self._watch(request.args["task"])
@@ -153,7 +183,7 @@ class TaskSession(ClientSession):
 
         They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.
         """
-        if not self.alive or len(self._unconfirmed) > UNCONFIRMED:
+        if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
             request for request in requests if isinstance(request, Submit) and not request.depends_on()
@@ -166,8 +196,18 @@ class TaskSession(ClientSession):
         for number, request in zip(numbers, submissions):
             request.args["task"] = number
             request.own_memory()
-            call_soon(self._send, number, request, None)
+            self._numbered.append((number, request))
+        if not self._told:
+            # Once for many: to wake the reactor costs more than to number a task.
+            self._told = True
+            call_soon(self._send_numbered)
         return [_answer(number) for number in numbers]
+
+    def _send_numbered(self) -> None:
+        # Before they are taken: what comes now is among them, or makes this be called again.
+        self._told = False
+        while self._numbered:
+            self._send(*self._numbered.popleft(), None)
 
     def _take_id(self) -> int | None:
         """The next id of the lease; None if there is none.  Threads may do so at the same time."""
@@ -203,9 +243,13 @@ class TaskSession(ClientSession):
     def _send(self, number: int, request: Submit, answered: Deferred[Answer] | None) -> None:
         foreign = [each for each in request.depends_on() if not self._is_known(each)]
         request.args["task"] = number
+        for function in request.functions:
+            self._send_function(function)
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
-            self._watched[number] = _Outcome()
+            self._watched[number] = _Outcome(request.group)
+        if request.group is not None:
+            request.group.count += 1
         if self.alive:
             super().call(request).addBoth(self._confirmed, number)
         else:
@@ -214,12 +258,25 @@ class TaskSession(ClientSession):
             )
         if answered is None:
             return
-        if foreign or submission.outcome is not None or len(self._unconfirmed) > UNCONFIRMED:
-            # Whether there are these tasks, only the controller knows; and it must keep up with us.
+        if (
+            foreign
+            or self._full
+            or submission.outcome is not None
+            or len(self._unconfirmed) > UNCONFIRMED
+        ):
+            # Whether there are these tasks, and room, only the controller knows; and it must keep up with us.
             submission.told = True
             submission.wait().addCallback(_numbered, number).chainDeferred(answered)
         else:
             answered.callback(_answer(number))
+
+    def _send_function(self, function: SharedFunction) -> None:
+        """Send a function that tasks name, unless the controller has it."""
+        if self._functions.get(function.digest) is None and self.alive:
+            gone = self._functions.add(function.digest, True, function.value.size)
+            args = {"digest": function.digest, "drop": gone}
+            # What goes wrong with it, the tasks that name it will tell.
+            super().call(Request("keep_function", args, values=[function.value])).addBoth(lambda _: None)
 
     def _is_known(self, number: int) -> bool:
         """Whether this client was given that id for a task."""
@@ -231,6 +288,7 @@ class TaskSession(ClientSession):
         """The controller said whether it has the task; or it never will."""
         submission = self._unconfirmed.pop(number)
         result = _exception(outcome) if isinstance(outcome, Failure) else outcome
+        self._full = _is_refusal(result) and _is_full(result)
         if _is_refusal(result):
             self._refusals[number] = result
             if number not in self._watched and not submission.told:
@@ -238,6 +296,8 @@ class TaskSession(ClientSession):
             while len(self._refusals) > REFUSED:
                 del self._refusals[next(iter(self._refusals))]
             self._settle_watched(number, result)
+            if submission.told:
+                self._watched.pop(number, None)  # Nobody will ask.
         submission.settle(result)
 
     def all_confirmed(self) -> Deferred[Answer]:
@@ -291,6 +351,16 @@ class TaskSession(ClientSession):
         if watched is not None and watched.outcome is None and watched.settle(outcome):
             del self._watched[number]
 
+    def _pace(self, request: Pace) -> Deferred[Answer]:
+        paced: Deferred[Answer] = Deferred()
+
+        def reached() -> None:
+            watched = [self._watched[number] for number in request.first if number in self._watched]
+            paced.callback(_answer(all(each.outcome is not None for each in watched)))
+
+        request.group.when(request.limit, reached)
+        return paced
+
     def link_lost(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
         super().link_lost(reason)
@@ -301,6 +371,13 @@ class TaskSession(ClientSession):
 
 def _is_refusal(outcome: Answer | Exception) -> bool:
     return isinstance(outcome, Exception) or outcome.whole is None or not outcome.whole.fields["ok"]
+
+
+def _is_full(outcome: Answer | Exception) -> bool:
+    if isinstance(outcome, Exception) or outcome.whole is None:
+        return False
+    document = unpack(outcome.whole.bodies[0])  # type: ignore[arg-type] # an error document; it has no streams
+    return document.get("class") == TaskQueueFull.__name__
 
 
 def _numbered(answer: Answer, number: int) -> Answer:
@@ -316,8 +393,16 @@ def _exception(failure: Failure) -> Exception:
 class TaskConnection(Connection):
     """A client's way to the Task interface of its controller."""
 
-    def __init__(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> None:
-        super().__init__(furl_or_file, reactor, dial, "task", TaskSession)
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str],
+        reactor: Any,
+        dial: Dial,
+        *,
+        timeout: float = CONNECT_TIMEOUT.default,
+        leave_within: float = CONFIRM_TIMEOUT.default,
+    ) -> None:
+        super().__init__(furl_or_file, reactor, dial, "task", partial(TaskSession, leave_within), timeout)
 
     def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
@@ -325,8 +410,16 @@ class TaskConnection(Connection):
         return session.submit_now(requests, call_soon) if isinstance(session, TaskSession) else None
 
     def disconnect(self, reason: str) -> None:
-        """End the session, if there is one, when all that was submitted is confirmed; or after LEAVE_WITHIN."""
+        """End the session, if there is one, when all that was submitted is confirmed; or after its time for that."""
         session, self._session = self._session, None
-        if session is not None and session.alive:
-            confirmed = limited(session.call(Confirm("spin")), LEAVE_WITHIN, self._reactor, "leaving")
+        if isinstance(session, TaskSession) and session.alive:
+            confirmed = limited(session.call(Confirm("spin")), session.leave_within, self._reactor, "leaving")
             confirmed.addBoth(lambda _: session.close(reason))
+
+
+def task_connection(
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+) -> TaskConnection:
+    """A way to the Task interface, as the configuration wants it."""
+    timeout, leave_within = settings[CONNECT_TIMEOUT], settings[CONFIRM_TIMEOUT]
+    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within)

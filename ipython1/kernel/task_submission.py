@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipython1.core.references import naming, reduce_result
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
+from ipython1.kernel.shared import SHARED_FROM, digest
 from ipython1.kernel.task import OPTIONS, BaseTask, MapTask, StringTask
 
 LISTS = ("after", "follow")
 """The options that are ids of tasks."""
+
+
+class Group:
+    """Tasks of which no more than so many are to be on the way: how many have not ended."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+
+    def ended(self) -> None:
+        """One of them has ended."""
+        self.count -= 1
+        due = [function for limit, function in self._waiting if self.count <= limit]
+        self._waiting = [entry for entry in self._waiting if self.count > entry[0]]
+        for function in due:
+            function()
+
+    def when(self, limit: int, function: Callable[[], None]) -> None:
+        """Call `function` as soon as no more than `limit` are left: now, if there are no more."""
+        if self.count <= limit:
+            function()
+        else:
+            self._waiting.append((limit, function))
+
+
+@dataclass
+class SharedFunction:
+    """A function that is large enough to be sent once for all tasks that have it."""
+
+    digest: str
+    value: Serialized
+
+
+def shared(function: Serialized) -> Serialized | SharedFunction:
+    """A serialized function as tasks have it: as it is if it is small."""
+    if function.size < SHARED_FROM:
+        return function
+    function.own_memory()
+    return SharedFunction(digest(function.segments), function)
 
 
 @dataclass
@@ -21,15 +62,39 @@ class Submit(Request):
     """The command that submits a task; its id is given to it by the session, which answers with it.
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
+    `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
+    only by their digests: the session sends each once.  `group` is told when a watched task has ended.
     """
 
     watch: bool = False
+    owners: Sequence[Any] = ()
+    functions: Sequence[SharedFunction] = ()
+    group: Group | None = None
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""
-        options = self.args["options"]
-        return [number for name in LISTS for number in options.get(name, ())]
+        options, steps = self.args["options"], self.args["steps"]
+        named = [number for name in LISTS for number in options.get(name, ())]
+        return named + [number for step in steps for number in step["results"]]
 
+
+class ResultOf:
+    """Stands for the result of a task, by its id, among the arguments of other tasks or in what these push.
+
+    A `PendingResult` of a task stands for it likewise.  The result of a StringTask is a dictionary of what it pulled.
+    """
+
+    def __init__(self, taskid: Any) -> None:
+        self.taskid = task_id(taskid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduce_result(self.taskid)
+
+    def __repr__(self) -> str:
+        return f"ResultOf({self.taskid})"
+
+
+ResultOf.__module__ = "ipython1.kernel.client"
 
 class Steps:
     """A task and its recovery tasks, being written one after the other."""
@@ -37,11 +102,23 @@ class Steps:
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
         self.values: list[Serialized] = []
+        self.owners: list[Any] = []
+        self.functions: list[SharedFunction] = []
 
-    def add(self, task: BaseTask, kind: str, values: Sequence[Serialized]) -> None:
-        """Add a step that does what `values` say, with the choices of `task`."""
+    def add(
+        self,
+        task: BaseTask,
+        kind: str,
+        content: Sequence[Serialized | SharedFunction],
+        results: Mapping[int, Any],
+    ) -> None:
+        """Add a step that does what `content` says, with the choices of `task`.
+
+        `results` are the tasks whose results stand in it, each with the client whose pending result it was.
+        """
         depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
-        values = [*depend, *values]
+        functions = [value for value in content if isinstance(value, SharedFunction)]
+        values = depend + [value for value in content if isinstance(value, Serialized)]
         self.steps.append(
             {
                 "kind": kind,
@@ -52,10 +129,14 @@ class Steps:
                 "depend": bool(depend),
                 "push": list(task.push) if isinstance(task, StringTask) else [],
                 "pull": list(task.pull) if isinstance(task, StringTask) else [],
+                "results": list(results),
+                "function": functions[0].digest if functions else None,
                 "values": len(values),
             }
         )
         self.values.extend(values)
+        self.functions.extend(functions)
+        self.owners.extend(owner for owner in results.values() if owner is not None)
 
     def add_recovery(self, task: BaseTask) -> None:
         """Add the steps of the recovery tasks of `task`; ValueError if there is a loop."""
@@ -74,39 +155,42 @@ def submission(task: Any, watch: bool = False) -> Submit:
     steps = Steps()
     steps.add(task, *_content(task))
     steps.add_recovery(task)
-    what = task.expression if isinstance(task, StringTask) else task.function
-    return _submit(task, steps, label("run", what), watch)
+    shown = label("run", task.expression) if isinstance(task, StringTask) else f"run({name_of(task.function)})"
+    return _submit(task, steps, shown, watch)
 
 
 def call_submission(
-    function: Serialized, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
+    function: Serialized | SharedFunction, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
 ) -> Submit:
     """The command that submits a call of `function`, which was serialized once for all calls of a map."""
     steps = Steps()
-    steps.add(choices, "map", [function, serialize((tuple(arguments), {}), "the arguments", carry_code=True)])
+    with naming() as results:
+        given = serialize((tuple(arguments), {}), "the arguments", carry_code=True)
+    steps.add(choices, "map", [function, given], results)
     steps.add_recovery(choices)
     return _submit(choices, steps, name, watch)
 
 
-def _content(task: BaseTask) -> tuple[str, list[Serialized]]:
+def _content(task: BaseTask) -> tuple[str, list[Serialized | SharedFunction], dict[int, Any]]:
+    """A task's kind, its values, and the tasks whose results stand in them."""
     if isinstance(task, StringTask):
-        return "string", [
-            serialize(task.expression),
-            *(serialize(value, name) for name, value in task.push.items()),
-        ]
+        with naming() as results:
+            pushed = [serialize(value, name) for name, value in task.push.items()]
+        return "string", [serialize(task.expression), *pushed], results
     if isinstance(task, MapTask):
-        return "map", call_values(task.function, task.args, task.kwargs)
+        return "map", *call_values(task.function, task.args, task.kwargs)
     raise AssertionError(f"a recovery task is a StringTask or a MapTask, not {task!r:.80}")
 
 
 def call_values(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> list[Serialized]:
-    """A function and what it is to be called with."""
-    arguments = serialize(
-        (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
-    )
-    return [serialize(function, name_of(function), carry_code=True), arguments]
+) -> tuple[list[Serialized | SharedFunction], dict[int, Any]]:
+    """A function and what it is to be called with, and the tasks whose results stand in that."""
+    with naming() as results:
+        arguments = serialize(
+            (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
+        )
+    return [shared(serialize(function, name_of(function), carry_code=True)), arguments], results
 
 
 def name_of(function: Any) -> str:
@@ -119,9 +203,41 @@ def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
     for option in LISTS:
         if option in options:
             options[option] = task_ids(options[option])
+    _check_options(options)
     options["label"] = name
     args = {"steps": steps.steps, "options": options}
-    return Submit("submit", args, values=steps.values, label=name, method="run", quick=True, watch=watch)
+    return Submit(
+        "submit",
+        args,
+        values=steps.values,
+        label=name,
+        method="run",
+        quick=True,
+        watch=watch,
+        owners=steps.owners,
+        functions=steps.functions,
+    )
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Make of options what is sent; TypeError if one is of the wrong type."""
+    targets = options.get("targets", 0)
+    if not isinstance(targets, int):
+        options["targets"] = targets = list(targets) if isinstance(targets, Iterable) else [targets]
+        if not all(type(engine) is int for engine in targets):
+            raise TypeError(f"targets of a task are the ids of engines, not {targets!r:.80}")
+    resources = options.get("resources", {})
+    if not isinstance(resources, dict) or not all(map(_is_amount, resources.items())):
+        raise TypeError(f"resources of a task are numbers by the names of properties, not {resources!r:.80}")
+    if not isinstance(options.get("priority", 0), int | float):
+        raise TypeError(f"priority of a task is a number, not {options['priority']!r:.80}")
+    if "after_any" in options:
+        options["after_any"] = bool(options["after_any"])
+
+
+def _is_amount(item: tuple[Any, Any]) -> bool:
+    name, amount = item
+    return isinstance(name, str) and isinstance(amount, int | float) and not isinstance(amount, bool)
 
 
 def task_ids(tasks: Any) -> list[int]:

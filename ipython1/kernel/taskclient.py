@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.label import label
 from ipython1.kernel.request import (
     Answer,
@@ -22,11 +24,13 @@ from ipython1.kernel.request import (
 )
 from ipython1.kernel.task import BaseTask, MapTask
 from ipython1.kernel.task_result import TaskResult
-from ipython1.kernel.task_session import Confirm
+from ipython1.kernel.task_session import Confirm, Pace
 from ipython1.kernel.task_submission import (
+    Group,
     Submit,
     call_submission,
     name_of,
+    shared,
     submission,
     task_id,
     task_ids,
@@ -34,8 +38,12 @@ from ipython1.kernel.task_submission import (
 
 BATCH = 200
 """So many chunks of a map are sent, or asked for, at a time."""
-MAX_CHUNKS = 256
-"""Into so many chunks the items of a map are divided at most, where it is not said how."""
+MAX_LEFT = 5000
+"""So many chunks of a map are on the way at most.  It is more than all the engines of a controller are sent ahead."""
+CHUNKS = 64
+"""Into so many chunks for each engine the items of a map are divided at most, where it is not said how."""
+SOME_ENGINES = 4
+"""So many engines are expected where there are none yet."""
 
 
 class Tasks:
@@ -149,8 +157,8 @@ class Tasks:
     ) -> Steps[list[Any]]:
         """Apply `func` to the items of the sequences, balanced by load: like ``list(map(func, *sequences))``.
 
-        `chunksize` items make a task; as many as give some hundred tasks if it is not said.  The sequences are
-        iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
+        `chunksize` items make a task; if it is not said, as many as give 64 tasks for each engine that there is, or
+        fewer.  The sequences are iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
         the tasks that are left are aborted then.
         """
         return (yield from self._mapped(func, sequences, BaseTask(), chunksize))
@@ -161,14 +169,13 @@ class Tasks:
     ) -> Steps[list[Any]]:
         """A map whose tasks have the retries etc. of the task `choices`."""
         items = list(zip(*check_map(func, sequences), strict=True))
-        size = chunk_size(len(items), choices, chunksize)
-        chunks = list(chunk_requests(func, iter(items), size, choices))
-        numbers: list[int] = []
-        for start in range(0, len(chunks), BATCH):
-            batch = chunks[start : start + BATCH]
-            answers = yield list(batch)
-            numbers += [whole_result(*pair) for pair in zip(batch, answers, strict=True)]
-        return (yield from _gather(numbers, size > 1))
+        size = chunk_size(choices, chunksize)
+        if size is None:
+            size = 1
+            if len(items) > CHUNKS:
+                engines = yield from ask_controller(Request("count_engines"))
+                size = -(-len(items) // (CHUNKS * (engines or SOME_ENGINES)))
+        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1))
 
     @verb()
     def _spread(
@@ -176,7 +183,7 @@ class Tasks:
     ) -> Steps[list[int]]:
         """A map that does not wait: the ids of its tasks, one for each item (or chunk, if `chunksize` is given)."""
         items = list(zip(*check_map(func, sequences), strict=True))
-        size = chunk_size(len(items), choices, chunksize or 1)
+        size = chunk_size(choices, chunksize) or 1
         numbers = []
         for request in chunk_requests(func, iter(items), size, choices):
             request.watch = False
@@ -219,8 +226,8 @@ def check_map(func: Any, sequences: Sequence[Iterable[Any]]) -> Sequence[Iterabl
     return sequences
 
 
-def chunk_size(items: int | None, choices: BaseTask, chunksize: int | None) -> int:
-    """How many items make a task; where it is not said, one if the tasks are to be something special."""
+def chunk_size(choices: BaseTask, chunksize: int | None) -> int | None:
+    """How many items make a task; where it is not said, one if the tasks are to be something special, else None."""
     if chunksize is not None:
         if chunksize < 1:
             raise ValueError(f"chunksize is 1 or more, not {chunksize}")
@@ -228,7 +235,7 @@ def chunk_size(items: int | None, choices: BaseTask, chunksize: int | None) -> i
             raise ValueError("a recovery task stands for a single item: chunksize must be 1")
         return chunksize
     special = choices.clear_before or choices.clear_after or choices.timeout or choices.recovery_task
-    return 1 if special or items is None else max(1, -(-items // MAX_CHUNKS))
+    return 1 if special else None
 
 
 def chunk_requests(
@@ -237,7 +244,7 @@ def chunk_requests(
     """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
     name = name_of(func)
     called = func if size == 1 else functools.partial(map_part, func)
-    function = serialize(called, name, carry_code=True)
+    function = shared(serialize(called, name, carry_code=True))
     shown = label("map", func)
     while chunk := list(itertools.islice(items, size)):
         yield call_submission(function, chunk[0] if size == 1 else (chunk,), choices, shown)
@@ -280,24 +287,43 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _gather(numbers: list[int], chunked: bool) -> Steps[list[Any]]:
-    """The results of a map's tasks; when one failed, the others are aborted and its error is raised."""
+def _paced(chunks: Iterator[Submit], chunked: bool) -> Steps[list[Any]]:
+    """The results of a map's tasks; when one failed, the others are aborted and its error is raised.
+
+    No more than some are on the way, and what has come is taken meanwhile: so it makes no difference, to the
+    controller's memory and to what submitting costs the engines, how many there are in all.
+    """
+    group = Group()
     results: list[Any] = []
-    for start in range(0, len(numbers), BATCH):
-        requests = [outcome_request(number, "map") for number in numbers[start : start + BATCH]]
-        answers = yield requests
-        try:
-            for request, answer in zip(requests, answers, strict=True):
-                found = outcome(request, answer)
-                if chunked:
-                    results.extend(found)
-                else:
-                    results.append(found)
-        except BaseException:  # what the user's function raised, whatever it is
-            yield from abandon(numbers[start:])
-            raise
-        yield from forget(numbers[start : start + BATCH])
+    left: deque[list[int]] = deque()
+    try:
+        while batch := list(itertools.islice(chunks, BATCH)):
+            for request in batch:
+                request.group = group
+            answers = yield list(batch)
+            left.append([])
+            for request, answer in zip(batch, answers, strict=True):
+                left[-1].append(whole_result(request, answer))
+            while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
+                results += yield from _gather(left, chunked)
+        while left:
+            results += yield from _gather(left, chunked)
+    except (GeneratorExit, ConnectionError):  # nobody is asked any more
+        raise
+    except BaseException:  # what the user's function raised, whatever it is; or an item that cannot be serialized
+        if any(left):
+            yield from abandon([number for numbers in left for number in numbers])
+        raise
     return results
+
+
+def _gather(left: deque[list[int]], chunked: bool) -> Steps[list[Any]]:
+    """The results of the first batch that is left, which they leave with that."""
+    requests = [outcome_request(number, "map") for number in left[0]]
+    answers = yield requests
+    found = [outcome(request, answer) for request, answer in zip(requests, answers, strict=True)]
+    yield from forget(left.popleft())
+    return [item for chunk in found for item in chunk] if chunked else found
 
 
 def outcome(request: Request, answer: Answer) -> Any:

@@ -25,10 +25,11 @@ class Route(Enum):
 class Verb:
     """A verb's name, its route, the types of its arguments, and how many values or documents come with it.
 
-    `args` maps each argument to its types; an argument whose types include NoneType may be left out.
-    `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
+    `args` maps each argument to its types; an argument whose types include NoneType, or object, or which is one of the
+    `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
-    is the controller itself that asks engines for it.
+    is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
+    before it that have not begun.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Verb:
     values: bool = False
     bodies: int = 0
     interface: str = "multiengine"
+    yields: bool = False
+    optional: frozenset[str] = frozenset()
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -46,8 +49,12 @@ class Verb:
             if name not in self.args:
                 return f"{self.name} has no argument {name!r:.50}"
         for name, types in self.args.items():
+            if name not in args and name in self.optional:
+                continue
             # bool is an int to isinstance, and never what an int argument means
             value = args.get(name)
+            if object in types:
+                continue
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in types)
                 return f"argument {name} of {self.name} is {type(value).__name__}, not {wanted}"
@@ -62,6 +69,8 @@ _TASK_ARGS: Mapping[str, tuple[type, ...]] = {
     "pull": (list,),
     "clear_before": (bool,),
     "clear_after": (bool,),
+    "results": (list, NoneType),
+    "function": (list, NoneType),
 }
 # What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
@@ -81,9 +90,12 @@ _TABLE = (
     Verb("del_properties", Route.QUEUE, {"keys": (list,)}),
     Verb("clear_properties", Route.QUEUE),
     # A task of one kind or the other: "string" with its source and what is pushed, "map" with a function and its
-    # arguments. `depend` asks whether the engine's properties satisfy a function.
-    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface=""),
-    Verb("depend", Route.QUEUE, values=True, interface=""),
+    # arguments. `results` are the other tasks whose results it takes, each with the names of its values, which come
+    # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
+    # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties
+    # satisfy a function.
+    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
+    Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
     # `only`, a command id: if that is what runs.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
@@ -97,14 +109,22 @@ _TABLE = (
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),
     Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
+    # The function of later submissions, which name it by its digest; functions to `drop` are not named any more.
+    Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
+    Verb("count_engines", Route.CONTROLLER, interface="task"),
     Verb("spin", Route.CONTROLLER, interface="task"),
     Verb("clear_tasks", Route.CONTROLLER, {"tasks": (list, NoneType)}, interface="task"),
     Verb("why", Route.CONTROLLER, {"task": (int,)}, interface="task"),
 )
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
+
+
+def verbs_of(interface: str) -> Mapping[str, Verb]:
+    """Those that clients of one of our own interfaces may ask for; those of others bring a table of their own."""
+    return {verb.name: verb for verb in _TABLE if verb.interface == interface}

@@ -9,15 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from ipython1.core.serialize import Serialized
+from ipython1.kernel.client.interface import InterfaceClient
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.task import TaskClient, get_task_client
+from ipython1.kernel.cluster.blocking import Cluster
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
     CallTimeout,
     ClientError,
+    ClusterError,
+    ClusterRunning,
     CompositeError,
+    ConfigError,
     ConnectionError,
     EngineLost,
     FURLError,
@@ -26,38 +31,50 @@ from ipython1.kernel.error import (
     InvalidProperty,
     IPythonError,
     KernelError,
+    LaunchError,
     NoEnginesRegistered,
+    NoSuchCluster,
     NotAPendingResult,
     QueueCleared,
     ResultNotCompleted,
     SerializationError,
     TaskAborted,
+    TaskDependencyError,
+    TaskQueueFull,
     TaskRejectError,
     TaskTimeout,
     UnpickleableException,
 )
-from ipython1.kernel.furl import find_ipython_dir, furl_file
 from ipython1.kernel.mapping import Scatter
+from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
+from ipython1.kernel.task_submission import ResultOf
 
 __all__ = [
     "AbortedPendingDeferredError",
     "CallTimeout",
     "ClientError",
+    "Cluster",
+    "ClusterError",
+    "ClusterRunning",
     "CompositeError",
+    "ConfigError",
     "ConnectionError",
     "EngineLost",
     "FURLError",
     "IPythonError",
+    "InterfaceClient",
     "InvalidDeferredID",
     "InvalidEngineID",
     "InvalidProperty",
     "KernelError",
+    "LaunchError",
     "MapTask",
     "MultiEngineClient",
     "NoEnginesRegistered",
+    "NoSuchCluster",
     "NotAPendingResult",
     "PendingResult",
     "QueueCleared",
@@ -65,6 +82,7 @@ __all__ = [
     "Result",
     "ResultList",
     "ResultNotCompleted",
+    "ResultOf",
     "Scatter",
     "SerializationError",
     "Serialized",
@@ -72,6 +90,8 @@ __all__ = [
     "Task",
     "TaskAborted",
     "TaskClient",
+    "TaskDependencyError",
+    "TaskQueueFull",
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",
@@ -85,5 +105,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Not when this is imported: $IPYTHONDIR may be set afterwards.
     if name == "default_task_address":
-        return str(furl_file("task", find_ipython_dir()))
+        return str(find_places().furl_file("task"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,19 +6,28 @@ import os
 import weakref
 from typing import Any
 
+from ipython1.config.setting import Configuration
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
 from ipython1.kernel.client_session import Connection, Dial
-from ipython1.kernel.furl import read_furl
+from ipython1.kernel.config import config_manager
+from ipython1.kernel.config.settings import KERNEL
+from ipython1.kernel.furl import chosen_furl, read_furl
+from ipython1.kernel.places import find_places
 
 
 class ConnectedClient:
     """Opens the connection of a client when it is made, and lets go of it when nobody has the client any more."""
 
     _calls: Calls
+    _settings = Configuration(KERNEL, {})
 
-    def _connect(self, furl_or_file: str | os.PathLike[str], role: str) -> None:
-        # Errors of the argument are raised before a reactor is started for nothing.
+    def _connect(
+        self, furl_or_file: str | os.PathLike[str], role: str, profile: str | None, cluster_id: str | None
+    ) -> None:
+        # Errors of the arguments are raised before a reactor is started for nothing.
+        furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
+        self._settings = config_manager.configuration(find_places(None, profile).ipython_dir)
         read_furl(furl_or_file, role)
         # Imported by this thread: imports in the reactor's could wait for one that waits for this client.
         from ipython1.kernel.dial import dial
@@ -50,9 +59,15 @@ class ConnectedClient:
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""
 
+
         async def leave() -> None:
             self._calls.connection.disconnect("the client was disconnected")
 
         thread = self._calls.reactor
         thread.check_can_wait("disconnecting")
         thread.wait(thread.submit(leave), "disconnecting")
+
+    def leave_for_good(self, reason: str) -> None:
+        """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
+        # Calls that are made after this one come after it in the reactor's thread too.
+        self._calls.reactor.call_soon(self._calls.connection.end, reason)

@@ -24,7 +24,7 @@ def imap(
 ) -> Iterator[Any]:
     """See `ipython1.kernel.client.TaskClient.imap`."""
     choices = BaseTask()
-    size = chunk_size(None, choices, chunksize)
+    size = chunk_size(choices, chunksize) or 1
     if max_outstanding < 1:
         raise ValueError(f"max_outstanding is 1 or more, not {max_outstanding}")
     requests = chunk_requests(func, zip(*check_map(func, iterables)), size, choices)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import contextlib
-import functools
 import sys
 
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.error import ClientError
-from ipython1.kernel.task_session import LEAVE_WITHIN, sessions
+from ipython1.kernel.task_session import sessions
+
+_within: set[float] = set()
 
 
-@functools.cache
-def confirm_at_exit() -> None:
-    """Have the end of the interpreter wait; to be called when the reactor has started, which is stopped after that."""
-    atexit.register(_wait)
+def confirm_at_exit(within: float) -> None:
+    """Have the end of the interpreter wait for so many seconds at most, or for as many as others have said.
+
+    To be called when the reactor has started, which is stopped after that.
+    """
+    if not _within:
+        atexit.register(_wait)
+    _within.add(within)
 
 
 def _wait() -> None:
     # What is not confirmed is counted below.
     with contextlib.suppress(concurrent.futures.TimeoutError, ClientError):
-        reactor_thread.submit(_confirmed).result(LEAVE_WITHIN)
+        reactor_thread.submit(_confirmed).result(max(_within))
     count = sum(session.lost for session in list(sessions))
     if count:
         tasks = "1 task was" if count == 1 else f"{count} tasks were"

@@ -11,7 +11,7 @@ from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.views import EngineView
-from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
@@ -22,6 +22,7 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
     """The engines of a cluster, all of them or some at a time, from a prompt or a program.
 
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote.
+    `profile` and `cluster_id` name a cluster whose files lie elsewhere: ConfigError if they are no good names.
     The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if
     there is no controller.
 
@@ -32,13 +33,19 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
     engines.  A client may be used by several threads.
     """
 
-    def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str] = "",
+        *,
+        profile: str | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
         self.block: Any = True
         self.targets: Any = "all"
-        self._connect(furl_or_file, "multiengine")
+        self._connect(furl_or_file, "multiengine", profile, cluster_id)
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
-        return Connection(furl_or_file, reactor, dial)
+        return multiengine_connection(furl_or_file, reactor, dial, self._settings)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._where()}, targets={self.targets!r}, block={self.block!r}>"
@@ -135,9 +142,11 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         return result
 
 
-def get_multiengine_client(furl_or_file: str | os.PathLike[str] = "") -> MultiEngineClient:
+def get_multiengine_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> MultiEngineClient:
     """A new `MultiEngineClient`."""
-    return MultiEngineClient(furl_or_file)
+    return MultiEngineClient(furl_or_file, profile=profile, cluster_id=cluster_id)
 
 
 MultiEngineClient.__module__ = "ipython1.kernel.client"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from ipython1.core.references import reduce_result
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.worker import callbacks_worker, results_worker
 from ipython1.kernel.error import (
@@ -116,6 +117,12 @@ class PendingResult(Future[Any]):
 
     def __ge__(self, other: Any) -> bool:
         return self.result_id >= other.result_id if isinstance(other, PendingResult) else NotImplemented
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Among the arguments of a task it stands for the result of the task that it is of."""
+        if self.taskid is None:
+            raise TypeError(f"the result of {self._name} cannot be sent before it was fetched: give its value, .r")
+        return reduce_result(self.taskid, self.client)
 
     def __repr__(self) -> str:
         state = "flushed" if self._flushed else "done" if self.done() else "pending"

@@ -15,19 +15,29 @@ from ipython1.kernel.client.leaving import confirm_at_exit
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client_session import Connection, Dial
+from ipython1.kernel.config.settings import CONFIRM_TIMEOUT
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Answer, Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend
-from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.task_session import TaskConnection, task_connection
 from ipython1.kernel.task_submission import Submit, submission, task_id
 from ipython1.kernel.taskclient import Tasks, as_task, watched
 
 
 class TaskCalls(Calls):
     """The calls of a client of the Task interface, which does not wait to submit."""
+
+    def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+        for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
+            if owner._calls.connection is not self.connection:
+                return ValueError(
+                    "a pending result of another client was given: if it is of the same controller, give"
+                    " ResultOf(pending.taskid) in its place"
+                )
+        return super()._answers(requests, name)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
@@ -44,8 +54,10 @@ class TaskClient(ConnectedClient):
     """The engines of a cluster as workers: tasks are submitted, and run on whichever engine is free and fit.
 
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote
-    (`ipython1.kernel.client.default_task_address`).  The connection is made at once: FURLError (a ValueError) if the
-    file is missing or no good, `ConnectionError` if there is no controller.
+    (`ipython1.kernel.client.default_task_address`).
+    `profile` and `cluster_id` name a cluster whose files lie elsewhere: ConfigError if they are no good names.
+    The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if there
+    is no controller.
 
     A client may be used by several threads.  At the end of the interpreter it waits a little until the controller has
     confirmed all that was submitted.
@@ -53,16 +65,22 @@ class TaskClient(ConnectedClient):
 
     block = True
 
-    def __init__(self, furl_or_file: str | os.PathLike[str] = "") -> None:
-        self._connect(furl_or_file, "task")
+    def __init__(
+        self,
+        furl_or_file: str | os.PathLike[str] = "",
+        *,
+        profile: str | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
+        self._connect(furl_or_file, "task", profile, cluster_id)
 
     if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
 
         def __getattr__(self, name: str) -> Any: ...
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
-        confirm_at_exit()
-        return TaskConnection(furl_or_file, reactor, dial)
+        confirm_at_exit(self._settings[CONFIRM_TIMEOUT])
+        return task_connection(furl_or_file, reactor, dial, self._settings)
 
     def _new_calls(self, thread: ReactorThread, connection: Connection) -> Calls:
         return TaskCalls(thread, connection)
@@ -184,9 +202,11 @@ class TaskClient(ConnectedClient):
         )
 
 
-def get_task_client(furl_or_file: str | os.PathLike[str] = "") -> TaskClient:
+def get_task_client(
+    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+) -> TaskClient:
     """A new `TaskClient`."""
-    return TaskClient(furl_or_file)
+    return TaskClient(furl_or_file, profile=profile, cluster_id=cluster_id)
 
 
 TaskClient.__module__ = "ipython1.kernel.client"

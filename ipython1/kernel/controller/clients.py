@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import check_command
 from ipython1.kernel.peer import Link
+from ipython1.kernel.verbs import Verb
 
 MAX_REFUSED = 100
 """A client of which so many commands were refused or repeated is not worth more."""
@@ -21,7 +22,8 @@ class Commands(Protocol):
     """An interface, as its clients' sessions use it."""
 
     @property
-    def role(self) -> str: ...
+    def verbs(self) -> Mapping[str, Verb]:
+        """What its clients may ask for."""
 
     def command(self, client: ClientSession, message: Message) -> None:
         """A sound command came."""
@@ -82,7 +84,7 @@ class ClientSession:
     def _problem(self, message: Message) -> str | None:
         if message.fields["id"][0] != self.key:
             return "the command's id is of another session"
-        return check_command(message.fields, len(message.bodies), self._interface.role)
+        return check_command(message.fields, len(message.bodies), self._interface.verbs)
 
     def link_away(self, reason: str) -> None:
         """See `Receiver`.  What is sent to it meanwhile is kept."""

@@ -29,7 +29,8 @@ def _end(task: Task) -> str:
     where = "" if task.engine is None else f" on engine {task.engine}"
     if task.outcome is Outcome.ABORTED:
         return "it was aborted"
-    return f"it {'succeeded' if task.outcome is Outcome.SUCCEEDED else 'failed'}{where}"
+    why = "" if task.error is None else f" ({type(task.error).__name__}: {task.error})"
+    return f"it {'succeeded' if task.outcome is Outcome.SUCCEEDED else 'failed'}{where}{why}"
 
 
 def _tasks(ids: list[int]) -> str:
@@ -57,7 +58,10 @@ def _waits(scheduler: Scheduler, task: Task, now: float) -> str:
     if asked and len(asked) == len(fit):
         return f"{_engines(asked)} has been asked whether its properties satisfy depend, and has not answered"
     assert task.ticket is not None
-    before = scheduler.waiting.before(task.ticket)
+    # Those that wait for something else than these engines are not in its way.
+    before = scheduler.waiting.before(
+        task.ticket, lambda place: any(_obstacle(worker, place) is None for worker in fit)
+    )
     if before:
         return f"{before} {'task is' if before == 1 else 'tasks are'} ahead of it"
     return f"{_engines(fit)} has other work"

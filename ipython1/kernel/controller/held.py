@@ -53,8 +53,8 @@ class Hold:
 class HeldResults:
     """The table of held results, and the calls that wait for one."""
 
-    def __init__(self) -> None:
-        self.table = PendingTable()
+    def __init__(self, table: PendingTable | None = None) -> None:
+        self.table = PendingTable() if table is None else table
         self._waiting: dict[Waiter, Call] = {}
 
     def __len__(self) -> int:

@@ -37,10 +37,14 @@ class ControllerLock:
                 raise SecurityError(f"cannot lock {self._path}: {problem.strerror}") from problem
             raise ControllerCreationError(
                 f"another controller (pid {holder or 'unknown'}) is running with {self._path.parent}: use that one,"
-                " stop it, or give this one another folder with --ipython-dir"
+                " stop it, or start this one with another --cluster-id"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError as problem:
+            os.close(descriptor)
+            raise SecurityError(f"cannot write {self._path}: {problem.strerror}") from problem
         self._descriptor = descriptor
 
     def release(self) -> None:

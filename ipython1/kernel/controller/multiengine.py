@@ -15,7 +15,7 @@ from ipython1.kernel.error import KernelError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
-from ipython1.kernel.verbs import VERBS, Route
+from ipython1.kernel.verbs import VERBS, Route, verbs_of
 
 RESULT_ID = 40
 """Characters of a result id."""
@@ -27,11 +27,12 @@ class MultiEngine:
     """Carries out the commands of MultiEngine clients."""
 
     role = "multiengine"
+    verbs = verbs_of(role)
 
-    def __init__(self, engines: Engines, shutdown: Shutdown) -> None:
+    def __init__(self, engines: Engines, shutdown: Shutdown, results: HeldResults | None = None) -> None:
         self._engines = engines
         self._shutdown = shutdown
-        self.results = HeldResults()
+        self.results = HeldResults() if results is None else results
         self.clients: dict[str, ClientSession] = {}
 
     def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:

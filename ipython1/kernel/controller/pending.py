@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipython1.kernel.config.settings import KEPT_RESULTS, KEPT_RESULTS_SIZE
 from ipython1.kernel.error import InvalidDeferredID, ResultNotCompleted
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.messages import CommandId
-
-MAX_RESULTS = 10_000
-"""So many finished results are kept."""
-MAX_BYTES = 256 << 20
-"""The results kept have so many bytes together."""
 
 _OVERHEAD = 500  # bytes that an outcome takes beside its bodies, roughly
 
@@ -69,7 +65,7 @@ class PendingTable:
     dropped; the latest stays, however large.
     """
 
-    def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_results: int = KEPT_RESULTS.default, max_bytes: int = KEPT_RESULTS_SIZE.default) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
         self._held: dict[str, Held] = {}

@@ -2,7 +2,8 @@
 
 Plain state: each method is an event and returns the instructions that follow from it, to be carried out in order.
 
-Commands run first in, first out, and a few are sent ahead, so that the engine never waits for the network.  A command
+Commands run first in, first out, and a few are sent ahead, so that the engine never waits for the network.  Those whose
+verb yields (tasks) let all others pass, those that were sent ahead too.  A command
 whose streams are still on their way to the agent holds up the later ones of its own client, and nobody else's.
 When a command fails, those of the same client that wait behind it are dropped; no other client notices.  The agent
 does the same with what was sent ahead: each command carries how many had failed when it was submitted (`failures`),
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, ProtocolError, QueueCleared
 from ipython1.kernel.framing import Bytes, Message, StreamRef
 from ipython1.kernel.messages import CommandId
+from ipython1.kernel.verbs import VERBS
 
 if TYPE_CHECKING:
     from ipython1.kernel.peer import Link
@@ -74,8 +76,18 @@ class Entry:
     state: EntryState = EntryState.WAITING
     failures: int = 0
     position: int = 0
+    yields: bool = field(init=False)
     sent: bool = False
     taken_back: QueueCleared | None = None
+
+    def __post_init__(self) -> None:
+        verb = VERBS.get(self.verb)
+        self.yields = verb is not None and verb.yields
+
+    @property
+    def turn(self) -> tuple[bool, int]:
+        """What entries are sorted by, as they are to run."""
+        return self.yields, self.position
 
 
 @dataclass(frozen=True)
@@ -133,16 +145,21 @@ class EngineQueue:
         self._away = False
         self._positions = 0
         self._unfinished = 0
-        # In the order in which the agent got them; the first one runs, or is the next to run.
+        # In the order in which they are to run; the first one runs, or is the next to run.
         self._sent: list[Entry] = []
         self._lines: dict[str, _Line] = {}
-        # Position and client of each line whose first entry may be sent. An entry that was dropped meanwhile is
-        # found out when its turn comes.
-        self._eligible: list[tuple[int, str]] = []
+        # Turn and client of each line whose first entry may be sent. An entry that was dropped meanwhile is found
+        # out when its turn comes.
+        self._eligible: list[tuple[tuple[bool, int], str]] = []
 
     def __len__(self) -> int:
         """How many entries have no outcome yet."""
         return self._unfinished
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether others than tasks run, or are to run before these."""
+        return any(not entry.yields for entry in self._sent)
 
     @property
     def remembers(self) -> int:
@@ -151,7 +168,7 @@ class EngineQueue:
 
     def status(self) -> tuple[list[str], str | None]:
         """The labels of what waits, in the order of submission, and of what runs (None if nothing does)."""
-        waiting = sorted(self._waiting(), key=lambda entry: entry.position)
+        waiting = sorted(self._waiting(), key=lambda entry: entry.turn)
         queued = [entry.label for entry in [*self._sent[1:], *waiting] if entry.taken_back is None]
         return queued, self._sent[0].label if self._sent else None
 
@@ -245,6 +262,8 @@ class EngineQueue:
         """A command began to run: which one; ProtocolError if it was not sent."""
         entry = self._find(command, EntryState.SENT)
         entry.state = EntryState.STARTED
+        self._sent.remove(entry)
+        self._sent.insert(0, entry)
         return entry
 
     def replied(self, command: CommandId, ok: bool) -> list[Instruction]:
@@ -320,34 +339,45 @@ class EngineQueue:
     def _offer(self, client: str, line: _Line) -> None:
         """The line has a new first entry, or its first entry is complete now: let it take part if it may."""
         if line.waiting and not line.waiting[0].missing:
-            heapq.heappush(self._eligible, (line.waiting[0].position, client))
+            heapq.heappush(self._eligible, (line.waiting[0].turn, client))
 
     def _pump(self) -> list[Instruction]:
         sends: list[Instruction] = []
-        while self._ready and not self._away and len(self._sent) < self._window:
+        while self._ready and not self._away:
             entry = self._next()
             if entry is None:
                 break
             entry.state, entry.sent = EntryState.SENT, True
-            self._sent.append(entry)
+            # Before those sent ahead that let it pass; the first one may have begun, though we do not know it yet.
+            place = len(self._sent)
+            while place > 1 and self._sent[place - 1].state is EntryState.SENT and self._sent[place - 1].turn > entry.turn:
+                place -= 1
+            self._sent.insert(place, entry)
             sends.append(Send(entry, self._generation))
         return sends
 
     def _next(self) -> Entry | None:
+        """The next entry to be sent, if there is room for it: what yields takes none from the others."""
         while self._eligible:
-            position, client = heapq.heappop(self._eligible)
+            turn, client = self._eligible[0]
             line = self._lines.get(client)
-            if line is not None and line.waiting and line.waiting[0].position == position:
-                entry = line.waiting.popleft()
+            if line is not None and line.waiting and line.waiting[0].turn == turn:
+                entry = line.waiting[0]
+                others = sum(entry.yields or not sent.yields for sent in self._sent)
+                if others >= self._window:
+                    return None
+                heapq.heappop(self._eligible)
+                line.waiting.popleft()
                 self._offer(client, line)
                 return entry
+            heapq.heappop(self._eligible)
         return None
 
     def _waiting(self) -> Iterable[Entry]:
         return (entry for line in self._lines.values() for entry in line.waiting)
 
     def _take_waiting(self) -> list[Entry]:
-        taken = sorted(self._waiting(), key=lambda entry: entry.position)
+        taken = sorted(self._waiting(), key=lambda entry: entry.turn)
         for line in self._lines.values():
             line.waiting.clear()
         self._eligible.clear()

@@ -12,11 +12,11 @@ from foolscap.api import Tub
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.logger import Logger
 
+from ipython1.kernel.controller.config import CERTIFICATE_FILE
 from ipython1.kernel.controller.door import Door, Interface
 from ipython1.kernel.endpoint import GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.furl import (
-    FURL_FILES,
     prepare_security_dir,
     read_furl,
     remove,
@@ -26,9 +26,8 @@ from ipython1.kernel.furl import (
 )
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.patience import Patience
+from ipython1.kernel.places import Places, furl_name
 from ipython1.kernel.tub import new_certificate, new_tub
-
-CERTIFICATE_FILE = "ipcontroller.pem"
 
 
 class Settings(Protocol):
@@ -43,7 +42,7 @@ class Settings(Protocol):
     @property
     def reuse_furls(self) -> bool: ...
     @property
-    def ipython_dir(self) -> Path: ...
+    def places(self) -> Places: ...
 
 
 class ControllerTub:
@@ -68,7 +67,7 @@ class ControllerTub:
         self._reactor = reactor
         self._tub: Tub | None = None
         self._doors: list[Door] = []
-        self._folder = settings.ipython_dir / "security"
+        self._folder = settings.places.security_dir
         self.furls: dict[str, str] = {}
         """The FURL of each role."""
         self.port = 0
@@ -76,14 +75,24 @@ class ControllerTub:
 
     def file(self, role: str) -> Path:
         """The FURL file of `role`."""
-        return self._folder / FURL_FILES[role]
+        return self._folder / furl_name(role)
 
     async def start(self) -> None:
         """Listen, and write the FURL files.
 
         Raises SecurityError, or ControllerCreationError where the port cannot be had.
         """
-        self._folder = prepare_security_dir(self._settings.ipython_dir)
+        self._folder = prepare_security_dir(self._settings.places)
+        fresh = not (self._folder / CERTIFICATE_FILE).exists()
+        try:
+            self._start()
+        except (SecurityError, ControllerCreationError):
+            if fresh:
+                # There is nothing of an earlier run that the next start could take up.
+                self._remove_files()
+            raise
+
+    def _start(self) -> None:
         tub, old = self._tub_and_old_furls()
         sock = self._bind(old)
         self.port = sock.getsockname()[1]
@@ -153,9 +162,12 @@ class ControllerTub:
         if tub is not None:
             await tub.stopService()
         if clean and not self._settings.reuse_furls:
-            for role in self._interfaces:
-                remove(self.file(role))
-            remove(self._folder / CERTIFICATE_FILE)
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        for role in self._interfaces:
+            remove(self.file(role))
+        remove(self._folder / CERTIFICATE_FILE)
 
 
 def _bound(interface: str, port: int) -> socket.socket:

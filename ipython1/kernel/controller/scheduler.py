@@ -16,8 +16,8 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,13 @@ from ipython1.kernel.controller.task_values import (
     State,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
     Verdict,
 )
 from ipython1.kernel.controller.waiting import Ticket, Waiting
-from ipython1.kernel.controller.workers import AHEAD, PAUSE, Attempt, Worker
+from ipython1.kernel.controller.workers import AHEAD, PAUSE, STUCK, Attempt, Worker
 from ipython1.kernel.error import (
     EngineLost,
     IPythonError,
@@ -52,6 +53,8 @@ from ipython1.kernel.error import (
 
 GRACE = 5.0
 """Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
+DEPEND_WITHIN = 5.0
+"""Seconds that an engine may take to say whether it is fit."""
 LOOK = 0.01
 """Seconds between two looks at whether an idle engine could take work from a busy one."""
 _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
@@ -62,7 +65,7 @@ class Task:
     """What is known of one task.
 
     `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
-    are the engines of the tasks that it follows.
+    are the engines of the tasks that it follows.  `error` is why it failed, unless that is in the reply of an engine.
     """
 
     spec: TaskSpec
@@ -78,6 +81,7 @@ class Task:
     blockers: set[int] = field(default_factory=set)
     leaders: set[int] = field(default_factory=set)
     outcome: Outcome | None = None
+    error: IPythonError | None = None
 
     @property
     def now(self) -> Step:
@@ -99,6 +103,8 @@ class Scheduler:
         self.waiting = Waiting()
         self._attempts: dict[tuple[int, int], Attempt] = {}
         self._timed: set[Attempt] = set()
+        # What engines were asked and have begun with, by engine and function.
+        self._judging: dict[tuple[int, str], Verdict] = {}
         self._dependents: dict[int, list[int]] = {}
         self._counts: Counter[State | Outcome] = Counter()
         self._positions = 0
@@ -106,6 +112,7 @@ class Scheduler:
         self._suspects = False
         self._look_at: float | None = None
         self._todo: list[Instruction] = []
+        self._just_ended: deque[Task] = deque()
 
     def order(self, task: Task) -> Any:
         """What tasks that wait are sorted by, the least first.
@@ -117,11 +124,11 @@ class Scheduler:
     # What clients do.
 
     def submitted(self, spec: TaskSpec, now: float) -> list[Instruction]:
-        """A task came; all that it comes after or follows must be known."""
+        """A task came; all that it depends on must be known."""
         task = self.tasks[spec.id] = Task(spec)
         self._counts[State.NEW] += 1
         self._line_up(task)
-        for other in dict.fromkeys((*spec.after, *spec.follow)):
+        for other in spec.dependencies:
             known = self.tasks[other]
             if known.state is not State.ENDED:
                 task.blockers.add(other)
@@ -184,6 +191,8 @@ class Scheduler:
     def engine_left(self, engine: int, now: float) -> list[Instruction]:
         """An engine is gone; of each attempt that it had, `lost` or `returned` will tell."""
         del self.workers[engine]
+        for key in [key for key in self._judging if key[0] == engine]:
+            del self._judging[key]
         self._suspects = True
         return self._done(now)
 
@@ -211,6 +220,15 @@ class Scheduler:
         }
         return self._done(now)
 
+    def depend_began(self, engine: int, depend: str, now: float) -> list[Instruction]:
+        """An engine has begun with a function that it was asked for."""
+        worker = self.workers.get(engine)
+        verdict = None if worker is None else worker.verdicts.get(depend)
+        if verdict is not None and verdict.fit is None:
+            verdict.deadline = now + DEPEND_WITHIN
+            self._judging[engine, depend] = verdict
+        return []
+
     def depend_answered(
         self, engine: int, depend: str, fit: bool, text: str, now: float, fatal: bool = False
     ) -> list[Instruction]:
@@ -219,6 +237,9 @@ class Scheduler:
         `fatal` is whether its interpreter ended over it.
         """
         worker = self.workers.get(engine)
+        asked = self._judging.pop((engine, depend), None)
+        if asked is not None and asked.measures and not fit:
+            text = f"it took longer than {DEPEND_WITHIN:g} s, and was stopped"
         if worker is not None:
             worker.verdicts[depend] = Verdict(fit, text, fatal)
             self._suspects = self._suspects or not fit
@@ -227,6 +248,7 @@ class Scheduler:
     def depend_unanswered(self, engine: int, depend: str, now: float) -> list[Instruction]:
         """An engine was asked, and will not answer; it is asked again a little later, if it is there."""
         worker = self.workers.get(engine)
+        self._judging.pop((engine, depend), None)
         if worker is not None and worker.verdicts.pop(depend, None) is not None:
             worker.paused_until = now + PAUSE
         return self._done(now)
@@ -239,6 +261,7 @@ class Scheduler:
         if attempt is None or attempt.started is not None:
             return []
         attempt.started = now
+        attempt.worker.occupied = False
         task = self._task_of(attempt)
         if task is None:
             self._act_against(attempt, now)
@@ -280,9 +303,20 @@ class Scheduler:
             self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
         else:
             rejected = task.place.rejected | {attempt.worker.mark}
-            task.place = self._place(task, rejected=rejected)
+            task.place = self._place(task, rejected, task.place.avoided)
             self._suspects = True
             self._ready(task, Event.REJECTED)
+        return self._done(now)
+
+    def missed(self, task_id: int, number: int, now: float) -> list[Instruction]:
+        """Its engine did not have its function, so that it has not begun: it is to be sent with that."""
+        attempt, task = self._over(task_id, number, now)
+        if task is None or attempt is None:
+            pass
+        elif attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+        else:
+            self._ready(task, Event.MISSED)
         return self._done(now)
 
     def returned(self, task_id: int, number: int, now: float) -> list[Instruction]:
@@ -316,21 +350,28 @@ class Scheduler:
     def next_tick(self) -> float | None:
         """When `tick` is to be called, if nothing else happens before."""
         times = [attempt.deadline for attempt in self._timed if attempt.deadline is not None]
+        times += [verdict.deadline for verdict in self._judging.values() if verdict.deadline is not None]
         if self.waiting:
             times += [worker.paused_until for worker in self.workers.values() if worker.paused_until]
         if self._look_at is not None:
             times.append(self._look_at)
         return min(times, default=None)
 
-    def tick(self, now: float) -> list[Instruction]:
-        """Time has passed."""
+    def tick(self, now: float, occupied: Container[int] = ()) -> list[Instruction]:
+        """Time has passed; the `occupied` engines have commands of others, which go before tasks."""
         for worker in self.workers.values():
+            worker.occupied = worker.engine in occupied
             if worker.paused_until <= now:
                 worker.paused_until = 0.0
         due = [attempt for attempt in self._timed if attempt.deadline is not None and attempt.deadline <= now]
         for attempt in sorted(due, key=lambda attempt: (attempt.task, attempt.number)):
             attempt.cause = attempt.cause or Event.TIMED_OUT
             self._act_against(attempt, now)
+        for (engine, depend), verdict in self._judging.items():
+            if verdict.deadline is not None and verdict.deadline <= now:
+                self._todo.append(StopDepend(_measure(verdict.measures), depend, engine))
+                verdict.measures += 1
+                verdict.deadline = now + GRACE
         return self._done(now)
 
     # How it is done.
@@ -339,6 +380,11 @@ class Scheduler:
         """What an event comes to, with all that can be sent now."""
         if self._suspects:
             self._fail_rejected()
+        # One after the other: where each of many tasks comes after another, one end is the end of all.
+        while self._just_ended:
+            ended = self._just_ended.popleft()
+            for other in self._dependents.pop(ended.spec.id, ()):
+                self._dependency_ended(self.tasks.get(other), ended)
         if self.waiting:
             self._send_out(now)
         self._rebalance(now)
@@ -367,12 +413,14 @@ class Scheduler:
         self._move(task, event, State.WAITING, recovery)
         task.ticket = self.waiting.add(self.order(task), task.position, task.spec.id, task.place)
 
-    def _place(self, task: Task, rejected: frozenset[int] = frozenset()) -> Place:
+    def _place(
+        self, task: Task, rejected: frozenset[int] = frozenset(), avoided: int | None = None
+    ) -> Place:
         spec, targets = task.spec, task.spec.targets
         if spec.follow:
             led = frozenset(task.leaders)
             targets = led if targets is None else targets & led
-        return Place(task.now.depend, targets, spec.resources, rejected)
+        return Place(task.now.depend, targets, spec.resources, rejected, avoided)
 
     def _changed(self, worker: Worker) -> Worker:
         worker.mark = self._new_mark()
@@ -412,6 +460,7 @@ class Scheduler:
         task.failures += 1
         if event is not Event.REJECTED_BY_ALL and task.failures <= task.now.retries:
             self._line_up(task)
+            task.place = self._place(task, task.place.rejected, task.engine)
             self._ready(task, event)
         elif task.step + 1 < len(task.spec.steps):
             task.step += 1
@@ -424,11 +473,10 @@ class Scheduler:
     def _finish(self, task: Task, event: Event, outcome: Outcome, error: IPythonError | None = None) -> None:
         self._leave_waiting(task)
         task.attempt = None
-        task.outcome = outcome
+        task.outcome, task.error = outcome, error
         self._move(task, event, State.ENDED)
         self._todo.append(Finish(task.spec.id, outcome, task.engine, error))
-        for other in self._dependents.pop(task.spec.id, ()):
-            self._dependency_ended(self.tasks.get(other), task)
+        self._just_ended.append(task)
 
     def _leave_waiting(self, task: Task) -> None:
         if task.ticket is not None:
@@ -451,14 +499,15 @@ class Scheduler:
             task.leaders.add(ended.engine)
 
     def _prevents(self, ended: Task, task: Task) -> bool:
-        if ended.spec.id in task.spec.after and not task.spec.after_any:
+        if ended.spec.id in task.spec.needs or (ended.spec.id in task.spec.after and not task.spec.after_any):
             return ended.outcome is not Outcome.SUCCEEDED
         # One that never was on an engine leads nowhere.
         return ended.spec.id in task.spec.follow and ended.engine is None
 
     def _dependency_failed(self, task: Task, ended: Task) -> None:
         assert ended.outcome is not None
-        text = f"{task.name} cannot run: {ended.name}, which it comes after, {_ENDED[ended.outcome]}"
+        relation = "whose result it takes" if ended.spec.id in task.spec.needs else "which it comes after"
+        text = f"{task.name} cannot run: {ended.name}, {relation}, {_ENDED[ended.outcome]}"
         self._finish(task, Event.DEPENDENCY_FAILED, Outcome.FAILED, TaskDependencyError(text))
 
     def _fail_rejected(self) -> None:
@@ -484,7 +533,7 @@ class Scheduler:
         )
 
     def _act_against(self, attempt: Attempt, now: float) -> None:
-        measure = _MEASURES[min(attempt.measures, len(_MEASURES) - 1)]
+        measure = _measure(attempt.measures)
         attempt.measures += 1
         attempt.deadline = now + GRACE
         self._timed.add(attempt)
@@ -503,23 +552,25 @@ class Scheduler:
 
     def _send_out(self, now: float) -> None:
         """Send what waits to the engines that have room, those with the least work first."""
-        heads = self.waiting.heads()
         able = [worker for worker in self.workers.values() if worker.has_room(now)]
+        if not able:  # as for most events, when there is much to do
+            return
+        heads = self.waiting.heads()
         while able and heads:
-            worker = min(able, key=lambda one: (len(one.attempts), one.engine))
-            head = next((head for head in heads if self._is_fit(worker, head)), None)
+            worker = min(able, key=lambda one: (one.occupied, len(one.attempts), one.engine))
+            head = next((head for head in heads if self._is_fit(worker, head, now)), None)
             if head is None:
                 able.remove(worker)
                 continue
-            self._send(self.tasks[head.task], worker)
+            self._send(self.tasks[head.task], worker, now)
             heads = self.waiting.heads()
             if not worker.has_room(now):
                 able.remove(worker)
 
-    def _is_fit(self, worker: Worker, ticket: Ticket) -> bool:
+    def _is_fit(self, worker: Worker, ticket: Ticket, now: float) -> bool:
         """Whether the engine may be sent the task; an engine that has to be asked is asked."""
         place = ticket.place
-        if worker.mark in place.rejected or not worker.admits(place):
+        if worker.mark in place.rejected or not worker.admits(place) or self.avoids(worker, place, now):
             return False
         if place.depend is None:
             return True
@@ -531,12 +582,22 @@ class Scheduler:
             return False
         return verdict.fit is True
 
-    def _send(self, task: Task, worker: Worker) -> None:
+    def avoids(self, worker: Worker, place: Place, now: float) -> bool:
+        """Whether a task of that place has just failed there, and another engine could take it now."""
+        return place.avoided == worker.engine and any(
+            other is not worker
+            and other.has_room(now)
+            and other.mark not in place.rejected
+            and other.may_become(place)
+            for other in self.workers.values()
+        )
+
+    def _send(self, task: Task, worker: Worker, now: float) -> None:
         self._leave_waiting(task)
         task.attempts += 1
         task.engine = worker.engine
         step = task.now
-        attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout)
+        attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout, now)
         task.attempt = attempt
         worker.attempts.append(attempt)
         self._attempts[attempt.task, attempt.number] = attempt
@@ -553,19 +614,27 @@ class Scheduler:
             attempt = next(self._movable(worker, now), None)
             if attempt is not None:
                 self._take_back(attempt)
-        if any(not other.returning for worker in self.workers.values() for other in worker.attempts[1:]):
-            self._look_at = now + LOOK
+        for worker in self.workers.values():
+            unstarted = [other for other in worker.attempts if other.started is None and not other.returning]
+            if unstarted:
+                look_at = now + (LOOK if unstarted[0] is not worker.attempts[0] else STUCK + LOOK)
+                self._look_at = look_at if self._look_at is None else min(self._look_at, look_at)
 
     def _movable(self, idle: Worker, now: float) -> Iterator[Attempt]:
         for worker in sorted(self.workers.values(), key=lambda one: -len(one.attempts)):
-            waits = worker.waits(now)
-            if waits is not None and waits < AHEAD / 2:
+            waits, stuck = worker.waits(now), worker.is_stuck(now)
+            if not stuck and waits is not None and waits < AHEAD / 2:
                 continue
-            for attempt in reversed(worker.attempts[1:]):
+            for attempt in reversed(worker.attempts if stuck else worker.attempts[1:]):
                 task = self._task_of(attempt)
                 if task is None or attempt.started is not None or attempt.returning:
                     continue
-                if idle.mark not in task.place.rejected and idle.may_become(task.place):
+                place = task.place
+                if (
+                    idle.mark not in place.rejected
+                    and idle.may_become(place)
+                    and not self.avoids(idle, place, now)
+                ):
                     yield attempt
 
 
@@ -587,6 +656,11 @@ class PriorityScheduler(Scheduler):
     def order(self, task: Task) -> Any:
         """See `Scheduler`."""
         return -task.spec.priority, task.position
+
+
+def _measure(taken: int) -> Measure:
+    """What comes after so many measures."""
+    return _MEASURES[min(taken, len(_MEASURES) - 1)]
 
 
 _ENDED = {Outcome.SUCCEEDED: "succeeded", Outcome.FAILED: "failed", Outcome.ABORTED: "was aborted"}

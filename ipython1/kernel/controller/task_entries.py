@@ -9,12 +9,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.error import EngineLost, IPythonError, TaskRejectError
+from ipython1.kernel.error import EngineLost, FunctionMissing, IPythonError, TaskRejectError
 from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
-
-_REJECT = [TaskRejectError.__module__, TaskRejectError.__qualname__]
 
 
 class Fate(Protocol):
@@ -62,6 +60,8 @@ class TaskEntry:
             self._end("returned")
         elif is_rejection(reply):
             self._end("rejected", reply)
+        elif _is_a(reply, FunctionMissing):
+            self._end("missed", reply)
         else:
             self._end("failed", reply)
 
@@ -106,7 +106,7 @@ class DependEntry:
         else:
             document = _error(reply)
             text = f"it raised {document.get('class')} {document.get('text')!s:.200}"
-            self._answered_with(False, text, document.get("class") == EngineLost.__name__)
+            self._answered_with(False, text, _is_a(reply, EngineLost))
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """See `queue.Owner`."""
@@ -125,8 +125,13 @@ class NoOwner:
 
 def is_rejection(reply: Message) -> bool:
     """Whether a failed reply says that the task rejected its engine."""
-    document = _error(reply)
-    return [document.get("module"), document.get("class")] == _REJECT or _REJECT in document.get("bases", [])
+    return _is_a(reply, TaskRejectError)
+
+
+def _is_a(reply: Message, kind: type[Exception]) -> bool:
+    """Whether the error of a failed reply is of that kind."""
+    document, name = _error(reply), [kind.__module__, kind.__qualname__]
+    return [document.get("module"), document.get("class")] == name or name in document.get("bases", [])
 
 
 def _error(reply: Message) -> dict[str, Any]:

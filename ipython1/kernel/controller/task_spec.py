@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,12 @@ from typing import Any
 from ipython1.kernel.controller.task_values import Step, TaskSpec
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Bytes
+from ipython1.kernel.shared import digest
 
 MAX_STEPS = 100
 """A task and its recovery tasks are so many at the most."""
+MAX_NEEDS = 10_000
+"""A task takes the results of so many others at the most."""
 
 _NUMBER = (int, float)
 _STEP: Mapping[str, tuple[type, ...]] = {
@@ -25,6 +27,8 @@ _STEP: Mapping[str, tuple[type, ...]] = {
     "depend": (bool,),
     "push": (list,),
     "pull": (list,),
+    "results": (list,),
+    "function": (str, type(None)),
     "values": (int,),
 }
 _OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -47,12 +51,30 @@ class Values:
 
 
 @dataclass
+class Function:
+    """A function that many tasks have in common, and its digest."""
+
+    digest: str
+    values: Values
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, self.values.bodies))
+
+
+@dataclass
 class Work:
-    """What engines are sent for one step: the arguments of ``task``, its values, and the depend function."""
+    """What engines are sent for one step: the arguments of ``task``, its values, and the depend function.
+
+    `needs` are the tasks whose results it takes.  `function`, if it is not among the values, is what comes before them.
+    """
 
     args: dict[str, Any]
     values: Values
     depend: Values | None
+    needs: tuple[int, ...]
+    function: Function | None
 
 
 @dataclass
@@ -64,16 +86,23 @@ class Submission:
 
 
 def submission(
-    args: Mapping[str, Any], headers: Sequence[Any], bodies: Sequence[Bytes], label: str
+    args: Mapping[str, Any],
+    headers: Sequence[Any],
+    bodies: Sequence[Bytes],
+    label: str,
+    functions: Mapping[str, Function],
 ) -> Submission:
-    """What the arguments and values of ``submit`` mean; ProtocolError if they make no sense."""
+    """What the arguments and values of ``submit`` mean; ProtocolError if they make no sense.
+
+    `functions` are those that the client has sent before.
+    """
     steps = args["steps"]
     if not 0 < len(steps) <= MAX_STEPS:
         raise ProtocolError(f"a task and its recovery tasks are 1 to {MAX_STEPS}, not {len(steps)}")
     options = dict(args.get("options") or {})
     _check(options, _OPTIONS, "option", optional=True)
     values = _Taker(headers, bodies)
-    work = [_work(step, values) for step in steps]
+    work = [_work(step, values, functions) for step in steps]
     if values.left:
         raise ProtocolError(f"a task came with {values.left} values more than it says")
     spec = TaskSpec(
@@ -83,11 +112,19 @@ def submission(
         after=_ids(options.get("after", [])),
         after_any=options.get("after_any", False),
         follow=_ids(options.get("follow", [])),
+        needs=tuple(dict.fromkeys(task for one in work for task in one.needs)),
         targets=_targets(options.get("targets")),
         resources=_resources(options.get("resources", {})),
         priority=options.get("priority", 0),
     )
     return Submission(spec, work)
+
+
+def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) -> Function:
+    """A function as it came, whose digest is said to be `name`; ProtocolError if that is not so."""
+    if len(headers) != 1 or digest(bodies) != name:
+        raise ProtocolError("a function of tasks is one value, named by its digest")
+    return Function(name, Values(list(headers), list(bodies)))
 
 
 class _Taker:
@@ -112,7 +149,7 @@ class _Taker:
         return Values(headers, self._bodies[start : self._body])
 
 
-def _work(step: Any, values: _Taker) -> Work:
+def _work(step: Any, values: _Taker, functions: Mapping[str, Function]) -> Work:
     if not isinstance(step, dict):
         raise ProtocolError("a step of a task is no dictionary")
     _check(step, _STEP, "field")
@@ -121,25 +158,27 @@ def _work(step: Any, values: _Taker) -> Work:
     own = {"string": 1 + len(step["push"]), "map": 2}.get(step["kind"])
     if own is None:
         raise ProtocolError(f"a task is a string or a map, not {step['kind']!r:.50}")
+    function = None
+    if step["function"] is not None:
+        function = functions.get(step["function"])
+        if function is None or step["kind"] != "map":
+            raise ProtocolError("a task names a function that was not sent")
+        own = 1
     if step["values"] != own + step["depend"]:
         raise ProtocolError(f"a {step['kind']} task has {own + step['depend']} values, not {step['values']}")
     depend = values.take(1) if step["depend"] else None
     args = {name: step[name] for name in ("kind", "push", "pull", "clear_before", "clear_after")}
-    return Work(args, values.take(own), depend)
+    needs = _ids(step["results"])
+    if len(needs) > MAX_NEEDS:
+        raise ProtocolError(f"a task takes the results of {MAX_NEEDS} others at most, not {len(needs)}")
+    return Work(args, values.take(own), depend, needs, function)
 
 
 def _step(step: Mapping[str, Any], depend: Values | None) -> Step:
     timeout = step["timeout"]
     if step["retries"] < 0 or (timeout is not None and not 0 < timeout < math.inf):
         raise ProtocolError("retries are 0 or more, and a time-out is a time")
-    return Step(step["kind"], step["retries"], timeout, None if depend is None else _digest(depend))
-
-
-def _digest(values: Values) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for body in values.bodies:
-        digest.update(body)
-    return digest.hexdigest()
+    return Step(step["kind"], step["retries"], timeout, None if depend is None else digest(depend.bodies))
 
 
 def _check(

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipython1.kernel.config.settings import KEPT_TASK_RESULTS, KEPT_TASK_RESULTS_SIZE
 from ipython1.kernel.framing import Bytes
 
-MAX_RESULTS = 100_000
-"""So many are kept."""
-MAX_BYTES = 256 << 20
-"""They have so many bytes together."""
 _OVERHEAD = 2_000  # bytes that a result takes beside its bodies, roughly
 
 
@@ -32,7 +29,11 @@ class TaskResult:
 class TaskStore:
     """Results by task; the oldest go first."""
 
-    def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        max_results: int = KEPT_TASK_RESULTS.default,
+        max_bytes: int = KEPT_TASK_RESULTS_SIZE.default,
+    ) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
         self._results: dict[int, TaskResult] = {}

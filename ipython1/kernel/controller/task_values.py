@@ -28,8 +28,9 @@ class TaskSpec:
     """A task as the scheduler is told of it.
 
     `after` are tasks that must have ended before: well, or in any way if `after_any`.  `follow` are tasks that must
-    have ended, and on one of whose engines this one is to run.  `targets` are the engines that it may run on,
-    `resources` what their properties must offer, at the least.
+    have ended, and on one of whose engines this one is to run.  `needs` are tasks whose results it takes: they must
+    have ended well.  `targets` are the engines that it may run on, `resources` what their properties must offer, at
+    the least.
     """
 
     id: int
@@ -38,9 +39,15 @@ class TaskSpec:
     after: tuple[int, ...] = ()
     after_any: bool = False
     follow: tuple[int, ...] = ()
+    needs: tuple[int, ...] = ()
     targets: frozenset[int] | None = None
     resources: tuple[tuple[str, float], ...] = ()
     priority: float = 0
+
+    @property
+    def dependencies(self) -> tuple[int, ...]:
+        """All tasks that must have ended before, each once."""
+        return tuple(dict.fromkeys((*self.after, *self.follow, *self.needs)))
 
 
 class State(Enum):
@@ -66,6 +73,7 @@ class Event(Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REJECTED = "rejected"
+    MISSED = "missed"  # it has not begun: its function was not there
     REJECTED_BY_ALL = "rejected by all"
     LOST = "lost"  # with its engine
     TIMED_OUT = "timed out"
@@ -107,6 +115,7 @@ TRANSITIONS: frozenset[Row] = frozenset(
         Row(State.RUNNING, Event.SUCCEEDED, State.ENDED),
         Row(State.RUNNING, Event.ABORTED, State.ENDED),
         Row(State.RUNNING, Event.REJECTED, State.WAITING),
+        Row(State.RUNNING, Event.MISSED, State.WAITING),
         *_failures(State.RUNNING, Event.FAILED),
         *_failures(State.RUNNING, Event.LOST),
         *_failures(State.RUNNING, Event.TIMED_OUT),
@@ -171,6 +180,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class StopDepend:
+    """Take this measure against the function of that name, which the engine was asked for and has begun with."""
+
+    measure: Measure
+    depend: str
+    engine: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """The task has ended, on `engine` if it was on one; `error` says why it failed.
 
@@ -183,29 +201,34 @@ class Finish:
     error: IPythonError | None = None
 
 
-Instruction = Send | TakeBack | AskDepend | Stop | Finish
+Instruction = Send | TakeBack | AskDepend | Stop | StopDepend | Finish
 
 
 @dataclass
 class Verdict:
     """What an engine said of a depend function: `fit` is None until it has answered.
 
-    `fatal` is whether the interpreter did not survive it: then it is not asked again.
+    `fatal` is whether the interpreter did not survive it: then it is not asked again.  `deadline` is when the next
+    measure against it is due, `measures` how many were taken.
     """
 
     fit: bool | None = None
     text: str = ""
     fatal: bool = False
+    deadline: float | None = None
+    measures: int = 0
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a task may run; tasks of equal places are alike to all engines.
 
-    `rejected` are the marks of the engines that have rejected it (see `workers.Worker`).
+    `rejected` are the marks of the engines that have rejected it (see `workers.Worker`).  `avoided` is the engine where
+    it has just failed: it runs elsewhere if it can.
     """
 
     depend: str | None = None
     targets: frozenset[int] | None = None
     resources: tuple[tuple[str, float], ...] = ()
     rejected: frozenset[int] = frozenset()
+    avoided: int | None = None

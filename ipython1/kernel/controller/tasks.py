@@ -6,23 +6,25 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from ipython1.kernel.controller.arrivals import Arrivals
 from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.queue import Entry
+from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
-from ipython1.kernel.controller.task_spec import Work, submission
+from ipython1.kernel.controller.task_functions import TaskFunctions
+from ipython1.kernel.controller.task_spec import Work, shared_function, submission
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.task_values import (
     AskDepend,
@@ -33,18 +35,26 @@ from ipython1.kernel.controller.task_values import (
     Send,
     State,
     Stop,
+    StopDepend,
     TakeBack,
 )
-from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
+from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.verbs import verbs_of
 
 MAX_LEASE = 100_000
 """So many ids are given out at once."""
+MAX_TASKS = 1_000_000
+"""So many tasks that have not ended are taken."""
+MAX_BYTES = 4 << 30
+"""What they are to be run with has so many bytes together."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
+_IN_ORDER = ("keep_function", "submit")
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
@@ -64,28 +74,71 @@ class _Live:
     started: float | None = None
     step: int = 0
     attempts: int = 0
+    # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
+    inputs: dict[int, TaskResult] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The bytes that came with it."""
+        parts = [part for work in self.work for part in (work.values, work.depend) if part is not None]
+        return sum(len(body) for part in parts for body in part.bodies)
+
+    def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
+        """What an engine is sent: the arguments of ``task``, and its values.
+
+        The values of other tasks come first, then the function if it is shared and the engine does not have it.
+        """
+        work = self.work[step]
+        results: list[Any] = []
+        headers: list[Any] = []
+        bodies: list[Bytes] = []
+        for task in work.needs:
+            given = self.inputs[task]
+            results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
+            headers += given.fields.get("values") or []
+            bodies += given.bodies
+        args = {**work.args, "results": results}
+        if work.function is not None:
+            args["function"] = [work.function.digest, with_function]
+            if with_function:
+                headers += work.function.values.headers
+                bodies += work.function.values.bodies
+        return args, headers + work.values.headers, bodies + work.values.bodies
 
 
 class TaskController:
     """Carries out the commands of task clients, and the instructions of the scheduler."""
 
     role = "task"
+    verbs = verbs_of(role)
     log = Logger()
 
     def __init__(
-        self, engines: Engines, shutdown: Shutdown, scheduler: Callable[[], Scheduler] = FIFOScheduler
+        self,
+        engines: Engines,
+        shutdown: Shutdown,
+        scheduler: Callable[[], Scheduler] = FIFOScheduler,
+        results: TaskStore | None = None,
     ) -> None:
         self.scheduler = scheduler()
-        self.results = TaskStore()
+        self.results = TaskStore() if results is None else results
         self.clients: dict[str, ClientSession] = {}
+        self._arrivals: dict[ClientSession, Arrivals] = {}
+        self._functions = TaskFunctions()
         self._engines = engines
         self._clock = engines.clock
         self._incarnation = new_id()[:16]
         self._next_id = 0
         self._asked = 0
+        # The commands by which engines are asked for depend functions.
+        self._asks: dict[tuple[int, str], CommandId] = {}
         self._live: dict[int, _Live] = {}
+        self._bytes = 0
+        self.max_tasks = MAX_TASKS
+        self.max_bytes = MAX_BYTES
         self._entries: dict[tuple[int, int], Entry] = {}
         self._waiting: dict[int, list[Callable[[], None]]] = {}
+        self._takers: dict[int, list[int]] = {}
         self._instructions: deque[tuple[Instruction, Message | None]] = deque()
         self._busy = False
         self._timer: IDelayedCall | None = None
@@ -103,29 +156,24 @@ class TaskController:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._arrivals[client] = Arrivals(self._perform)
         return client
 
     def client_left(self, client: ClientSession) -> None:
         """See `clients.Commands`.  Its tasks go on."""
         if self.clients.get(client.key) is client:
             del self.clients[client.key]
+        self._arrivals.pop(client, None)
+        self._functions.client_left(client)
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
         session, number = message.fields["id"]
         call = Call(message, client, ToClient(client, (session, number)))
-        if message.streams():
-            self._collect(client, call, message)
+        if call.verb in _IN_ORDER:
+            self._arrivals[client].came(call, message)
         else:
             self._perform(call, message)
-
-    def _collect(self, client: ClientSession, call: Call, message: Message) -> None:
-        def broken(failure: Failure) -> None:
-            call.whole_failed(ConnectionError(f"the task did not arrive: {failure.getErrorMessage()}"))
-
-        collecting = client.link.collect(message)
-        collecting.addCallbacks(lambda whole: self._perform(call, whole), broken)
-        collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
 
     def _perform(self, call: Call, message: Message) -> None:
         try:
@@ -152,12 +200,40 @@ class TaskController:
             call.whole()
             return
         bodies: list[Any] = message.bodies
-        submitted = submission(call.args, message.fields["values"], bodies, message.fields["label"])
-        for other in (*submitted.spec.after, *submitted.spec.follow):
-            self._check_known(other, f"task {task} cannot come after it")
-        self._live[task] = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        submitted = submission(
+            call.args, message.fields["values"], bodies, message.fields["label"], self._functions.of(call.client)
+        )
+        for other in submitted.spec.dependencies:
+            does = "take its result" if other in submitted.spec.needs else "come after it"
+            self._check_known(other, f"task {task} cannot {does}")
+        live = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        self._check_room(task, live)
+        self._live[task] = live
+        self._bytes += live.size
+        for other in submitted.spec.needs:
+            result = self.results.get(other)
+            if result is None:
+                self._takers.setdefault(other, []).append(task)
+            else:
+                live.inputs[other] = result
         call.whole()
         self._do(self.scheduler.submitted(submitted.spec, self._now()))
+
+    def _check_room(self, task: int, live: _Live) -> None:
+        if len(self._live) < self.max_tasks and (not self._live or self._bytes + live.size <= self.max_bytes):
+            return
+        raise TaskQueueFull(
+            f"task {task} ({live.label}) was not taken: {len(self._live)} tasks with {self._bytes >> 20} MB have not"
+            f" ended, and no more than {self.max_tasks} with {self.max_bytes >> 20} MB may be there; wait for some"
+            " of them, or submit them by imap"
+        )
+
+    def _keep_function(self, call: Call, message: Message) -> None:
+        bodies: list[Any] = message.bodies
+        function = shared_function(call.args["digest"], message.fields["values"], bodies)
+        if not call.client.lost:
+            self._functions.keep(call.client, function, call.args["drop"])
+        call.whole()
 
     def _task_result(self, call: Call, message: Message) -> None:
         task = call.args["task"]
@@ -213,8 +289,11 @@ class TaskController:
             listed[_STATES.get(task.state, ended)].append(number)
         call.whole(listed)
 
+    def _count_engines(self, call: Call, message: Message) -> None:
+        call.whole(len(self.scheduler.workers))
+
     def _spin(self, call: Call, message: Message) -> None:
-        instructions = self.scheduler.tick(self._now())
+        instructions = self.scheduler.tick(self._now(), self._occupied())
         self._do(instructions)
         call.whole(any(isinstance(instruction, Send) for instruction in instructions))
 
@@ -235,11 +314,13 @@ class TaskController:
 
     _VERBS: Mapping[str, Callable[[TaskController, Call, Message], None]] = {
         "lease_tasks": _lease,
+        "keep_function": _keep_function,
         "submit": _submit,
         "task_result": _task_result,
         "wait_tasks": _wait,
         "abort_task": _abort,
         "task_status": _status,
+        "count_engines": _count_engines,
         "spin": _spin,
         "clear_tasks": _clear,
         "why": _why,
@@ -269,10 +350,13 @@ class TaskController:
         self._do(self.scheduler.engine_joined(engine, properties, self._now()))
 
     def _left(self, engine: int) -> None:
+        self._functions.interpreter_ended(engine)
         self._do(self.scheduler.engine_left(engine, self._now()))
 
     def _changed(self, engine: int) -> None:
         record = self._engines.registry[engine]
+        if record.state is not EngineState.READY:
+            self._functions.interpreter_ended(engine)
         if not record.takes_work:
             self._do(self.scheduler.engine_paused(engine, self._now()))
         elif not self.scheduler.workers[engine].ready:
@@ -281,12 +365,21 @@ class TaskController:
 
     def attempt_began(self, task: int, attempt: int) -> None:
         """See `task_entries.Fate`."""
-        if task in self._live:
-            self._live[task].started = time.time()
+        live = self._live.get(task)
+        if live is not None:
+            live.started = time.time()
+            function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
+            if function is not None and engine is not None:
+                self._functions.arrived(engine, function)
         self._do(self.scheduler.started(task, attempt, self._now()))
 
     def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
         """See `task_entries.Fate`."""
+        live = self._live.get(task)
+        if how == "missed" and live is not None and reply is not None:
+            function = live.work[live.step].function
+            if function is not None:
+                self._functions.missed(reply.fields["engine"], function)
         entry = self._entries.pop((task, attempt), None)
         if entry is not None and reply is not None and not reply.fields["ok"]:
             self._engines.forget(reply.fields["engine"], entry.client)
@@ -321,7 +414,7 @@ class TaskController:
             self._busy = False
         self._set_timer()
 
-    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop) -> None:
+    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop | StopDepend) -> None:
         if isinstance(instruction, Send):
             self._send(instruction)
         elif isinstance(instruction, TakeBack):
@@ -330,24 +423,31 @@ class TaskController:
                 self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
         elif isinstance(instruction, AskDepend):
             self._ask(instruction)
+        elif isinstance(instruction, Stop):
+            command = attempt_id(self._incarnation, instruction.task, instruction.attempt)
+            self._stop(instruction.measure, instruction.engine, command, f"task {instruction.task}")
         else:
-            self._stop(instruction)
+            asked = self._asks.get((instruction.engine, instruction.depend))
+            if asked is not None:
+                self._stop(instruction.measure, instruction.engine, asked, "a depend function")
 
     def _send(self, send: Send) -> None:
         live = self._live[send.task]
         live.step, live.attempts = send.step, send.attempt
-        work = live.work[send.step]
+        function = live.work[send.step].function
+        with_function = function is not None and not self._functions.has(send.engine, function)
+        args, headers, bodies = live.values(send.step, with_function)
         owner = TaskEntry(self, send.task, send.attempt)
         command = attempt_id(self._incarnation, send.task, send.attempt)
         entry = self._entries[send.task, send.attempt] = Entry(
             command,
             command[0],
             "task",
-            work.args,
+            args,
             f"task {send.task}: {live.label}",
             owner,
-            values=work.values.headers,
-            bodies=list(work.values.bodies),
+            values=headers,
+            bodies=list(bodies),
             began=owner.began,
         )
         if send.engine in self._engines.registry:
@@ -360,11 +460,17 @@ class TaskController:
         self._asked += 1
         engine, depend = ask.engine, ask.depend
 
+        def began() -> None:
+            owner.began()
+            self._do(self.scheduler.depend_began(engine, depend, self._now()))
+
         def answered(fit: bool, text: str, fatal: bool) -> None:
+            self._asks.pop((engine, depend), None)
             self._engines.forget(engine, command[0])
             self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now(), fatal))
 
         def unanswered() -> None:
+            self._asks.pop((engine, depend), None)
             self._do(self.scheduler.depend_unanswered(engine, depend, self._now()))
 
         command = (f"{self._incarnation}:depend:{self._asked}", 1)
@@ -373,6 +479,7 @@ class TaskController:
             unanswered()
             return
         owner = DependEntry(answered, unanswered)
+        self._asks[engine, depend] = command
         entry = Entry(
             command,
             command[0],
@@ -382,27 +489,27 @@ class TaskController:
             owner,
             values=function.headers,
             bodies=list(function.bodies),
-            began=owner.began,
+            began=began,
         )
         self._engines.submit(engine, entry)
 
-    def _stop(self, stop: Stop) -> None:
-        if stop.engine not in self._engines.registry:
+    def _stop(self, measure: Measure, engine: int, command: CommandId, what: str) -> None:
+        if engine not in self._engines.registry:
             return
-        command = list(attempt_id(self._incarnation, stop.task, stop.attempt))
-        args: dict[str, Any] = {"only": command}
+        args: dict[str, Any] = {"only": list(command)}
         verb = "interrupt"
-        if stop.measure is not Measure.INTERRUPT:
+        if measure is not Measure.INTERRUPT:
             verb = "signal"
-            args["signal"] = int(_SIGNALS[stop.measure])
-        self.log.info("{verb} for task {task}", verb=stop.measure.value, task=stop.task)
+            args["signal"] = int(_SIGNALS[measure])
+        self.log.info("{verb} for {what}", verb=measure.value, what=what)
         self._asked += 1
         session = f"{self._incarnation}:stop:{self._asked}"
-        entry = Entry((session, 1), session, verb, args, f"{verb} of task {stop.task}", NoOwner())
-        self._engines.ask(stop.engine, entry)
+        entry = Entry((session, 1), session, verb, args, f"{verb} of {what}", NoOwner())
+        self._engines.ask(engine, entry)
 
     def _finish(self, finish: Finish, reply: Message | None) -> None:
         live = self._live.pop(finish.task)
+        self._bytes -= live.size
         args = live.work[live.step].args
         record = {
             "task": finish.task,
@@ -423,6 +530,9 @@ class TaskController:
             fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
             bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
         result = TaskResult(record, fields, bodies)
+        for taker in self._takers.pop(finish.task, ()):
+            if taker in self._live:
+                self._live[taker].inputs[finish.task] = result
         self._forget(self.results.add(finish.task, result))
         client = self.clients.get(live.client)
         if client is not None:
@@ -444,4 +554,8 @@ class TaskController:
         self._timer = self._clock.callLater(max(0.0, at - self._now()), self._tick)
 
     def _tick(self) -> None:
-        self._do(self.scheduler.tick(self._now()))
+        self._do(self.scheduler.tick(self._now(), self._occupied()))
+
+    def _occupied(self) -> set[int]:
+        """The engines that do something else, too."""
+        return {engine for engine in self.scheduler.workers if self._engines[engine].queue.has_commands}

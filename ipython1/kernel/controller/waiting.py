@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ class Waiting:
         """Those that wait for that place, in order."""
         return sorted(ticket for ticket in self._queues.get(place, ()) if ticket.valid)
 
-    def before(self, ticket: Ticket) -> int:
-        """How many come before that one."""
-        return sum(other < ticket for other in self)
+    def before(self, ticket: Ticket, counts: Callable[[Place], bool]) -> int:
+        """How many come before that one, of those whose place `counts`."""
+        queues = [queue for place, queue in self._queues.items() if counts(place)]
+        return sum(other.valid and other < ticket for queue in queues for other in queue)

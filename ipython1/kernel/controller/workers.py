@@ -15,6 +15,8 @@ LONG = 0.2
 """Tasks that take so many seconds are sent one at a time: a round trip is nothing beside them."""
 PAUSE = 0.2
 """Seconds for which an engine that dropped a task is left alone."""
+STUCK = 0.1
+"""Seconds after which an engine that does something else, and has begun with no task, is not waited for."""
 _WEIGHT = 0.3  # of the latest duration in the average
 
 
@@ -31,6 +33,7 @@ class Attempt:
     kind: str
     worker: Worker
     timeout: float | None = None
+    sent: float = 0.0
     started: float | None = None
     returning: bool = False
     cause: Event | None = None
@@ -40,13 +43,17 @@ class Attempt:
 
 @dataclass(eq=False)
 class Worker:
-    """An engine.  `mark` names it as it is now: after a change, and after a restart, it has another one."""
+    """An engine.  `mark` names it as it is now: after a change, and after a restart, it has another one.
+
+    `occupied` is whether it was last found to have commands of others: then other engines come before it.
+    """
 
     engine: int
     mark: int
     properties: dict[str, Any]
     ready: bool = True
     paused_until: float = 0.0
+    occupied: bool = False
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     _durations: dict[str, float] = field(default_factory=dict)
@@ -63,9 +70,17 @@ class Worker:
             return False
         if not self.attempts:
             return True
+        if len(self.attempts) > MAX_AHEAD or self.is_stuck(now):
+            return False
         if any(attempt.cause is not None for attempt in self.attempts):
             return False
         return len(self.attempts) - 1 < self._ahead(now)
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether it has tasks and begins with none, for what others want of it."""
+        if not self.attempts or not self.occupied or now - max(self.attempts[0].sent, self._last_end) <= STUCK:
+            return False
+        return self.running is None
 
     def _ahead(self, now: float) -> int:
         kind = self.attempts[0].kind

@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -24,6 +25,8 @@ from ipython1.kernel.framing import Decoder, Message, encode
 
 PIECE = 256 << 10
 """So much is read or written before other descriptors have their turn."""
+MOST_PARTS = 64
+"""So many parts are sent at a time."""
 LAST_PIECES = 64
 """So many pieces are read at most from a dead interpreter: a child that has its socket must not keep us here."""
 
@@ -103,31 +106,46 @@ class Channel:
 
     def doWrite(self) -> None:
         if self._outgoing:
-            view = self._outgoing[0]
             try:
-                sent = self._socket.send(view[:PIECE])
+                sent = self._socket.sendmsg(self._next_parts())
             except BlockingIOError:
                 return
             except OSError:
                 # The interpreter has ended or closed its socket: the reading side says so.
                 self._outgoing.clear()
-                sent = 0
             else:
-                if sent == view.nbytes:
-                    self._outgoing.popleft()
-                else:
-                    self._outgoing[0] = view[sent:]
+                self._was_sent(sent)
         if not self._outgoing:
             self._reactor.removeWriter(self)
             if self._finishing:
                 with contextlib.suppress(OSError):  # the other end is closed already
                     self._socket.shutdown(socket.SHUT_WR)
 
+    def _next_parts(self) -> list[memoryview]:
+        """What is sent next, of several parts at once: each call to send may wake the interpreter."""
+        parts, size = [], 0
+        for view in islice(self._outgoing, MOST_PARTS):
+            parts.append(view[: PIECE - size])
+            size += parts[-1].nbytes
+            if size == PIECE:
+                break
+        return parts
+
+    def _was_sent(self, size: int) -> None:
+        while size:
+            view = self._outgoing[0]
+            if size < view.nbytes:
+                self._outgoing[0] = view[size:]
+                return
+            size -= view.nbytes
+            self._outgoing.popleft()
+
     def _write(self) -> None:
         if self._socket.fileno() >= 0:
-            self._reactor.addWriter(self)
             # Most messages are small and need not wait for the reactor's next turn.
             self.doWrite()
+            if self._outgoing:
+                self._reactor.addWriter(self)
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -10,10 +10,13 @@ from typing import Any, Protocol
 from twisted.internet.task import deferLater
 
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer, KernelError
-from ipython1.kernel.furl import FURL_FILES, furl_file, read_furl
+from ipython1.kernel.furl import read_furl, stamp
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.places import FURL_FILES, Places
 
 FIRST_DELAY = 0.1
+FIRST_DELAY_EARLY = 0.02
+"""The same, if the controller is being started."""
 LONGEST_DELAY = 2.0
 """Seconds between two attempts."""
 LONGEST_DIAL = 10.0
@@ -39,10 +42,15 @@ class Dial(Protocol):
 
 @dataclass(frozen=True)
 class Address:
-    """Where the FURL is: `furl_or_file` as the user gave it ('' for the default file) and the ipython directory."""
+    """Where the FURL is: `furl_or_file` as the user gave it, or '' for the cluster's own file.
+
+    `before` is the stamp that the file had before the controller was started, which writes another one; None if that
+    may have been at any time.
+    """
 
     furl_or_file: str
-    ipython_dir: Path
+    places: Places
+    before: str | None = None
 
     @property
     def path(self) -> Path | None:
@@ -51,7 +59,7 @@ class Address:
             return None
         if self.furl_or_file:
             return Path(self.furl_or_file).expanduser()
-        return furl_file("engine", self.ipython_dir)
+        return self.places.furl_file("engine")
 
     def read(self) -> str:
         """The FURL.  FileTimeoutError if the file is not there (yet), FURLError if it is of no use."""
@@ -61,7 +69,9 @@ class Address:
                 f"there is no FURL file {path}: start a controller with ipcontroller or ipcluster, or copy its"
                 f" {FURL_FILES['engine']} there"
             )
-        return read_furl(self.furl_or_file, "engine", self.ipython_dir)
+        if path is not None and stamp(path) == self.before:
+            raise FileTimeoutError(f"the controller has not written the FURL file {path} yet")
+        return read_furl(self.furl_or_file, "engine", self.places)
 
 
 async def reach(
@@ -82,10 +92,11 @@ async def reach(
 
     The file is read anew for each attempt.  What waiting cannot mend raises at once: a FURL for something else, or an
     incompatible controller.  If it is to be reached `again`, a FURL that is wrong may be one that the
-    next controller is about to replace.
+    next controller is about to replace.  Nothing is said of a controller that is known to be starting.
     """
     deadline = reactor.seconds() + timeout
-    delay = FIRST_DELAY
+    early = address.before is not None and not again
+    delay = FIRST_DELAY_EARLY if early else FIRST_DELAY
     said = ""
     while True:
         left = deadline - reactor.seconds()
@@ -110,8 +121,8 @@ async def reach(
         left = deadline - reactor.seconds()
         if left <= 0:
             raise type(reason)(f"gave up after {timeout:g} s: {reason}") from None
-        if str(reason) != said:
+        if str(reason) != said and not early:
             said = str(reason)
             say(f"waiting, up to {left:.0f} s: {said}")
         await deferLater(reactor, min(delay, left), lambda: None)
-        delay = min(delay * 1.5, LONGEST_DELAY)
+        delay = min(delay * (1.1 if early else 1.5), LONGEST_DELAY)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
-from ipython1.kernel.error import EngineLost, ProtocolError
+from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
 
@@ -62,14 +62,14 @@ class Engine:
 
     log = Logger()
 
-    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch) -> None:
+    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch, history: History) -> None:
         self.place = place
         self.id: int | None = None
         self.generation = 0
         self.ready = False
         self.gone: str | None = None
         self.queue = CommandQueue(f"the engine at place {place}")
-        self.history = History()
+        self.history = history
         self.interpreter: Interpreter | None = None
         self._reactor = reactor
         self._outlet = outlet
@@ -81,6 +81,8 @@ class Engine:
         self._failed_starts = 0
         self._delayed_start: Any = None
         self._fed_at = 0.0
+        self._was_fed = False
+        self._hopeless = False
         # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
         self._until_ready: list[Command] = []
         self._until_gone: list[Command] = []
@@ -99,6 +101,7 @@ class Engine:
         """Start an interpreter."""
         self._delayed_start = None
         self.generation += 1
+        self._was_fed = False
         self.interpreter = self._launch(self)
         try:
             self.interpreter.start()
@@ -141,7 +144,7 @@ class Engine:
         was_ready, self.ready = self.ready, False
         stderr = ended.stderr.take()
         if self._fate is not Fate.SUCCESSOR:
-            self._over(reason, failed=False)
+            self._over(reason, failed=self._hopeless)
         elif was_ready:
             said = _tail(stderr)
             self._outlet.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
@@ -178,16 +181,29 @@ class Engine:
         elif self._fate is not Fate.SUCCESSOR:
             self.interpreter.kill(reason)
 
-    def _lose(self, reason: str, interpreter: Interpreter) -> None:
+    def exceeded_memory(self, reason: str) -> None:
+        """The interpreter uses too much memory: end it at once, and start another one."""
+        if self.interpreter is None:
+            return
+        if not self._was_fed and self._fate is Fate.SUCCESSOR:
+            reason = f"{reason}, and it has not run anything yet: the limit is too low"
+            # Its successor would use as much.
+            self._fate = Fate.GONE
+            self._hopeless = True
+        if self.ready:
+            self._lose(reason, self.interpreter, MemoryLimitExceeded)
+        self.interpreter.kill(reason)
+
+    def _lose(self, reason: str, interpreter: Interpreter, kind: type[EngineLost] = EngineLost) -> None:
         if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
             # First of all: so that what waits in the controller is dropped on account of this.
             self._send("died", {"generation": self.generation, "reason": reason})
         running = self.queue.running
         if running is not None and running.verb == "execute":
-            self._record_loss(running, reason, interpreter)
+            self._record_loss(running, reason, interpreter, kind)
         self.history.namespace_lost()
         self._properties = {}
-        self._carry_out(self.queue.died(reason))
+        self._carry_out(self.queue.died(reason, kind))
         self._answer_results()
         self._answer_ended()
 
@@ -280,6 +296,7 @@ class Engine:
             fields["values"] = command.values
         self._send("started", {"id": list(command.id)})
         self._fed_at = self._reactor.seconds()
+        self._was_fed = True
         self._set_capture(True)
         self.interpreter.send(Message("command", fields, list(command.bodies)))
 
@@ -324,7 +341,9 @@ class Engine:
             # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
             self.fail(command, problem)
 
-    def _record_loss(self, command: Command, reason: str, interpreter: Interpreter) -> None:
+    def _record_loss(
+        self, command: Command, reason: str, interpreter: Interpreter, kind: type[EngineLost]
+    ) -> None:
         """An execute during which the interpreter ended has a result too: what it had printed."""
         interpreter.stdout.drain()
         interpreter.stderr.drain()
@@ -335,7 +354,7 @@ class Engine:
             "number": number,
             "started": self._fed_at,
             "completed": self._reactor.seconds(),
-            "traceback": f"EngineLost: {self.name} lost its interpreter ({reason})",
+            "traceback": f"{kind.__name__}: {self.name} lost its interpreter ({reason})",
         }
         self.history.add(Record(number, pack(document), interpreter.stdout.take(), interpreter.stderr.take()))
 

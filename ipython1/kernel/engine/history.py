@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from ipython1.kernel.config.settings import KEPT_COMMANDS, KEPT_COMMANDS_SIZE
 from ipython1.kernel.framing import Bytes
-
-MAX_RECORDS = 1000
-MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class History:
     always stays.
     """
 
-    def __init__(self, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_records: int = KEPT_COMMANDS.default, max_bytes: int = KEPT_COMMANDS_SIZE.default) -> None:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._records: OrderedDict[int, Record] = OrderedDict()

@@ -17,14 +17,14 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ipython1.kernel.config.settings import OUTPUT_LIMIT
+
 PIPE_SIZE = 256 << 10
 """Wanted size of the pipe, so that the interpreter can go on writing while the agent is busy.
 
 Linux gives a user 64 MiB of such pipes; 32 engines take a quarter of it.
 """
 CHUNK = 256 << 10
-LIMIT_RUNNING = 128 << 20
-"""Bytes that are kept of one command: an endless loop that prints must not take all of the memory."""
 LIMIT_IDLE = 1 << 20
 """Bytes that are kept while no command runs."""
 
@@ -68,13 +68,15 @@ class Text:
 class Capture:
     """Reads the agent's end of such a pipe, whenever there is something and when it is asked to.
 
-    All text comes through `_received`, once.
+    All text comes through `_received`, once.  `limit` is how many bytes are kept of one command: an endless loop that
+    prints must not take all of the memory.
     """
 
-    def __init__(self, reactor: IReactorFDSet, descriptor: int) -> None:
+    def __init__(self, reactor: IReactorFDSet, descriptor: int, limit: int = OUTPUT_LIMIT.default) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
         self._capacity = _enlarge(descriptor)
+        self._limit_running = limit
         self._text = Text(LIMIT_IDLE)
         os.set_blocking(descriptor, False)
         reactor.addReader(self)
@@ -85,7 +87,7 @@ class Capture:
 
     def running(self, runs: bool) -> None:
         """Whether a command runs now: then much more is kept."""
-        self._text.set_limit(LIMIT_RUNNING if runs else LIMIT_IDLE)
+        self._text.set_limit(self._limit_running if runs else LIMIT_IDLE)
 
     def drain(self) -> None:
         """Read all that was written before this call.

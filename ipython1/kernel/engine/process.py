@@ -21,14 +21,13 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from ipython1.kernel import messages
+from ipython1.kernel.config.settings import OUTPUT_LIMIT, START_TIMEOUT
 from ipython1.kernel.engine.channel import Channel
 from ipython1.kernel.engine.output import Capture
 from ipython1.kernel.framing import Message, encode
 from ipython1.kernel.messages import CommandId, NoneType, Types
 
 MODULE = "ipython1.core.process"
-START_TIME = 60.0
-"""Seconds that an interpreter has to become ready."""
 GRACE = 2.0
 """Seconds after which an interpreter that was asked to end is killed."""
 MAX_INTERRUPTS = 64
@@ -60,6 +59,8 @@ class Owner(Protocol):
 class Interpreter(ProcessProtocol):
     """A process of ``python -m ipython1.core.process``.
 
+    It has `start_timeout` seconds to become ready.  Of what a command writes, `output_limit` bytes are kept.
+
     `arguments` is the command line to be used instead, without the descriptors (for tests).
     """
 
@@ -72,11 +73,16 @@ class Interpreter(ProcessProtocol):
         owner: Owner,
         arguments: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        start_timeout: float = START_TIMEOUT.default,
+        output_limit: int = OUTPUT_LIMIT.default,
     ) -> None:
         self._reactor = reactor
         self._owner = owner
         self._arguments = list(arguments or (sys.executable, "-m", MODULE))
         self._environment = dict(environment) if environment is not None else None
+        self._start_timeout = start_timeout
+        self._output_limit = output_limit
         self._deadline: IDelayedCall | None = None
         self._reason: str | None = None
         self._interrupted: tuple[CommandId | None, int] = (None, 0)
@@ -105,12 +111,12 @@ class Interpreter(ProcessProtocol):
         if self.ended:
             self._ours.close()
         else:
-            self._end_within(START_TIME, f"was not ready within {START_TIME:g} s")
+            self._end_within(self._start_timeout, f"was not ready within {self._start_timeout:g} s")
 
     def _pipe(self, ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Capture, int]:
         read, write = os.pipe()
         theirs.callback(os.close, write)
-        capture = Capture(self._reactor, read)
+        capture = Capture(self._reactor, read, self._output_limit)
         ours.callback(capture.close)
         return capture, write
 
@@ -231,9 +237,14 @@ def describe_end(status: BaseException | None) -> str:
     """How a process ended, in words, from what Twisted reports."""
     if not isinstance(status, ProcessTerminated):
         return "exited with status 0"
-    if status.signal is not None:
-        return f"killed by signal {status.signal}, {signal_name(status.signal)}"
-    return f"exited with status {status.exitCode}"
+    return describe_status(status.exitCode if status.signal is None else -status.signal)
+
+
+def describe_status(status: int) -> str:
+    """How a process ended, in words; the negative number of a signal if it was one."""
+    if status < 0:
+        return f"killed by signal {-status}, {signal_name(-status)}"
+    return f"exited with status {status}"
 
 
 def signal_name(number: int) -> str:

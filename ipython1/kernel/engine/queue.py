@@ -1,7 +1,8 @@
 """The commands that one engine holds: the one that its interpreter runs, and those that wait for it.
 
 A plain state machine: each event returns what is to be done, in order (`Feed`, `Refuse`, `Return`).  The interpreter
-is fed one command at a time, so that whatever waits can still be taken back or dropped.
+is fed one command at a time, so that whatever waits can still be taken back or dropped.  Those whose verb yields
+(tasks) run when there are no others that could.
 
 *Failures.*  A command that fails takes with it the waiting ones of the same client on this engine, and those that
 the client had submitted before it could know.  So the failures are counted per client, a command says how many its
@@ -22,6 +23,7 @@ from typing import Any
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.messages import CommandId
+from ipython1.kernel.verbs import VERBS
 
 SEEN = 4096
 """So many ids of past commands are remembered, to recognise repeats."""
@@ -48,6 +50,11 @@ class Command:
     def client(self) -> str:
         """The session id of the client where the command was born."""
         return self.id[0]
+
+
+def _yields(command: Command) -> bool:
+    verb = VERBS.get(command.verb)
+    return verb is not None and verb.yields
 
 
 @dataclass(frozen=True)
@@ -148,15 +155,17 @@ class CommandQueue:
         # One whose streams were still coming may have held up others.
         return [*map(Return, taken), *self._feed()]
 
-    def died(self, reason: str) -> list[Instruction]:
-        """The interpreter ended: its command is lost, and what waits was meant for a namespace that is gone."""
+    def died(self, reason: str, kind: type[EngineLost] = EngineLost) -> list[Instruction]:
+        """The interpreter ended: its command is lost, with an error of class `kind`, and what waits was meant for a
+        namespace that is gone.
+        """
         self._open = False
         instructions: list[Instruction] = []
         command, self.running = self.running, None
         discarded, self.discarding = self.discarding, False
         if command is not None and not discarded:
             text = f"{self.name} lost its interpreter ({reason}) while it ran {command.label}"
-            instructions.append(Refuse(command, EngineLost(text)))
+            instructions.append(Refuse(command, kind(text)))
             instructions += self._failed(command)
         waiting, self._waiting = self._waiting, []
         for other in waiting:
@@ -212,7 +221,8 @@ class CommandQueue:
         if not self._open or self.running is not None:
             return []
         held_up = set()
-        for command in self._waiting:
+        # The sort is stable: within each of the two kinds they stay in order.
+        for command in sorted(self._waiting, key=_yields):
             if command.complete and command.client not in held_up:
                 self._waiting.remove(command)
                 self.running = command

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
+from ipython1.kernel.engine.history import History
+from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
 from ipython1.kernel.engine.queue import Command
 from ipython1.kernel.engine.requests import REQUESTS
 from ipython1.kernel.error import InvalidEngineID
@@ -29,16 +32,24 @@ class Agent:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, num: int, launch: Launch, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        num: int,
+        launch: Launch,
+        say: Callable[[str], None],
+        new_history: Callable[[], History] = History,
+    ) -> None:
         self.say = say
         self.link: Link | None = None
         self.failures: list[str] = []
         """Why engines were given up."""
-        self.engines = {place: Engine(place, reactor, self, launch) for place in range(num)}
+        self.engines = {place: Engine(place, reactor, self, launch, new_history()) for place in range(num)}
         self._disconnected: Deferred[str] = Deferred()
         self._waiting_for_end: list[Deferred[None]] = []
         self._announced = False
         self._stopping = False
+        self._reactor = reactor
 
     def start(self) -> None:
         """Start an interpreter for each engine; they register as they become ready."""
@@ -50,6 +61,22 @@ class Agent:
         self._stopping = True
         for engine in list(self.engines.values()):
             engine.end(Fate.STOPPED, "the agent was stopped")
+
+    def guard_memory(self, limit: MemoryLimit) -> None:
+        """See to it that no interpreter uses more memory than `limit`, from now on."""
+        guard = LoopingCall(self._look_at_memory, limit)
+        guard.clock = self._reactor
+        watching = guard.start(INTERVAL, now=False)
+        watching.addErrback(lambda failure: self.log.failure("while looking at memory", failure))
+
+    def _look_at_memory(self, limit: MemoryLimit) -> None:
+        interpreters = {
+            engine.interpreter.pid: engine for engine in self.engines.values() if engine.interpreter is not None
+        }
+        excess = limit.exceeded(used_memory(list(interpreters)), host_memory())
+        if excess is not None:
+            pid, reason = excess
+            interpreters[pid].exceeded_memory(reason)
 
     def when_over(self) -> Deferred[None]:
         """Fires when no engine is left."""
@@ -181,7 +208,7 @@ class Agent:
         """See `Outlet`."""
         del self.engines[engine.place]
         if not self._stopping:
-            self.say(f"{engine.name} is gone: {engine.gone}")
+            self.say(gone_text(engine.name, str(engine.gone)))
         if failed:
             self.failures.append(f"{engine.name}: {engine.gone}")
         if self.engines:
@@ -201,14 +228,35 @@ class Agent:
         )
 
 
-_REGISTERED = re.compile(r"\b\d+ engines? registered: ")
-
-
 def registered_text(ids: Sequence[int]) -> str:
     """What an agent says when all of its engines are registered."""
     return f"{len(ids)} {'engine' if len(ids) == 1 else 'engines'} registered: {', '.join(map(str, ids))}"
 
 
-def is_registered_text(line: str) -> bool:
-    """Whether an agent says in this line that its engines are registered; ipcluster waits for it."""
-    return _REGISTERED.search(line) is not None
+_REGISTERED = re.compile(r"\d+ engines? registered: ([\d, ]*)")
+
+
+def registered_ids(line: str) -> list[int] | None:
+    """The ids of an agent's engines, if it says in this line that all are registered; else None."""
+    match = _REGISTERED.fullmatch(line)
+    return [int(number) for number in match[1].split(",") if number.strip()] if match else None
+
+
+def gone_text(name: str, reason: str) -> str:
+    """What an agent says when an engine is gone for good."""
+    return f"{name} is gone: {reason}"
+
+
+_GONE = re.compile(r"(?:the engine at place \d+|engine (?P<id>\d+)) is gone: .*")
+
+
+class Gone(NamedTuple):
+    """An engine that is gone; `id` is None if it had none yet."""
+
+    id: int | None
+
+
+def gone_engine(line: str) -> Gone | None:
+    """The engine that is gone, if an agent says in this line that one is; else None."""
+    match = _GONE.match(line)
+    return Gone(None if match["id"] is None else int(match["id"])) if match else None

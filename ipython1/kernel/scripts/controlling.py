@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
 import ipython1
-from ipython1.kernel.controller.config import ControllerConfig
+from ipython1.kernel.controller.config import READY, ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.controller.remote import ControllerTub
 from ipython1.kernel.controller.service import ControllerService, interfaces
-from ipython1.kernel.furl import find_ipython_dir, prepare_security_dir
-from ipython1.kernel.scripts.children import Child
+from ipython1.kernel.furl import prepare_security_dir
+from ipython1.kernel.launch.launcher import ILaunchObserver
+from ipython1.kernel.launch.local import LocalLauncher
+from ipython1.kernel.launch.values import Launch, LaunchState
+from ipython1.kernel.places import FURL_FILES
 
-READY = "ipcontroller: ready"
-"""The line that says that engines and clients can connect."""
+GRACE = 10.0
+"""Seconds that the host agent has for ending when it is asked to."""
+_AGENT = "ipengine"
 
 
+@implementer(ILaunchObserver)
 class Controlling:
     """Runs a controller, and beside it a host agent if `engines` is not 0, until it is to stop.
 
@@ -36,14 +43,14 @@ class Controlling:
         self._engines = engines
         self._say = say
         self._over: Deferred[None] = Deferred()
-        self._agent: Child | None = None
+        self._agent: LocalLauncher | None = None
 
     async def run(self) -> int:
         """Until the end; the exit status.
 
         Raises ControllerCreationError or SecurityError where it cannot be started.
         """
-        lock = ControllerLock(prepare_security_dir(self._config.ipython_dir))
+        lock = ControllerLock(prepare_security_dir(self._config.places))
         lock.acquire()
         try:
             await self._control()
@@ -52,18 +59,18 @@ class Controlling:
         return 0
 
     async def _control(self) -> None:
-        service = ControllerService(self._reactor, self.stop, interfaces(self._config.scheduler))
+        service = ControllerService(self._reactor, self.stop, interfaces(self._config))
         tub = ControllerTub(self._config, service.doors, self._reactor, self._config.patience)
         await tub.start()
         try:
             self._announce(tub)
             if self._engines:
-                self._agent = self._start_agent()
+                await self._start_agent()
             await self._over
             self._say("ipcontroller: stopping")
             self.log.info("stopping")
             if self._agent is not None:
-                await self._agent.stop()
+                await self._agent.stop(GRACE)
         finally:
             await tub.stop(clean=True)
 
@@ -72,7 +79,7 @@ class Controlling:
         if not self._over.called:
             self._over.callback(None)
         elif self._agent is not None:
-            self._agent.kill()
+            self._agent.stop(0)
 
     def _announce(self, tub: ControllerTub) -> None:
         where = f"port {tub.port} of {self._config.interface or 'all addresses of this host'}"
@@ -82,9 +89,10 @@ class Controlling:
             f"  FURL file for engines: {tub.file('engine')}",
             f"  FURL file for clients: {tub.file('multiengine')}",
             f"  FURL file for tasks:   {tub.file('task')}",
-            f"  to start engines:      {self._engines_command()}",
+            *(f"  FURL file for {role}: {tub.file(role)}" for role in tub.furls if role not in FURL_FILES),
+            f"  to start engines:      {shlex.join(['ipengine', '-n', '4', *self._config.places.typed_options()])}",
             "  to connect a client:   from ipython1.kernel import client",
-            f"                         mec = client.MultiEngineClient({self._client_argument(tub)})",
+            f"                         mec = client.MultiEngineClient({self._config.places.client_arguments('multiengine')})",
             READY,
         ]
         for line in lines:
@@ -92,25 +100,20 @@ class Controlling:
         self.log.info("ipython1 {version} listens on {where}", version=ipython1.__version__, where=where)
         self.log.info("it is to be found at {location}", location=tub.location)
 
-    def _in_default_dir(self) -> bool:
-        return self._config.ipython_dir == find_ipython_dir()
+    async def _start_agent(self) -> None:
+        command = (_AGENT, "-n", str(self._engines), *self._config.places.options())
+        self._agent = LocalLauncher(self._reactor, Launch(command))
+        self._agent.observe(self)
+        await self._agent.start()
 
-    def _engines_command(self) -> str:
-        place = "" if self._in_default_dir() else f" --ipython-dir {self._config.ipython_dir}"
-        return f"ipengine -n 4{place}"
+    def output(self, line: str) -> None:
+        """See `ILaunchObserver`: the host agent has written this."""
+        self._say(line if line.startswith(f"{_AGENT}:") else f"{_AGENT}: {line}")
 
-    def _client_argument(self, tub: ControllerTub) -> str:
-        return "" if self._in_default_dir() else repr(str(tub.file("multiengine")))
-
-    def _start_agent(self) -> Child:
-        folder = str(self._config.ipython_dir)
-        child = Child(
-            self._reactor, ["ipengine", "-n", str(self._engines), "--ipython-dir", folder], self._say
-        )
-        child.when_ended().addCallback(lambda _: self._agent_ended(child))
-        return child
-
-    def _agent_ended(self, child: Child) -> None:
+    def changed(self, state: LaunchState) -> None:
+        """See `ILaunchObserver`."""
+        if state.state != "ended":
+            return
         if not self._over.called:
-            self._say(f"ipcontroller: its engines are gone (ipengine {child.ended})")
-        self.log.info("the host agent beside the controller {how}", how=child.ended)
+            self._say(f"ipcontroller: its engines are gone ({_AGENT} {state.reason})")
+        self.log.info("the host agent beside the controller {how}", how=state.reason)

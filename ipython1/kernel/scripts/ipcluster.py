@@ -1,96 +1,133 @@
-"""``ipcluster``: a controller and engines with one command."""
+"""``ipcluster``: starts clusters, and does all that there is to do with them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import ipython1
-from ipython1.kernel.furl import find_ipython_dir
-from ipython1.kernel.scripts.ipengine import positive
+from ipython1.kernel.config.settings import LAUNCHER
+from ipython1.kernel.error import IPythonError, LaunchError
+from ipython1.kernel.scripts import ipcluster_start as start
+from ipython1.kernel.scripts.ipcluster_common import PROGRAM, Subcommand, exit_status
+from ipython1.kernel.scripts.ipcluster_config import CONFIG
+from ipython1.kernel.scripts.ipcluster_engines import ENGINES, RESTART
+from ipython1.kernel.scripts.ipcluster_status import LIST, LOGS, STATUS
+from ipython1.kernel.scripts.ipcluster_stop import CLEAN, STOP
+from ipython1.kernel.scripts.options import add_places, add_setting, configured, places_of
 
-DEFAULT = "local"
-"""What is meant when no kind of cluster is named."""
+START = "start"
+"""The subcommand that is meant when none is named."""
+
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    "stop": STOP,
+    "status": STATUS,
+    "list": LIST,
+    "engines": ENGINES,
+    "restart": RESTART,
+    "logs": LOGS,
+    "clean": CLEAN,
+    "config": CONFIG,
+}
 
 
-@dataclass(frozen=True)
-class Config:
-    """What the command line says."""
-
-    num: int
-    ipython_dir: Path
-    controller: tuple[str, ...]
-
-
-def parse(argv: Sequence[str]) -> Config:
-    """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
+def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line; which options ``start`` has depends on the launcher that is named there."""
     parser = argparse.ArgumentParser(
-        prog="ipcluster",
-        description="Start a controller and engines, and stop all of them with Ctrl-C. Without a kind of cluster,"
-        f" {DEFAULT} is meant: ipcluster -n 4.",
+        prog=PROGRAM,
+        description="Start and manage clusters: a controller and engines. Without a command, 'start' is meant:"
+        " ipcluster -n 4.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ipcluster {ipython1.__version__}")
-    kinds = parser.add_subparsers(title="kinds of clusters", metavar="KIND", required=True, dest="kind")
-    _add_local(kinds)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {ipython1.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    _add_start(commands, START, _launcher(arguments), "start a cluster")
+    for name, subcommand in SUBCOMMANDS.items():
+        made = commands.add_parser(
+            name, help=subcommand.summary, description=_sentence(subcommand.summary), allow_abbrev=False
+        )
+        subcommand.add_options(made)
+        add_places(made)
+        made.set_defaults(run=subcommand.run, parser=made)
+    _add_kinds(commands, arguments)
+    return parser
+
+
+def _add_start(commands: argparse._SubParsersAction, name: str, launcher: str, summary: str) -> None:
+    made = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{_sentence(summary)} Ctrl-C stops it, or, in the background, ipcluster stop.",
+        allow_abbrev=False,
+    )
+    if name == START:
+        add_setting(made, LAUNCHER, "NAME")
+    start.add_options(made, launcher)
+    add_places(made)
+    made.set_defaults(run=start.run, parser=made, launcher=launcher)
+
+
+def _add_kinds(commands: argparse._SubParsersAction, arguments: Sequence[str]) -> None:
+    """Each launcher as a command of its own, as in ``ipcluster local -n 4``."""
+    from ipython1.kernel.launch.launcher import find_launcher, launcher_names
+
+    # Those of others are imported only if they are meant, or all are to be shown.
+    named = arguments[0] if arguments else ""
+    for name in launcher_names():
+        if name in SUBCOMMANDS or (name != named and named not in ("-h", "--help")):
+            continue
+        try:
+            summary = find_launcher(name).summary
+        except LaunchError:
+            if name == named:
+                raise
+            # Another package is broken. That must not keep the help from being shown.
+            continue
+        _add_start(commands, name, name, f"start {summary}")
+
+
+def _launcher(arguments: Sequence[str]) -> str:
+    """The launcher that ``ipcluster start`` is told to use."""
+    if not arguments or arguments[0] != START:
+        return LAUNCHER.default
+    early = argparse.ArgumentParser(prog=f"{PROGRAM} {START}", add_help=False, allow_abbrev=False)
+    add_setting(early, LAUNCHER)
+    add_places(early)
+    options, _ = early.parse_known_args(list(arguments))
+    return configured(early, options, places_of(early, options))[LAUNCHER]
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """What the command line says; exits with status 2 if it is wrong."""
     arguments = list(argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
-        arguments.insert(0, DEFAULT)
+        arguments.insert(0, START)
+    try:
+        parser = make_parser(arguments)
+    except LookupError as problem:
+        print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
     options = parser.parse_args(arguments)
-    return Config(
-        num=options.num,
-        ipython_dir=find_ipython_dir(options.ipython_dir),
-        controller=_controller_options(options),
-    )
-
-
-def _add_local(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "a controller and engines on this host"
-    local = kinds.add_parser("local", help=text, description=f"Start {text}.", allow_abbrev=False)
-    local.add_argument(
-        "-n", "--num", type=positive, default=2, metavar="N", help="how many engines (default: 2)"
-    )
-    local.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
-    )
-    group = local.add_argument_group("options of the controller (see ipcontroller --help)")
-    group.add_argument("--port", metavar="PORT", help="the port it listens on (default: a free one)")
-    group.add_argument("--interface", metavar="ADDRESS", help="the address it listens on (default: all)")
-    group.add_argument(
-        "--location", metavar="HOST", help="the host names or addresses written to the FURL files"
-    )
-    group.add_argument(
-        "-r", "--reuse-furls", action="store_true", help="keep the FURL files valid for the next start"
-    )
-    group.add_argument("--scheduler", metavar="NAME", help="what decides on the order of tasks")
-
-
-def _controller_options(options: argparse.Namespace) -> tuple[str, ...]:
-    given = []
-    for name in ("port", "interface", "location", "scheduler"):
-        value = getattr(options, name)
-        if value is not None:
-            given.append(f"--{name}={value}")
-    if options.reuse_furls:
-        given.append("--reuse-furls")
-    return tuple(given)
+    options.places = places_of(options.parser, options)
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    config = parse(sys.argv[1:] if argv is None else argv)
-    # Not before the options are known to be right: --help should be quick.
-    from twisted.internet import reactor
-
-    from ipython1.kernel.scripts.cluster import Cluster, Settings
-    from ipython1.kernel.scripts.running import run, say, start_logging
-
-    start_logging("ipcluster", None)
-    cluster = Cluster(reactor, Settings(config.num, config.ipython_dir, config.controller), say)
-    return run("ipcluster", reactor, cluster.run, cluster.stop)
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        status: int = options.run(options, options.places)
+    except IPythonError as problem:
+        print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        return exit_status(problem)
+    except KeyboardInterrupt:
+        return 130
+    return status
 
 
 if __name__ == "__main__":

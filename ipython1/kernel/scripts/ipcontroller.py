@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import re
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipython1
+from ipython1.kernel.config.settings import (
+    CLIENT_KEEPALIVE,
+    CONTROLLER_LOG,
+    ENGINE_KEEPALIVE,
+    GRACE,
+    INTERFACE,
+    INTERFACE_CLASSES,
+    KEPT_RESULTS,
+    KEPT_RESULTS_SIZE,
+    KEPT_TASK_RESULTS,
+    KEPT_TASK_RESULTS_SIZE,
+    LOCATION,
+    LOG_COUNT,
+    LOG_SIZE,
+    PORT,
+    REUSE_FURLS,
+    SCHEDULER,
+)
 from ipython1.kernel.controller.config import ControllerConfig
-from ipython1.kernel.furl import find_ipython_dir
 from ipython1.kernel.patience import Patience
-from ipython1.kernel.scripts.ipengine import Gone, positive, seconds
+from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of, positive
 
 if TYPE_CHECKING:
     from ipython1.kernel.scripts.controlling import Controlling
@@ -25,7 +43,7 @@ _INTERFACE = "one port serves engines and clients: use --interface"
 _LOCATION = "one location serves engines and clients: use --location"
 _FILES = "certificate and FURL files lie in the security folder of the ipython directory: move it with --ipython-dir"
 _SECURE = "all connections are encrypted and need a FURL: leave it out"
-_OLD_OPTIONS = (
+OLD_OPTIONS = (
     ("--client-port", _PORT),
     ("--engine-port", _PORT),
     ("--client-ip", _INTERFACE),
@@ -50,43 +68,31 @@ class Config:
     controller: ControllerConfig
     engines: int
     logfile: Path
+    log_size: int = LOG_SIZE.default
+    log_count: int = LOG_COUNT.default
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="ipcontroller",
-        description="Start a controller, to which engines and clients connect. It writes a FURL file for each of"
-        " the two; who has the file may connect. Ctrl-C ends it.",
+        description="Start a controller, to which engines and clients connect. It writes FURL files for them: who"
+        " has the file may connect. Ctrl-C ends it.",
         allow_abbrev=False,
     )
-    parser.add_argument("--port", type=_port, default=0, help="the port to listen on (default: a free one)")
-    parser.add_argument(
-        "--interface",
-        default="",
-        metavar="ADDRESS",
-        help="the address to listen on (default: all of this host)",
-    )
-    parser.add_argument(
-        "--location",
-        type=_hosts,
-        metavar="HOST",
-        help="where engines and clients find this host: names or addresses, separated by commas, for the FURLs"
-        " (default: the address by which this host reaches others, and 127.0.0.1)",
-    )
-    parser.add_argument(
-        "-r",
-        "--reuse-furls",
-        action="store_true",
-        help="use the port, certificate and FURLs of the last time, and leave them for the next: FURL files that"
-        " were copied stay valid",
-    )
-    parser.add_argument(
-        "--scheduler",
-        default="",
-        metavar="NAME",
-        help="what decides on the order of tasks, by the dotted name of its class (default: first in, first out)",
-    )
+    for setting, metavar in (
+        (PORT, "PORT"),
+        (INTERFACE, "ADDRESS"),
+        (LOCATION, "HOST"),
+        (REUSE_FURLS, None),
+        (SCHEDULER, "NAME"),
+        (INTERFACE_CLASSES, "NAME"),
+        (GRACE, "SECONDS"),
+        (ENGINE_KEEPALIVE, "SECONDS"),
+        (CLIENT_KEEPALIVE, "SECONDS"),
+        (CONTROLLER_LOG, "FILE"),
+    ):
+        add_setting(parser, setting, metavar)
     parser.add_argument(
         "--engines",
         type=positive,
@@ -94,76 +100,40 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="N",
         help="also start N engines on this host (default: none)",
     )
-    add_patience(parser)
-    parser.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
-    )
-    parser.add_argument(
-        "-l",
-        "--logfile",
-        metavar="FILE",
-        help=f"log to this file (default: log/{LOG_FILE} in the ipython directory)",
-    )
+    add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipcontroller {ipython1.__version__}")
-    for option, instead in _OLD_OPTIONS:
+    for option, instead in OLD_OPTIONS:
         nargs: Any = "?" if option.startswith("--") else 0
         parser.add_argument(option, action=Gone, nargs=nargs, metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    folder = find_ipython_dir(options.ipython_dir)
-    logfile = Path(options.logfile).expanduser().absolute() if options.logfile else folder / "log" / LOG_FILE
+    places = places_of(parser, options)
+    settings = configured(parser, options, places)
+    hosts = settings[LOCATION]
     controller = ControllerConfig(
-        ipython_dir=folder,
-        port=options.port,
-        interface=options.interface.strip(),
-        location=options.location or "",
-        reuse_furls=options.reuse_furls,
-        scheduler=options.scheduler,
-        patience=Patience(options.grace, options.engine_keepalive, options.client_keepalive),
+        places=places,
+        port=settings[PORT],
+        interface=settings[INTERFACE],
+        location=",".join(hosts),
+        reuse_furls=settings[REUSE_FURLS],
+        scheduler=settings[SCHEDULER],
+        interface_classes=settings[INTERFACE_CLASSES],
+        kept_results=settings[KEPT_RESULTS],
+        kept_results_size=settings[KEPT_RESULTS_SIZE],
+        kept_task_results=settings[KEPT_TASK_RESULTS],
+        kept_task_results_size=settings[KEPT_TASK_RESULTS_SIZE],
+        patience=Patience(settings[GRACE], settings[ENGINE_KEEPALIVE], settings[CLIENT_KEEPALIVE]),
     )
-    return Config(controller, options.engines, logfile)
-
-
-def add_patience(parser: argparse.ArgumentParser) -> None:
-    """The options that say how long peers are awaited."""
-    usual = Patience()
-    for option, default, text in (
-        ("--grace", usual.grace, "how long engines and clients are awaited whose connection is lost"),
-        ("--engine-keepalive", usual.agents, "the silence after which the connection of engines is taken for lost"),
-        ("--client-keepalive", usual.clients, "the same for clients, whose user code may hold them up"),
-    ):
-        parser.add_argument(
-            option, type=_some_seconds, default=default, metavar="SECONDS", help=f"{text} (default: {default:g})"
-        )
-
-
-def _some_seconds(text: str) -> float:
-    if not seconds(text):
-        raise argparse.ArgumentTypeError("more than 0 seconds are needed")
-    return seconds(text)
-
-
-def _port(text: str) -> int:
-    port = int(text) if text.strip().isdigit() else -1
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no port: a number from 1 to 65535, or 0 for a free one"
-        )
-    return port
-
-
-def _hosts(text: str) -> str:
-    hosts = [host.strip() for host in text.split(",")]
-    for host in hosts:
-        if not re.fullmatch(r"[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?", host):
-            raise argparse.ArgumentTypeError(
-                f"{host!r} is no host name or address (the port is said by --port)"
-            )
-    return ",".join(hosts)
+    chosen = settings[CONTROLLER_LOG]
+    logfile = Path(chosen).expanduser().absolute() if chosen else places.log_dir / LOG_FILE
+    return Config(controller, options.engines, logfile, settings[LOG_SIZE], settings[LOG_COUNT])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     config = parse(argv)
+    if config.controller.interface_classes or config.controller.scheduler:
+        # A module that lies where the command is given can be named, too; it comes last, and hides no other.
+        sys.path.append(os.getcwd())
     # Not before the options are known to be right: --help should be quick.
     from twisted.internet import reactor
 
@@ -172,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         config.logfile.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        start_logging("ipcontroller", str(config.logfile))
+        start_logging("ipcontroller", str(config.logfile), config.log_size, config.log_count)
     except OSError as problem:
         complain(
             "ipcontroller",

@@ -5,50 +5,33 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import ipython1
+from ipython1.config.setting import Configuration
+from ipython1.kernel.config.settings import (
+    ENGINE_LOG,
+    KEPT_COMMANDS,
+    KEPT_COMMANDS_SIZE,
+    LOG_COUNT,
+    LOG_SIZE,
+    MEMORY_LIMIT,
+    NUM,
+    OUTPUT_LIMIT,
+    RECONNECT_TIMEOUT,
+    START_TIMEOUT,
+    TIMEOUT,
+)
 from ipython1.kernel.engine.connect import Address
-from ipython1.kernel.furl import find_ipython_dir
-
-TIMEOUT = 60.0
-"""Seconds for which the FURL file and the controller are awaited."""
+from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the command line says."""
+    """What the command line and the configuration say."""
 
-    num: int
+    settings: Configuration
     address: Address
-    logfile: str | None
-    timeout: float
-
-
-class Gone(argparse.Action):
-    """An option of older versions: says what to do instead."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **_: Any) -> NoReturn:
-        parser.error(f"{arguments[-1]} does not exist any more: {self.metavar}")
-
-
-def positive(text: str) -> int:
-    """A number of engines, from a command line."""
-    number = int(text) if text.strip().lstrip("-").isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of engines: at least 1 is needed")
-    return number
-
-
-def seconds(text: str) -> float:
-    """A number of seconds, from a command line."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return number
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
@@ -59,9 +42,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " or after. Ctrl-C ends them.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-n", "--num", type=positive, default=1, metavar="N", help="how many engines (default: 1)"
-    )
+    add_setting(parser, NUM, "N")
     parser.add_argument(
         "--furl-file",
         default="",
@@ -70,26 +51,23 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " security folder of the ipython directory)",
     )
     parser.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
+        "--after",
+        metavar="STAMP",
+        help="for programs that start the controller at the same time: the stamp of the FURL file before that",
     )
-    parser.add_argument(
-        "-l", "--logfile", metavar="FILE", help="log to this file (default: warnings to stderr)"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help=f"how long to wait for the FURL file and the controller (default: {TIMEOUT:.0f})",
-    )
+    add_setting(parser, MEMORY_LIMIT, "SIZE")
+    add_setting(parser, ENGINE_LOG, "FILE")
+    add_setting(parser, TIMEOUT, "SECONDS")
+    add_places(parser)
     parser.add_argument("--version", action="version", version=f"ipengine {ipython1.__version__}")
     furl = "the FURL file says where the controller is; name it with --furl-file"
     mpi = "user code may import an MPI library itself"
     for option, instead in (("--controller-ip", furl), ("--controller-port", furl), ("--mpi", mpi)):
         parser.add_argument(option, action=Gone, nargs="?", metavar=instead, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    address = Address(options.furl_file.strip(), find_ipython_dir(options.ipython_dir))
-    return Config(options.num, address, options.logfile, options.timeout)
+    places = places_of(parser, options)
+    settings = configured(parser, options, places)
+    return Config(settings, Address(options.furl_file.strip(), places, options.after))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,10 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ipython1.kernel.scripts.running import complain, start_logging
 
+    settings = config.settings
     try:
-        start_logging("ipengine", config.logfile)
+        start_logging("ipengine", settings[ENGINE_LOG], settings[LOG_SIZE], settings[LOG_COUNT])
     except OSError as problem:
-        complain("ipengine", f"cannot write the log file {config.logfile}: {problem.strerror or problem}")
+        complain("ipengine", f"cannot write the log file {settings[ENGINE_LOG]}: {problem.strerror or problem}")
         return 1
     return _run(config, reactor)
 
@@ -111,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(config: Config, reactor: Any) -> int:
     from ipython1.kernel.dial import dial, hang_up_all
     from ipython1.kernel.engine.connect import reach
+    from ipython1.kernel.engine.history import History
+    from ipython1.kernel.engine.memory import MemoryLimit
     from ipython1.kernel.engine.process import Interpreter, Owner
     from ipython1.kernel.engine.run import Course
     from ipython1.kernel.engine.service import Agent
@@ -118,8 +99,15 @@ def _run(config: Config, reactor: Any) -> int:
     from ipython1.kernel.peer import Link
     from ipython1.kernel.scripts.running import run, say
 
+    settings = config.settings
+
     def launch(owner: Owner) -> Interpreter:
-        return Interpreter(reactor, owner)
+        return Interpreter(
+            reactor, owner, start_timeout=settings[START_TIMEOUT], output_limit=settings[OUTPUT_LIMIT]
+        )
+
+    def new_history() -> History:
+        return History(settings[KEPT_COMMANDS], settings[KEPT_COMMANDS_SIZE])
 
     session = new_id()
 
@@ -135,12 +123,14 @@ def _run(config: Config, reactor: Any) -> int:
             again=again,
         )
 
-    agent = Agent(reactor, config.num, launch, say)
-    course = Course(agent, find, say)
+    agent = Agent(reactor, settings[NUM], launch, say, new_history)
+    if settings[MEMORY_LIMIT]:
+        agent.guard_memory(MemoryLimit.parse(settings[MEMORY_LIMIT]))
+    course = Course(agent, find, say, settings[RECONNECT_TIMEOUT], early=config.address.before is not None)
 
     async def serve() -> int:
         try:
-            return await course.run(config.timeout)
+            return await course.run(settings[TIMEOUT])
         finally:
             await hang_up_all()
 

@@ -26,10 +26,9 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from ipython1.kernel.config.settings import LOG_COUNT, LOG_SIZE
 from ipython1.kernel.error import IPythonError
 
-LOG_SIZE = 1 << 20
-"""Bytes after which a log file is rotated; five old ones are kept."""
 MAX_DESCRIPTORS = 1 << 16
 """No more than this: some programs that engines start try to close every descriptor that there may be."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,8 +55,12 @@ def _write(text: str, stream: TextIO) -> None:
         os.close(nothing)
 
 
-def start_logging(program: str, logfile: str | None) -> None:
-    """Log to the file, with everything of note; without a file, warnings go to stderr.
+def start_logging(
+    program: str, logfile: str, size: int = LOG_SIZE.default, count: int = LOG_COUNT.default
+) -> None:
+    """Log to the file, with everything of note; without a file (''), warnings go to stderr.
+
+    A file of `size` bytes is put aside, and `count` of these are kept.
 
     Raises OSError if the file cannot be opened.
     """
@@ -65,7 +68,7 @@ def start_logging(program: str, logfile: str | None) -> None:
         path = Path(logfile).expanduser().absolute()
         rotated: Any = LogFile  # which is not typed
         output = rotated(
-            path.name, str(path.parent), rotateLength=LOG_SIZE, maxRotatedFiles=5, defaultMode=0o600
+            path.name, str(path.parent), rotateLength=size, maxRotatedFiles=count, defaultMode=0o600
         )
         observer: ILogObserver = textFileLogObserver(output)
         level = LogLevel.info

@@ -25,6 +25,7 @@ from ipython1.kernel.framing import Message, pack
 from ipython1.kernel.hello import identity
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.targets import pick
+from ipython1.kernel.verbs import verbs_of
 
 FURL = "pb://" + "a" * 32 + "@127.0.0.1:1/secret"
 
@@ -85,7 +86,7 @@ class FakeCluster:
     def take(self, link: FakeLink, message: Message) -> None:
         """A message came from a client."""
         problem = messages.check(message.kind, message.fields, messages.FROM_CLIENT)
-        problem = problem or messages.check_command(message.fields, len(message.bodies))
+        problem = problem or messages.check_command(message.fields, len(message.bodies), verbs_of("multiengine"))
         if problem:
             raise AssertionError(problem)
         self.received.append(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ipython1.core.references import present
 from ipython1.core.remote_error import describe
 from ipython1.core.serialize import Serialized, join, serialize, split
 from ipython1.kernel import messages
@@ -12,6 +13,7 @@ from ipython1.kernel.error import TaskAborted
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.tests.fake_cluster import FakeCluster, FakeLink
+from ipython1.kernel.verbs import verbs_of
 
 
 class FakeTasks(FakeCluster):
@@ -20,16 +22,19 @@ class FakeTasks(FakeCluster):
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor, engines=1)
         self.silent = False
+        self.engines = 1
         self.refuse: Exception | None = None
         self.first = 0
         self.namespace: dict[str, Any] = {}
         self.outcomes: dict[int, Message] = {}
         self.waiting: list[tuple[FakeLink, int, dict[str, Any], list[Serialized]]] = []
         self.aborted: list[int] = []
+        self.functions: dict[str, Serialized] = {}
         self._asked: list[tuple[FakeLink, Message]] = []
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
             "task_status": self._status,
+            "count_engines": lambda: self.engines,
             "spin": lambda: False,
             "clear_tasks": self._clear,
             "why": lambda task: f"task {task} waits",
@@ -43,7 +48,7 @@ class FakeTasks(FakeCluster):
 
     def take(self, link: FakeLink, message: Message) -> None:
         problem = messages.check(message.kind, message.fields, messages.FROM_CLIENT)
-        problem = problem or messages.check_command(message.fields, len(message.bodies), "task")
+        problem = problem or messages.check_command(message.fields, len(message.bodies), verbs_of("task"))
         if problem:
             raise AssertionError(problem)
         self.received.append(message)
@@ -55,6 +60,10 @@ class FakeTasks(FakeCluster):
             self._unconfirmed.append((link, message))
             if not self.silent:
                 self.confirm()
+        elif verb == "keep_function":
+            (function,) = split(message.fields["values"], message.bodies)
+            self.functions[args["digest"]] = function
+            self._reply(link, message, None)
         elif verb in ("task_result", "wait_tasks"):
             self._asked.append((link, message))
             self._answer()
@@ -86,13 +95,23 @@ class FakeTasks(FakeCluster):
 
     def end(self, link: FakeLink, number: int, step: dict[str, Any], values: list[Serialized]) -> None:
         """Run a task, and tell its client."""
-        loaded = [value.load(self.namespace) for value in values[: step["values"]]][step["depend"] :]
         try:
+            results = {task: self._result(self.outcomes[task]) for task in step["results"]}
+            with present(results):
+                own = values[step["depend"] : step["values"]]
+                if step["function"] is not None:
+                    own.insert(0, self.functions[step["function"]])
+                loaded = [value.load(self.namespace) for value in own]
             headers, bodies = join(self._run(step, loaded))
             self._ended(link, number, step, {"ok": True, "values": headers}, bodies)
         except BaseException as problem:  # as an interpreter: described
             bodies = list(describe(problem, None, "the traceback"))
             self._ended(link, number, step, {"ok": False}, bodies)
+
+    def _result(self, done: Message) -> Any:
+        values = [value.load(self.namespace) for value in split(done.fields["values"], done.bodies)]
+        record = done.fields["record"]
+        return values[0] if record["kind"] == "map" else dict(zip(record["pull"], values))
 
     def _run(self, step: dict[str, Any], values: list[Any]) -> list[Serialized]:
         if step["kind"] == "map":

@@ -1,14 +1,14 @@
 """Pages of the documentation: their examples, run as a reader would run them.
 
-Two kinds of literal blocks are examples: transcripts of IPython (see `ipython1.kernel.tests.transcript`), and commands
-with what they say::
+Three kinds of literal blocks are examples: transcripts of IPython (see `ipython1.kernel.tests.transcript`), files to be
+saved, which begin with a comment that has their name (``# shelf.py``), and commands with what they say::
 
     host1$ ipengine -n 2
     2 engines registered: ...
 
 ``ipcontroller``, ``ipcluster`` and ``ipengine`` run on, as in a terminal of their own, until the next block of commands
-that starts a controller.  The name before the prompt is that of a host, which is a home folder of its own here, and
-``scp`` copies from one to the other.
+that starts a controller; those that go to the background run until the page stops them.  The name before the prompt
+is that of a host, which is a home folder of its own here, and ``scp`` copies from one to the other.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.tests import transcript
-from ipython1.kernel.tests.program import Program
+from ipython1.kernel.tests.program import Program, end_clusters
 
+FILE = re.compile(r"# (\w+\.py)\n")
 COMMAND = re.compile(r"^(\w*)\$ (.+)$")
-SERVER = re.compile(r"(ipcontroller|ipcluster|ipengine)\b(?!.*--(help|version))")
+SERVER = re.compile(
+    r"(ipcontroller|ipcluster(?! (stop|status|list|engines|restart|logs|clean|config)\b)|ipengine)\b"
+    r"(?!.*--(help|version))"
+)
+BACKGROUND = "--daemonize"
 READY = {"ipcontroller": "ready", "ipcluster": "is ready", "ipengine": "registered"}
 PORT = "10105"
 """The port of the examples; the tests take a free one."""
@@ -42,6 +47,14 @@ class Command:
     host: str
     line: str
     expected: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the reader saves."""
+
+    name: str
+    text: str
 
 
 def commands(block: str) -> list[Command]:
@@ -57,9 +70,9 @@ def commands(block: str) -> list[Command]:
     return found
 
 
-def examples(page: str) -> Iterator[list[Command] | list[transcript.Cell]]:
-    """What there is to run on a page, in order: lists of commands, and lists of the cells of one session."""
-    blocks = [(commands(block), transcript.parse(block)) for block in transcript.indented_blocks(page)]
+def examples(page: str) -> Iterator[list[File] | list[Command] | list[transcript.Cell]]:
+    """What there is to run on a page, in order: files, lists of commands, and lists of the cells of one session."""
+    blocks = [_example(block) for block in transcript.indented_blocks(page)]
     kinds = [kind for kind in blocks if any(kind)]
     for is_session, group in groupby(kinds, lambda kind: bool(kind[1])):
         if is_session:
@@ -68,12 +81,20 @@ def examples(page: str) -> Iterator[list[Command] | list[transcript.Cell]]:
             yield from (typed for typed, _ in group)
 
 
+def _example(block: str) -> tuple[list[File] | list[Command], list[transcript.Cell]]:
+    file = FILE.match(block)
+    if file:
+        return [File(file.group(1), block)], []
+    return commands(block), transcript.parse(block)
+
+
 class Reader:
     """Runs the examples of one page, in folders of its own."""
 
     def __init__(self, test: TestCase) -> None:
         self._test = test
         self._top = Path(test.mktemp()).absolute()
+        test.addCleanup(end_clusters, self._top)
         self._host = "here"
         self._servers: list[Program] = []
         self._port = str(_free_port())
@@ -83,7 +104,10 @@ class Reader:
         """Run all examples of `page`; what came that the page does not show, in words."""
         problems: list[str] = []
         for example in examples(page):
-            if isinstance(example[0], Command):
+            if isinstance(example[0], File):
+                for file in example:
+                    (self._home(self._host) / file.name).write_text(file.text + "\n")
+            elif isinstance(example[0], Command):
                 problems += await self._run_commands(example)
             else:
                 outcomes = await transcript.run(
@@ -94,7 +118,7 @@ class Reader:
         return problems
 
     async def _run_commands(self, block: list[Command]) -> list[str]:
-        if any(re.match("ipcontroller|ipcluster", command.line) for command in block):
+        if any(server and server[1] != "ipengine" for server in (SERVER.match(command.line) for command in block)):
             await self._stop_servers()
         problems = [await self._run_command(command) for command in block]
         return [problem for problem in problems if problem]
@@ -103,7 +127,7 @@ class Reader:
         self._host = command.host
         line = command.line.replace(PORT, self._port)
         expected = transcript.tidy(command.expected.replace(PORT, self._port))
-        server = SERVER.match(line)
+        server = None if BACKGROUND in line else SERVER.match(line)
         program = Program(
             self._test,
             "sh",
@@ -153,8 +177,9 @@ def _write(path: Path, script: str) -> None:
 
 
 def pattern(expected: str) -> str:
-    """As a regular expression; ``...`` stands for anything."""
-    return re.escape(expected).replace(r"\.\.\.", r"(?:.|\n)*").replace("\\\n", r"\s*\n")
+    """As a regular expression; ``...`` stands for anything, and columns may be wider or narrower."""
+    text = re.escape(expected).replace(r"\.\.\.", r"(?:.|\n)*").replace("\\\n", r"\s*\n")
+    return re.sub(r"(?:\\ ){2,}", r"\\ +", text)
 
 
 def _free_port() -> int:

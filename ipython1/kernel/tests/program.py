@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import psutil
 from twisted.internet import error, protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProcessTransport
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 import ipython1
+from ipython1.daemon.state import ProcessId
 
 
 def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Deferred[None]]:
@@ -128,6 +131,26 @@ class Program(protocol.ProcessProtocol):
         self._tell()
 
 
+def clusters_processes(folder: Path) -> list[psutil.Process]:
+    """All that runs for the clusters that are recorded somewhere in `folder`: their supervisors come first."""
+    found = []
+    for file in folder.glob("**/clusters/*/state.json"):
+        state = json.loads(file.read_text())
+        recorded = [state["supervisor"], *(part["process"] for part in state["parts"] if part["process"])]
+        for identity in recorded:
+            process = ProcessId(**identity).find()
+            if process is not None:
+                found += [process, *process.children(recursive=True)]
+    return found
+
+
+def end_clusters(folder: Path) -> None:
+    """End what a test has left in the background, by the process ids that are recorded there."""
+    for process in clusters_processes(folder):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def search_path() -> str:
     """What lets other processes find the ipython1 that runs here, also where that is not installed."""
     source = str(Path(ipython1.__file__).parent.parent)
@@ -135,15 +158,22 @@ def search_path() -> str:
 
 
 class RealCluster:
-    """A controller and `engines` engines, of real processes, in a folder of their own; gone with the test."""
+    """A controller and `engines` engines, of real processes, in a folder of their own; gone with the test.
 
-    def __init__(self, test: TestCase, engines: int = 4) -> None:
+    `options` are ipcluster's, and it runs in `folder`.
+    """
+
+    def __init__(
+        self, test: TestCase, engines: int = 4, options: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         self.ipython_dir = Path(test.mktemp()).absolute()
         self.environment = {"IPYTHONDIR": str(self.ipython_dir)}
         """What processes need to connect to it."""
         # As a child that ends also with a parent that is killed, and takes the cluster with it.
-        command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines)]
-        self.program = Program(test, sys.executable, "-m", *command, environment=self.environment)
+        command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines), *options]
+        self.program = Program(
+            test, sys.executable, "-m", *command, environment=self.environment, folder=folder
+        )
         # Cleanups run last in, first out: it has the time to stop in good order before it is killed.
         test.addCleanup(self.stop)
 

@@ -13,8 +13,9 @@ from ipython1.core.remote_error import rebuild
 from ipython1.core.serialize import join, serialize, split
 from ipython1.kernel.dial import dial
 from ipython1.kernel.framing import Message
-from ipython1.kernel.furl import FURL_FILES, read_furl
+from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
+from ipython1.kernel.places import FURL_FILES
 
 
 def string_step(
@@ -41,6 +42,8 @@ def step(kind: str, values: Sequence[Any], depend: Callable[..., Any] | None = N
         "timeout": None,
         "push": [],
         "pull": [],
+        "results": [],
+        "function": None,
     }
     fields |= {"kind": kind, "depend": depend is not None, "values": len(values), **more}
     return fields, [serialize(value, carry_code=True) for value in values]

@@ -15,7 +15,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.furl import FURL_FILES, read_furl, secret, tub_and_location
+from ipython1.kernel.furl import read_furl, secret, tub_and_location
+from ipython1.kernel.places import FURL_FILES
 from ipython1.kernel.tests.program import Program, RealCluster
 
 

@@ -62,13 +62,43 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_custom_interfaces(self) -> None:
+        """custom_interfaces.txt"""
+        await self.check("docs/source/custom_interfaces.txt")
+
+    @asynchronous
+    async def test_configuration(self) -> None:
+        """configuration.txt"""
+        await self.check("docs/source/configuration.txt")
+
+    @asynchronous
+    async def test_clusters(self) -> None:
+        """clusters.txt"""
+        await self.check("docs/source/clusters.txt")
+
+    @asynchronous
+    async def test_clusters_from_python(self) -> None:
+        """clusters_api.txt"""
+        await self.check("docs/source/clusters_api.txt")
+
+    @asynchronous
     async def test_security(self) -> None:
         """security.txt"""
         await self.check("docs/source/security.txt")
 
     def test_no_other_examples(self) -> None:
         """No page has examples but those that are run here."""
-        run = {"parallel_intro.txt", "parallel_multiengine.txt", "parallel_task.txt", "security.txt", "install.txt"}
+        run = {
+            "parallel_intro.txt",
+            "parallel_multiengine.txt",
+            "parallel_task.txt",
+            "custom_interfaces.txt",
+            "clusters.txt",
+            "clusters_api.txt",
+            "configuration.txt",
+            "security.txt",
+            "install.txt",
+        }
         pages = sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob("*.txt"))
         self.assertEqual(
             [page for page in pages if page not in run and list(examples(text(PAGES / page)))], []
@@ -101,7 +131,8 @@ class InstallationTests(TestCase):
         shutil.copytree(TOP, copy, ignore=made)
         commands = self.commands("docs/source/install.txt")
         script = "\n".join(["set -ex", *(command.line for command in commands)])
-        program = Program(self, "sh", "-c", script, environment={ALL: "", "PYTHONPATH": ""}, folder=copy)
+        environment = {ALL: "", "PYTHONPATH": "", "IPYTHONDIR": str(copy / ".ipython")}
+        program = Program(self, "sh", "-c", script, environment=environment, folder=copy)
         self.assertEqual(await program.ended(), 0, program.output)
         for command in commands:
             self.assertTrue(re.search(pattern(command.expected), program.output), command.line)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel import furl
 from ipython1.kernel.error import FURLError, SecurityError
+from ipython1.kernel.places import FURL_FILES, Places
 
 FURL = "pb://" + "a" * 32 + "@tcp:10.0.0.1:4000,tcp:127.0.0.1:4000/" + "s" * 32
 
@@ -16,7 +17,7 @@ FURL = "pb://" + "a" * 32 + "@tcp:10.0.0.1:4000,tcp:127.0.0.1:4000/" + "s" * 32
 class ReadTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
-        self.security = furl.prepare_security_dir(self.directory)
+        self.security = furl.prepare_security_dir(Places(self.directory))
 
     def test_furl_itself(self) -> None:
         """A FURL is taken as it is."""
@@ -37,18 +38,12 @@ class ReadTests(SynchronousTestCase):
 
     def test_default_file(self) -> None:
         """Without an argument the role's file is read, in the security folder or where users copy it."""
-        copied = self.directory / furl.FURL_FILES["multiengine"]
+        copied = self.directory / FURL_FILES["multiengine"]
         furl.write_private(copied, FURL)
-        self.assertEqual(furl.read_furl("", "multiengine", self.directory), FURL)
-        usual = self.security / furl.FURL_FILES["multiengine"]
+        self.assertEqual(furl.read_furl("", "multiengine", Places(self.directory)), FURL)
+        usual = self.security / FURL_FILES["multiengine"]
         furl.write_private(usual, FURL.replace("s", "t"))
-        self.assertEqual(furl.read_furl("", "multiengine", self.directory), FURL.replace("s", "t"))
-
-    def test_environment(self) -> None:
-        """``$IPYTHONDIR`` moves the folder, and an option goes before it."""
-        self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
-        self.assertEqual(furl.find_ipython_dir(), Path("/somewhere"))
-        self.assertEqual(furl.find_ipython_dir("/elsewhere"), Path("/elsewhere"))
+        self.assertEqual(furl.read_furl("", "multiengine", Places(self.directory)), FURL.replace("s", "t"))
 
     def test_errors(self) -> None:
         """What is missing, empty, or no FURL is named, as a ValueError; an address is a TypeError."""
@@ -82,14 +77,22 @@ class FolderTests(SynchronousTestCase):
         """A folder that was open to others is closed."""
         directory = Path(self.mktemp())
         (directory / "security").mkdir(parents=True, mode=0o755)
-        folder = furl.prepare_security_dir(directory)
+        folder = furl.prepare_security_dir(Places(directory))
         self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
+
+    def test_of_another_cluster(self) -> None:
+        """The folder of a cluster that is not the default one is in that one's, which is closed as well."""
+        directory = Path(self.mktemp())
+        folder = furl.prepare_security_dir(Places(directory, "b"))
+        self.assertEqual(folder, directory / "security" / "b")
+        for each in (folder, folder.parent):
+            self.assertEqual(each.stat().st_mode & 0o777, 0o700)
 
     def test_not_a_folder(self) -> None:
         """A file in the way is an error that names it."""
         directory = Path(self.mktemp())
         directory.write_text("")
-        error = self.assertRaises(SecurityError, furl.prepare_security_dir, directory)
+        error = self.assertRaises(SecurityError, furl.prepare_security_dir, Places(directory))
         self.assertIn(str(directory), str(error))
 
     def test_write_private(self) -> None:

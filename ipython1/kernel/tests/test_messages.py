@@ -12,9 +12,12 @@ import ipython1
 from ipython1.kernel import hello, messages
 from ipython1.kernel.error import FURLError, IncompatiblePeer, ProtocolError
 from ipython1.kernel.tests.test_framing import plain
-from ipython1.kernel.verbs import VERBS, Route
+from ipython1.kernel.verbs import VERBS, Route, verbs_of
 
 GOOD = {"id": ["s", 1], "verb": "pull", "args": {"names": ["a"]}, "targets": "all", "label": "pull('a')"}
+
+
+MULTIENGINE = verbs_of("multiengine")
 
 
 class CheckTests(SynchronousTestCase):
@@ -41,11 +44,11 @@ class CheckTests(SynchronousTestCase):
     def test_anything(self, fields: dict[str, Any]) -> None:
         """Whatever a peer sends, the check says yes or no."""
         if messages.check("command", {**GOOD, **fields}, messages.FROM_CLIENT) is None:
-            messages.check_command({**GOOD, **fields}, 0)
+            messages.check_command({**GOOD, **fields}, 0, MULTIENGINE)
 
     def test_commands(self) -> None:
         """Verbs, their arguments and the number of bodies are checked."""
-        self.assertIsNone(messages.check_command(GOOD, 0))
+        self.assertIsNone(messages.check_command(GOOD, 0, MULTIENGINE))
         for change, bodies in (
             ({"verb": "explode"}, 0),
             ({"args": {}}, 0),
@@ -60,9 +63,9 @@ class CheckTests(SynchronousTestCase):
             ({"verb": "push", "values": [1]}, 1),
             ({"verb": "signal", "args": {"signal": True}}, 0),
         ):
-            self.assertIsNotNone(messages.check_command({**GOOD, **change}, bodies), (change, bodies))
+            self.assertIsNotNone(messages.check_command({**GOOD, **change}, bodies, MULTIENGINE), (change, bodies))
         self.assertIsNone(
-            messages.check_command({**GOOD, "verb": "push", "values": [[2, "pickle", {}]]}, 2)
+            messages.check_command({**GOOD, "verb": "push", "values": [[2, "pickle", {}]]}, 2, MULTIENGINE)
         )
 
     def test_every_verb_has_a_route(self) -> None:

@@ -12,8 +12,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.furl import FURL_FILES, read_furl, tub_and_location
-from ipython1.kernel.scripts.controlling import READY
+from ipython1.kernel.controller.config import READY
+from ipython1.kernel.furl import read_furl, tub_and_location
+from ipython1.kernel.places import FURL_FILES
 from ipython1.kernel.tests.program import Program, asynchronous
 from ipython1.kernel.tests.proxy import Proxy
 

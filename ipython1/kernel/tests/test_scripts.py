@@ -1,4 +1,4 @@
-"""The programs behind ``sh scripts/demo`` and ``sh scripts/soak``."""
+"""The programs behind ``sh scripts/demo``, ``soak`` and ``bench_tasks``."""
 
 from __future__ import annotations
 
@@ -65,6 +65,30 @@ class ScriptTests(TestCase):
         soak = self.start("soak.py", "--executes", "200")
         self.assertEqual(await soak.ended(), 0, soak.output)
         self.assertIn("memory is flat", soak.output)
+        self.assert_nothing_left()
+
+    @asynchronous
+    async def test_bench_tasks(self) -> None:
+        """A short measurement of tasks prints its figures, and nothing is left of it."""
+        bench = self.start("bench_tasks.py", "loop", "map", "imap", "--scale", "0.001")
+        self.assertEqual(await bench.ended(), 0, bench.output)
+        for said in (r"run and barrier: +\d+ tasks/s", r"map, chunksize=1: +\d+ items/s", r"imap: +1000: +\d+ items/s"):
+            self.assertRegex(bench.output, said)
+        self.assert_nothing_left()
+
+    @asynchronous
+    async def test_bench_tasks_wrong(self) -> None:
+        """What cannot be measured is refused."""
+        bench = self.start("bench_tasks.py", "nonsense")
+        self.assertEqual(await bench.ended(), 2)
+        self.assertIn("there is no part nonsense: loop, map, imap, makespan", bench.output)
+
+    @asynchronous
+    async def test_bench_start(self) -> None:
+        """Measuring how a cluster comes up leaves nothing of it."""
+        bench = self.start("bench_start.py", "--runs", "1", "--engines", "1")
+        self.assertEqual(await bench.ended(), 0, bench.output)
+        self.assertRegex(bench.output, r"^ipython1 +ready after \d+\.\d\d s, ended after \d+\.\d\d s")
         self.assert_nothing_left()
 
 

@@ -11,9 +11,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
-from ipython1.core.serialize import split
-from ipython1.kernel.error import EngineLost, TaskAborted, TaskDependencyError, TaskRejectError, TaskTimeout
+from ipython1.core.references import naming
+from ipython1.core.serialize import serialize, split
+from ipython1.kernel.asyncclient import get_multiengine_client
+from ipython1.kernel.error import (
+    CompositeError,
+    EngineLost,
+    TaskAborted,
+    TaskDependencyError,
+    TaskRejectError,
+    TaskTimeout,
+)
 from ipython1.kernel.framing import Message
+from ipython1.kernel.furl import FURL_FILES
+from ipython1.kernel.shared import digest
+from ipython1.kernel.task_submission import ResultOf
 from ipython1.kernel.tests.program import RealCluster
 from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, string_step
 
@@ -135,6 +147,41 @@ class OutcomeTests(TaskClusterCase):
         fourth = session.submit(string_step("a = 1", pull=["a"]), after=[failed], after_any=True)
         self.assertEqual(await session.outcome(fourth), [1])
 
+    async def test_results_of_others(self) -> None:
+        """A task takes the results of others, large ones too; those of source text by their names."""
+        session = await self.start()
+        first = session.submit(map_step(bytes, 3_000_000))
+        second = session.submit(string_step("a, b = 1, 2", pull=["a", "b"]))
+        with naming() as results:
+            step = map_step(lambda *given: given, ResultOf(first), {"deep": [ResultOf(second)]}, ResultOf(first))
+        step[0]["results"] = list(results)
+        ((large, named, again),) = await session.outcome(session.submit(step))
+        self.assertEqual((large, named), (bytes(3_000_000), {"deep": [{"a": 1, "b": 2}]}))
+        self.assertIs(large, again)
+
+    async def test_shared_function(self) -> None:
+        """A large function is sent once; each task has one of its own, and any interpreter that lacks it gets it."""
+        session = await self.start()
+        seen = [bytes(100_000)]
+        function = serialize(lambda x: (seen.append(x), len(seen), len(seen[0]), os.getpid())[1:], carry_code=True)
+        name = digest(function.segments)
+        reply = await session.call("keep_function", {"digest": name, "drop": []}, function.segments, [[1, "pickle", {}]])
+        self.assertTrue(reply.fields["ok"])
+        fields = {**map_step(os.getpid)[0], "function": name, "values": 1}
+        step = (fields, [serialize(((1,), {}))])
+        pids = set()
+        for turn in range(3):
+            outcomes = [await session.outcome(task) for task in [session.submit(step) for _ in range(20)]]
+            self.assertEqual({outcome[0][:2] for outcome in outcomes}, {(2, 100_000)}, turn)
+            pids.add(outcomes[-1][0][2])
+            # The interpreters forget it, without anybody being told; then one is lost.
+            forget = "get_ipython().interpreter.functions.discard(name)"
+            for engine in range(2):
+                await session.wait(session.submit(string_step(forget, {"name": name}), targets=engine))
+            if turn == 1:
+                await session.wait(session.submit(string_step("import os; os._exit(1)")))
+        self.assertEqual(session.refused, [])
+
 
 class EndTests(TaskClusterCase):
     """Tasks that are ended before their time."""
@@ -178,6 +225,55 @@ class EndTests(TaskClusterCase):
         self.assertIsInstance(await session.outcome(task), TaskTimeout)
         after = session.submit(string_step("a = 2", pull=["a"]), targets=0)
         self.assertEqual(await session.outcome(after), [2])
+
+    async def test_depend_without_end(self) -> None:
+        """A depend function that takes too long is stopped, and its engine works on; why says so."""
+        session = await self.start()
+        task = session.submit(string_step("a = id", pull=["a"], depend=without_end), targets=0)
+        while "took longer than" not in (told := await session.ask("why", task=task)):
+            await session.ask("spin")
+        self.assertIn(
+            "engine 0 does not satisfy depend: it took longer than 5 s, and was stopped; engine 1 is not", told
+        )
+        after = session.submit(string_step("a = 2", pull=["a"]), targets=0)
+        self.assertEqual(await session.outcome(after), [2])
+
+    async def test_free_engines(self) -> None:
+        """What was sent to an engine that works for others runs where there is nothing to do."""
+        session = await self.start()
+        mec = await get_multiengine_client(
+            self.cluster.ipython_dir / "security" / FURL_FILES["multiengine"]
+        )
+        self.addCleanup(mec.disconnect)
+        busy = mec.execute("import time; time.sleep(8)", targets=[0])
+        while "sleep" not in str(await mec.queue_status(targets=[0])):
+            pass
+        tasks = [session.submit(string_step("a = id", pull=["a"])) for _ in range(20)]
+        self.assertEqual([await session.outcome(task) for task in tasks], [[1]] * 20)
+        self.assertFalse(busy.called)
+        await mec.interrupt(targets=[0])
+        await self.assertFailure(busy, CompositeError)
+
+    async def test_commands_first(self) -> None:
+        """A command of MultiEngine runs before tasks that were sent ahead."""
+        session = await self.start()
+        mec = await get_multiengine_client(
+            self.cluster.ipython_dir / "security" / FURL_FILES["multiengine"]
+        )
+        self.addCleanup(mec.disconnect)
+        await session.wait(*[session.submit(string_step("pass"), targets=0) for _ in range(20)])
+        for _ in range(2_000):
+            session.submit(string_step("done = globals().get('done', 0) + 1"), targets=0)
+        await session.ask("spin")
+        await mec.execute("seen = globals().get('done', 0)", targets=[0])
+        (seen,) = await mec.pull("seen", targets=[0])
+        self.assertLess(seen, 1_900)
+        self.assertGreater((await session.ask("task_status", verbose=False))["scheduled"], 0)
+
+
+def without_end(properties: Any) -> bool:
+    while True:
+        pass
 
 
 def pid_of(message: Message) -> int:

@@ -27,12 +27,13 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link
+from ipython1.kernel.places import Places
 from ipython1.kernel.tub import new_tub
 
 
 @dataclass(frozen=True)
 class Settings:
-    ipython_dir: Path
+    places: Places
     port: int = 0
     interface: str = "127.0.0.1"
     location: str = ""
@@ -118,7 +119,7 @@ class WireTestCase(TestCase):
         directory = settings.pop("ipython_dir", None) or Path(self.mktemp())
         self.engine, self.multiengine = Opened(), Opened()
         doors = {"engine": self.engine, "multiengine": self.multiengine}
-        tub = ControllerTub(Settings(directory, **settings), doors, reactor, self.patience)
+        tub = ControllerTub(Settings(Places(directory), **settings), doors, reactor, self.patience)
         await tub.start()
 
         async def stop() -> None:

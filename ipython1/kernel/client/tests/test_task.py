@@ -12,9 +12,10 @@ from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel import client, error, task_session
+from ipython1.kernel import client, error, task_session, taskclient
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.tests.test_blocking import in_thread
+from ipython1.kernel.shared import MAX_FUNCTIONS
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 
@@ -128,6 +129,18 @@ class RunTests(TaskTestCase):
         self.assertEqual(self.tc.run(client.StringTask("a = 1", pull="a"), block=True)["a"], 1)
 
     @in_thread
+    def test_options(self) -> None:
+        """Options of a wrong type are errors of the call; of targets any iterable will do."""
+        wrong = [("targets", "q"), ("targets", 1.5), ("resources", ["gpu"]), ("resources", {"gpu": "x"})]
+        for name, value in [*wrong, ("priority", "high"), ("after", ["q"])]:
+            with self.assertRaisesRegex(TypeError, "task"):
+                self.tc.run(client.StringTask("", **{name: value}))
+        self.tc.run(client.StringTask("", targets=range(2), resources={"gpu": 1}, after_any=1))
+        self.tc.confirm()
+        options = {"targets": [0, 1], "resources": {"gpu": 1}, "after_any": True, "label": "run('')"}
+        self.assertEqual(self.tasks.received[-1].fields["args"]["options"], options)
+
+    @in_thread
     def test_loop(self) -> None:
         """A loop of recovery tasks is refused, however it was made."""
         first, second = client.StringTask("1/0"), client.StringTask("1/0")
@@ -172,6 +185,39 @@ class RunTests(TaskTestCase):
         self.assertEqual(self.tc.clear(), 1)
 
 
+class ResultsOfOthersTests(TaskTestCase):
+    """Results of tasks as arguments of tasks."""
+
+    @in_thread
+    def test_values(self) -> None:
+        """They may stand anywhere among the arguments, and in what is pushed."""
+        first = self.tc.submit(abs_of, -3)
+        second = self.tc.submit(client.StringTask("a = 5", pull="a"))
+        self.assertEqual(self.tc.submit(dict, [("x", first)], y=(first, [second])).r, {"x": 3, "y": (3, [{"a": 5}])})
+        named = client.ResultOf(self.tc.run(client.MapTask(abs_of, [-7])))
+        task = client.StringTask("b = (p, n)", push={"p": first, "n": named}, pull="b")
+        self.assertEqual(self.tc.run(task, block=True)["b"], (3, 7))
+        self.assertEqual(self.tc.map(abs_of, [first, client.ResultOf(second.taskid - 1)]), [3, 3])
+        steps = self.tasks.received[-1].fields["args"]
+        self.assertEqual(repr(named), "ResultOf(3)")
+        self.assertNotIn("after", steps)
+
+    @in_thread
+    def test_refused(self) -> None:
+        """What stands for nothing, or for what only the controller knows, is an error of the call."""
+        self.assertRaises(TypeError, client.ResultOf, "x")
+        pending = self.tc.submit(abs_of, -3)
+        with self.assertRaisesRegex(TypeError, "only among the arguments of a task"):
+            self.tc.submit(lambda: pending)
+        other = FakeClient(self.tasks)
+        with self.assertRaisesRegex(ValueError, r"another client .* ResultOf\(pending.taskid\)"):
+            other.submit(abs_of, pending)
+        self.assertEqual(other.submit(abs_of, client.ResultOf(pending)).r, 3)
+        self.tasks.refuse = IndexError("there is no task 500")
+        self.assertRaises(IndexError, self.tc.submit, abs_of, client.ResultOf(500))
+        self.assertRaises(IndexError, self.tc.run, client.MapTask(abs_of, [[client.ResultOf(500)]]))
+
+
 class ConfirmTests(TaskTestCase):
     @in_thread
     def test_no_waiting(self) -> None:
@@ -201,6 +247,20 @@ class ConfirmTests(TaskTestCase):
         self.tc.confirm()
         self.assertRaises(ValueError, self.tc.get_task_result, number)
         self.assertRaises(ValueError, self.tc.submit(abs_of, 1).result)
+        self.tc.confirm()
+
+    @in_thread
+    def test_full(self) -> None:
+        """When the controller is known to take no more tasks, those who submit are told at once, until it does."""
+        self.tasks.refuse = error.TaskQueueFull("full")
+        self.tc.run(client.StringTask(""))
+        self.assertRaises(error.TaskQueueFull, self.tc.confirm)
+        self.assertRaises(error.TaskQueueFull, self.tc.run, client.StringTask(""))
+        self.assertRaises(error.TaskQueueFull, self.tc.submit, abs_of, 1)
+        self.assertRaises(error.TaskQueueFull, self.tc.map, abs_of, range(1000))
+        self.tasks.refuse = None
+        self.assertEqual(self.tc.submit(abs_of, -1).r, 1)
+        self.assertEqual(self.tc.run(client.StringTask("")), 67)
         self.tc.confirm()
 
     @in_thread
@@ -249,7 +309,7 @@ class MapTests(TaskTestCase):
     def test_map(self) -> None:
         """Results come in the order of the items, whatever the chunks."""
         self.assertEqual(self.tc.map(lambda x: x**2, range(1000)), [x**2 for x in range(1000)])
-        self.assertEqual(self.tasks.verbs.count("submit"), 250)
+        self.assertEqual(self.tasks.verbs.count("submit"), 63)
         self.assertEqual(self.tc.map(pow, [2, 3], (4, 5), chunksize=2), [16, 243])
         self.assertEqual(self.tc.map(abs, []), [])
         self.assertEqual(self.tasks.outcomes, {})
@@ -257,6 +317,53 @@ class MapTests(TaskTestCase):
         self.assertRaises(ValueError, self.tc.map, abs, [1], chunksize=0)
         self.assertRaises(TypeError, self.tc.map, "abs", [1])
         self.assertRaises(TypeError, self.tc.map, abs)
+
+    @in_thread
+    def test_chunks(self) -> None:
+        """There are as many chunks as keep the engines busy, unless each item is to be something special."""
+        for engines, items, chunks in ((1, 64, 64), (1, 65, 33), (3, 1920, 192), (0, 1000, 250), (50, 1000, 1000)):
+            self.tasks.engines = engines
+            before = self.tasks.verbs.count("submit")
+            self.assertEqual(self.tc.map(abs_of, range(items)), list(range(items)))
+            self.assertEqual(self.tasks.verbs.count("submit") - before, chunks, (engines, items))
+        before = self.tasks.verbs.count("submit")
+        self.assertEqual(len(self.tc.mapper(clear_after=True).map(abs_of, range(300))), 300)
+        self.assertEqual(self.tasks.verbs.count("submit") - before, 300)
+
+    @in_thread
+    def test_pace(self) -> None:
+        """No more than some of the chunks are on the way at a time, and what has come is forgotten meanwhile."""
+        self.patch(taskclient, "MAX_LEFT", 10)
+        self.patch(taskclient, "BATCH", 5)
+        self.held_back()
+        waiting, kept, ending, confirm = [], [], [], self.tasks.confirm
+
+        def confirmed() -> None:
+            confirm()
+            waiting.append(len(self.tasks.waiting))
+            kept.append(len(self.tasks.outcomes))
+            if not ending:
+                ending.append(reactor.callLater(0.01, end))  # time for more than may come
+
+        def end() -> None:
+            ending.clear()
+            self.tasks.go_on()
+            self.held_back()
+
+        self.tasks.confirm = confirmed
+        self.assertEqual(self.tc.map(abs_of, range(60), chunksize=1), list(range(60)))
+        self.assertEqual(self.tc.map(abs_of, range(60), chunksize=2), list(range(60)))
+        self.assertTrue(10 < max(waiting) <= 15, waiting)
+        self.assertLessEqual(max(kept), 20)
+        self.assertEqual(self.tasks.outcomes, {})
+
+    @in_thread
+    def test_bad_item(self) -> None:
+        """An item that cannot be sent is an error, and what was sent before it is aborted."""
+        self.patch(taskclient, "BATCH", 2)
+        self.held_back()
+        self.assertRaises(TypeError, self.tc.map, abs_of, [1, 2, 3, Unpicklable()], chunksize=1)
+        self.assertEqual(self.tasks.aborted, [0, 1])
 
     @in_thread
     def test_first_error(self) -> None:
@@ -301,6 +408,26 @@ class MapTests(TaskTestCase):
 
         self.assertRaises(TypeError, self.tc.map, Counted(), range(1000))
         self.assertEqual(len(pickled), 1)
+
+    @in_thread
+    def test_large_function(self) -> None:
+        """A function that is not small is sent once for a session, whoever uses it; small ones go with the tasks."""
+
+        def function_with(data: bytes) -> Any:
+            return lambda x: (len(data), x)
+
+        large = function_with(bytes(100_000))
+        self.assertEqual(self.tc.map(large, range(20), chunksize=1)[-1], (100_000, 19))
+        self.assertEqual(self.tc.submit(large, 1).r, (100_000, 1))
+        self.assertEqual(self.tc.run(client.MapTask(large, [2]), block=True), (100_000, 2))
+        self.assertEqual(self.tasks.verbs.count("keep_function"), 1)
+        self.assertEqual(list(self.tc.imap(function_with(b"ab"), [1], chunksize=2)), [(2, 1)])
+        for size in range(2 * MAX_FUNCTIONS):
+            self.assertEqual(self.tc.submit(function_with(bytes(5_000 + size)), 1).r, (5_000 + size, 1))
+        dropped = [message.fields["args"].get("drop") for message in self.tasks.received]
+        self.assertEqual(sum(map(len, filter(None, dropped))), MAX_FUNCTIONS + 1)
+        self.assertEqual(self.tc.submit(large, 3).r, (100_000, 3))
+        self.assertEqual(self.tasks.verbs.count("keep_function"), 2 * MAX_FUNCTIONS + 2)
 
 
 class FutureTests(TaskTestCase):

@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 
 from ipython1.kernel import messages
 from ipython1.kernel.controller.multiengine import MultiEngine
-from ipython1.kernel.controller.service import ControllerService
+from ipython1.kernel.controller.service import INTERFACES, ControllerService, InterfaceFactory
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
-from ipython1.kernel.error import EngineLost
+from ipython1.kernel.error import EngineLost, IPythonError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, unpack
 from ipython1.kernel.hello import hello, new_id
@@ -136,13 +136,17 @@ class FakeAgent(Peer):
         command = self.queues[engine].running if engine in self.queues else None
         return command.label if command else None
 
-    def finish(self, engine: int = 0, ok: bool = True, body: Bytes = b"") -> None:
+    def finish(
+        self, engine: int = 0, ok: bool = True, body: Bytes = b"", error: IPythonError | None = None
+    ) -> None:
         """End the running command: well, with `body`, or with an error."""
+        ok = ok and error is None
         queue = self.queues[engine]
         command = queue.running
         if command is not None:
-            bodies: list[Any] = [body] if ok else failure_bodies(EngineLost("failed as told"))
-            self.say("reply", engine, bodies, id=list(command.id), ok=ok)
+            bodies: list[Any] = [body] if ok else failure_bodies(error or EngineLost("failed as told"))
+            values = {"values": [[1, "pickle", {}]]} if ok and command.verb == "task" else {}
+            self.say("reply", engine, bodies, id=list(command.id), ok=ok, **values)
             self.carry_out(engine, queue.finished(ok))
 
     def die(self, engine: int, restart: bool = True) -> None:
@@ -168,7 +172,8 @@ class FakeClient(Peer):
     allowed = messages.TO_CLIENT
     controller_allows = messages.FROM_CLIENT
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, role: str = "") -> None:
+        self.role = role or self.role
         super().__init__(cluster)
         self.number = 0
         self.replies: dict[int, list[Message]] = {}
@@ -218,10 +223,10 @@ def _outcome(reply: Message) -> Any:
 class Cluster:
     """The controller, and the clock that moves everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *interfaces: InterfaceFactory) -> None:
         self.clock = SlowClock()
         self.stopped = 0
-        self.service = ControllerService(self.clock, self._stop)
+        self.service = ControllerService(self.clock, self._stop, [*INTERFACES, *interfaces])
 
     def _stop(self) -> None:
         self.stopped += 1

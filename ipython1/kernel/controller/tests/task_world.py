@@ -22,6 +22,7 @@ from ipython1.kernel.controller.task_values import (
     State,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
 )
@@ -97,7 +98,8 @@ class World:
         if known and self.choose(4) == 3:
             others = (known[self.choose(len(known))], known[-1])
             extra = {"after": others, "after_any": not self.choose(2)}
-            spec = TaskSpec(self.submitted, tuple(steps), **(extra if self.choose(3) else {"follow": others}))
+            ways = [extra, extra, {"follow": others}, {"needs": others}, {"needs": others[:1], **extra}]
+            spec = TaskSpec(self.submitted, tuple(steps), **ways[self.choose(5)])
         elif self.choose(5) == 4:
             spec = TaskSpec(self.submitted, tuple(steps), targets=frozenset({0, 1}), resources=(("gpu", 1),))
         self.submitted += 1
@@ -185,6 +187,9 @@ class World:
     def reject(self) -> None:
         self._end(self.choose(ENGINES), "rejected")
 
+    def miss(self) -> None:
+        self._end(self.choose(ENGINES), "missed")
+
     def _end(self, number: int, how: str) -> None:
         engine = self.engines.get(number)
         if engine is not None:
@@ -206,7 +211,7 @@ class World:
             return
         timed_out = known.attempt.cause is Event.TIMED_OUT
         step = self.step[task, attempt]
-        if how == "rejected" and not timed_out:
+        if how in ("rejected", "missed") and not timed_out:
             self.begun.discard((task, step))
         elif (how != "succeeded" or timed_out) and (started or known.spec.steps[step].retries == 0):
             self.charged[task, step] += 1
@@ -221,6 +226,12 @@ class World:
                 engine.queue.remove(entry)
                 self.do(self.scheduler.returned(*entry, self.now))
         engine.asked_back.clear()
+
+    def judge(self) -> None:
+        number = self.choose(ENGINES)
+        engine = self.engines.get(number)
+        if engine is not None and engine.alive and engine.asked:
+            self.do(self.scheduler.depend_began(number, engine.asked[0], self.now))
 
     def answer(self) -> None:
         number = self.choose(ENGINES)
@@ -247,7 +258,7 @@ class World:
     def tick(self) -> None:
         due = self.scheduler.next_tick
         if due is not None and due <= self.now:
-            self.do(self.scheduler.tick(self.now))
+            self.do(self.scheduler.tick(self.now, {self.choose(ENGINES)}))
 
     # Instructions.
 
@@ -265,6 +276,8 @@ class World:
                 assert self.engines[instruction.engine].asked.count(instruction.depend) == 1
             elif isinstance(instruction, Stop):
                 self._stop(instruction)
+            elif isinstance(instruction, StopDepend):
+                self._stop_depend(instruction)
             else:
                 self._finish(instruction)
 
@@ -272,6 +285,8 @@ class World:
         entry = (sent.task, sent.attempt)
         step = self.scheduler.tasks[sent.task].spec.steps[sent.step]
         assert sent.task not in self.finished, f"task {sent.task} was sent after its end"
+        for other in self.scheduler.tasks[sent.task].spec.needs:
+            assert self.finished[other].outcome is Outcome.SUCCEEDED, f"task {sent.task} lacks what it takes"
         for engine in self.engines.values():
             assert all(task != sent.task for task, _ in engine.queue), f"task {sent.task} is at two engines"
         assert self.charged[sent.task, sent.step] <= step.retries, f"task {sent.task} is tried too often"
@@ -290,6 +305,12 @@ class World:
             return
         if stop.measure is Measure.KILL or not self.choose(2):
             self._end_running(stop.engine, engine, "failed")
+
+    def _stop_depend(self, stop: StopDepend) -> None:
+        engine = self.engines[stop.engine]
+        assert engine.asked[0] == stop.depend, "a function is to be stopped that does not run"
+        if stop.measure is Measure.KILL or not self.choose(2):
+            self._answer(stop.engine, engine, False)
 
     def _finish(self, finish: Finish) -> None:
         assert finish.task not in self.finished, f"task {finish.task} ended twice"
@@ -319,6 +340,7 @@ class World:
             for place in self.scheduler.waiting.places():
                 said = worker.verdicts.get(place.depend) if place.depend else None
                 unfit = worker.mark in place.rejected or not worker.admits(place)
+                unfit = unfit or self.scheduler.avoids(worker, place, self.now)
                 assert unfit or (said is not None and not said.fit), (
                     f"engine {worker.engine} has nothing to do"
                 )
@@ -356,6 +378,7 @@ _EVENTS = [
     *[World.succeed] * 3,
     *[World.fail] * 4,
     *[World.reject] * 2,
+    *[World.miss] * 1,
     *[World.join] * 3,
     *[World.leave] * 1,
     *[World.die] * 1,
@@ -363,6 +386,7 @@ _EVENTS = [
     *[World.abort] * 1,
     *[World.clear] * 1,
     *[World.give_back] * 1,
+    *[World.judge] * 2,
     *[World.answer] * 3,
     *[World.change] * 2,
     *[World.wait] * 3,

@@ -33,7 +33,9 @@ class NoOwner:
 
 
 def entry(client: str, number: int, missing: int = 0) -> Entry:
-    return Entry((client, number), client, "execute", {}, f"{client}{number}", NoOwner(), missing=missing)
+    """Those of client t are tasks."""
+    verb = "task" if client == "t" else "execute"
+    return Entry((client, number), client, verb, {}, f"{client}{number}", NoOwner(), missing=missing)
 
 
 def sent(instructions: list[Instruction]) -> list[str]:
@@ -70,6 +72,24 @@ class QueueTests(SynchronousTestCase):
         instructions = self.queue.replied(("a", 1), True)
         self.assertIsInstance(instructions[0], Answer)
         self.assertEqual(sent(instructions), ["b2"])
+
+    def test_tasks_yield(self) -> None:
+        """Commands go before tasks, also before those that were sent ahead, but not before what runs."""
+        self.submit("t1", "t2", "t3", "t4")
+        self.assertEqual(self.sent, ["t1", "t2", "t3"])
+        self.queue.started(("t", 1))
+        self.submit("a1", "a2", "a3", "a4")
+        self.assertEqual(self.sent, ["a1", "a2", "a3"])
+        self.assertEqual(self.queue.status(), (["a1", "a2", "a3", "t2", "t3", "a4", "t4"], "t1"))
+        self.assertEqual(sent(self.queue.replied(("t", 1), True)), [])
+        self.queue.started(("a", 1))
+        self.assertEqual(self.queue.status()[1], "a1")
+        self.assertTrue(self.queue.has_commands)
+        self.assertEqual(sent(self.queue.replied(("a", 1), True)), ["a4"])
+        for number in range(2, 5):
+            self.queue.started(("a", number))
+            self.assertEqual(sent(self.queue.replied(("a", number), True)), ["t4"] if number == 4 else [])
+        self.assertFalse(self.queue.has_commands)
 
     def test_full(self) -> None:
         """A queue that is full takes no more, says so, and goes on when there is room."""

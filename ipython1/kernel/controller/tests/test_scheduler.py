@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import heapq
 import random
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.controller.agents import Agents
+from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.named import USUAL, named_scheduler
 from ipython1.kernel.controller.scheduler import (
+    DEPEND_WITHIN,
     GRACE,
     FIFOScheduler,
     LIFOScheduler,
@@ -32,11 +35,14 @@ from ipython1.kernel.controller.task_values import (
     Send,
     Step,
     Stop,
+    StopDepend,
     TakeBack,
     TaskSpec,
 )
 from ipython1.kernel.controller.tasks import TaskController
+from ipython1.kernel.controller.workers import STUCK
 from ipython1.kernel.error import ControllerCreationError
+from ipython1.kernel.places import Places
 
 
 class ShortLabelsFirst(Scheduler):
@@ -133,7 +139,7 @@ class OrderTests(SchedulerCase):
         self.assertIs(named_scheduler(USUAL), FIFOScheduler)
         name = f"{ShortLabelsFirst.__module__}.ShortLabelsFirst"
         self.assertEqual(named_scheduler(name).__name__, "ShortLabelsFirst")
-        _, make = interfaces(name)
+        _, make = interfaces(ControllerConfig(Places(Path("unused")), scheduler=name))
         engines = Engines(Clock())
         tasks = make(engines, Shutdown(engines, Agents(engines), engines.clock, lambda: None))
         assert isinstance(tasks, TaskController)
@@ -177,6 +183,37 @@ class LoadTests(SchedulerCase):
         self.now += 0.1
         self.assertEqual(self.join(1), [TakeBack(1, 1, 0)])
         self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
+
+    def test_taken_from_an_engine_that_is_busy(self) -> None:
+        """An engine that works for others is sent no more, and what it has goes to one that is free."""
+        self.join(0)
+        for task in range(4):
+            self.submit(task)
+        self.assertEqual(sent(self.said), [(0, 0), (1, 0)])
+        self.now += 2 * STUCK
+        self.scheduler.tick(self.now, {0})
+        said = self.join(1)
+        self.assertEqual(sent(said), [(2, 1), (3, 1)])
+        for task in (2, 3):
+            said += self.run_one(task)
+        self.assertEqual([one for one in said if isinstance(one, TakeBack)], [TakeBack(1, 1, 0)])
+        self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
+        said = self.run_one(1, 2)
+        self.assertIn(TakeBack(0, 1, 0), said)
+        self.assertEqual(sent(self.tell("returned", 0, 1)), [(0, 1)])
+        self.submit(4)
+        self.submit(5)
+        self.assertEqual(sent(self.submit(6))[-1:], [(6, 0)])
+        self.tell("started", 6, 1)
+        self.assertFalse(self.scheduler.workers[0].occupied)
+
+    def test_what_comes_slowly_is_waited_for(self) -> None:
+        """An engine to which a task is long on its way, as it is large, keeps it though another is free."""
+        self.join(0, 1)
+        self.submit(0)
+        for _ in range(5):
+            self.now += STUCK
+            self.assertEqual(self.tell("tick"), [])
 
     def test_engine_that_joins_late(self) -> None:
         """A new engine is sent work at once."""
@@ -275,6 +312,20 @@ class FailureTests(SchedulerCase):
             self.assertEqual((send.task, send.attempt, send.step), (0, attempt + 1, int(attempt >= 3)))
         self.assertEqual(ended(self.run_one(0, 5, "failed")), [(0, Outcome.FAILED, "")])
 
+    def test_failed_elsewhere(self) -> None:
+        """A task that is tried again runs on another engine if one is free, else where it has just failed."""
+        self.join(0, 1)
+        self.submit(0, Step(retries=4))
+        self.assertEqual(sent(self.run_one(0, 1, "failed")), [(0, 1)])
+        self.assertEqual(sent(self.run_one(0, 2, "failed")), [(0, 0)])
+        self.tell("engine_left", 1)
+        self.assertEqual(sent(self.run_one(0, 3, "failed")), [(0, 0)])
+        self.join(2)
+        self.tell("properties_changed", 0, {"gpu": 1})
+        self.submit(1, resources=(("gpu", 1),))
+        self.tell("started", 0, 4)
+        self.assertEqual(sent(self.tell("failed", 0, 4)), [(0, 2)])
+
     def test_only_what_ran_is_charged(self) -> None:
         """When an engine is lost, what it had not begun runs elsewhere, and has its retries still."""
         self.submit(0, Step(retries=1))
@@ -318,7 +369,7 @@ class FailureTests(SchedulerCase):
         self.submit(0, Step(timeout=2))
         self.tell("started", 0, 1)
         taken = []
-        for _ in range(3):
+        while len(taken) < 3:
             assert self.scheduler.next_tick is not None
             self.now = self.scheduler.next_tick
             taken += [(self.now, said.measure) for said in self.tell("tick") if isinstance(said, Stop)]
@@ -355,6 +406,30 @@ class FailureTests(SchedulerCase):
         self.assertIn("TaskDependencyError: task 3 (a task) cannot run: task 1", ended(said)[2][2])
         self.assertEqual([task for task, _ in sent(said)], [2])
 
+    def test_results_of_others(self) -> None:
+        """A task waits for those whose results it takes, and fails with them, though any end of others will do."""
+        self.join(0)
+        for task in range(2):
+            self.submit(task)
+        self.submit(2, needs=(0, 1))
+        self.submit(3, needs=(1,), after=(0,), after_any=True)
+        self.assertEqual(self.why(2), "waits for tasks 0 and 1")
+        self.run_one(0)
+        self.assertEqual(self.why(3), "waits for task 1")
+        said = self.run_one(1, how="failed")
+        text = "TaskDependencyError: task {} (a task) cannot run: task 1 (a task), whose result it takes, failed"
+        failed = [(task, Outcome.FAILED, text.format(task)) for task in (2, 3)]
+        self.assertEqual(ended(said)[1:], failed)
+        self.assertEqual(ended(self.submit(4, needs=(0, 1))), [(4, Outcome.FAILED, text.format(4))])
+        self.assertEqual(sent(self.submit(5, needs=(0,))), [(5, 0)])
+
+    def test_long_chain(self) -> None:
+        """The end of one task may be that of any number that come after one another."""
+        self.submit(0)
+        for task in range(1, 5_000):
+            self.submit(task, after=(task - 1,))
+        self.assertEqual(len(ended(self.tell("aborted", 0))), 5_000)
+
 
 class DependTests(SchedulerCase):
     """Functions of the engines' properties."""
@@ -379,6 +454,42 @@ class DependTests(SchedulerCase):
         self.tell("engine_paused", 0)
         self.assertEqual(self.tell("engine_came_back", 0), [])
         self.assertEqual(self.tell("properties_changed", 0, {"ram": 4}), [])
+
+    def test_too_slow(self) -> None:
+        """A function that takes too long is interrupted, its interpreter then ended; then the engine is not fit."""
+        self.join(0)
+        self.submit(0, Step(depend="f"))
+        self.tell("depend_began", 0, "f")
+        taken = []
+        for _ in range(3):
+            assert self.scheduler.next_tick is not None
+            self.now = self.scheduler.next_tick
+            taken += [(self.now, said) for said in self.tell("tick")]
+        first = DEPEND_WITHIN
+        self.assertEqual(
+            taken,
+            [
+                (first, StopDepend(Measure.INTERRUPT, "f", 0)),
+                (first + GRACE, StopDepend(Measure.TERMINATE, "f", 0)),
+                (first + 2 * GRACE, StopDepend(Measure.KILL, "f", 0)),
+            ],
+        )
+        self.tell("depend_answered", 0, "f", False, "it raised KeyboardInterrupt ''")
+        reason = "engine 0 does not satisfy depend: it took longer than 5 s, and was stopped"
+        self.assertEqual(self.why(0), f"waits: no engine is fit for it: {reason}")
+        self.assertEqual(self.scheduler.next_tick, None)
+
+    def test_left_while_asked(self) -> None:
+        """No measure is taken against an engine that is gone, or has answered."""
+        self.join(0, 1)
+        self.submit(0, Step(depend="f"))
+        for engine in range(2):
+            self.tell("depend_began", engine, "f")
+        self.tell("engine_left", 0)
+        self.tell("depend_unanswered", 1, "f")
+        self.tell("depend_began", 0, "f")
+        self.now += 2 * DEPEND_WITHIN
+        self.assertEqual([said for said in self.tell("tick") if isinstance(said, StopDepend)], [])
 
     def test_unanswered(self) -> None:
         """An engine that did not answer is asked again, a little later."""
@@ -407,9 +518,23 @@ class WhyTests(SchedulerCase):
         self.assertEqual(self.why(0), "runs on engine 0, for 2.0 s now")
         self.submit(2)
         self.submit(3)
-        self.assertEqual(self.why(3), "waits: 2 tasks are ahead of it")
+        self.assertEqual(self.why(3), "waits: 1 task is ahead of it")
         self.tell("succeeded", 0, 1)
         self.assertEqual(self.why(0), "has ended: it succeeded on engine 0")
         self.assertEqual(self.why(2), "has been sent to engine 0")
         self.tell("aborted", 3)
         self.assertEqual(self.why(3), "has ended: it was aborted")
+        self.submit(4, after=(3,))
+        reason = "TaskDependencyError: task 4 (a task) cannot run: task 3 (a task), which it comes after, was aborted"
+        self.assertEqual(self.why(4), f"has ended: it failed ({reason})")
+
+    def test_in_the_way(self) -> None:
+        """Only those that may run on the same engines are ahead of a task."""
+        self.join(0)
+        for task in range(2):
+            self.submit(task)
+        self.submit(2, targets=frozenset({7}))
+        self.submit(3)
+        self.submit(4)
+        self.assertEqual(self.why(3), "waits: engine 0 has other work")
+        self.assertEqual(self.why(4), "waits: 1 task is ahead of it")

@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
+from ipython1.kernel.error import FunctionMissing
 from ipython1.kernel.framing import Message, unpack
+from ipython1.kernel.shared import MAX_FUNCTIONS, digest
 
 STEP = {
     "kind": "string",
@@ -20,6 +22,8 @@ STEP = {
     "depend": False,
     "push": [],
     "pull": [],
+    "results": [],
+    "function": None,
     "values": 1,
 }
 LARGE = bytes(range(256)) * 2_000
@@ -115,6 +119,63 @@ class RunTests(TaskCase):
         self.assertEqual(self.client.came_to(0), LARGE[::-1])
         self.assertEqual(self.ask("task_result", task=0, block=False), LARGE[::-1])
 
+    def test_results_of_others(self) -> None:
+        """What a task takes of others goes with it as it came; also when it was forgotten before the task could run."""
+        for task in range(2):
+            self.client.submit(task)
+        both = [{**STEP, "results": [1, 0]}]
+        self.client.submit(2, [b"c"], both)
+        self.finish(0, body=LARGE)
+        self.assertEqual(self.ask("clear_tasks", tasks=[0]), 1)
+        self.finish(1, body=b"one")
+        self.assertEqual(self.ask("clear_tasks", tasks=[1]), 1)
+        got = self.agent.got[-1]
+        self.assertEqual([bytes(body) for body in got.bodies], [b"one", LARGE, b"c"])  # type: ignore[arg-type]
+        self.assertEqual(got.fields["args"]["results"], [[1, []], [0, []]])
+        self.assertEqual(got.fields["values"], [[1, "pickle", {}]] * 3)
+        late = self.client.submit(3, [b"d"], both)
+        text = "IndexError: task 1 is unknown: its result was cleared, or it was not submitted; task 3 cannot take"
+        self.assertIn(text, self.answer(late))
+
+    def test_failed_results_of_others(self) -> None:
+        """A task whose results another was to take has failed: the other fails, and says why."""
+        self.client.submit(0, label="first")
+        self.client.submit(1, steps=[{**STEP, "results": [0]}], label="second")
+        self.finish(0, ok=False)
+        text = "TaskDependencyError: task 1 (second) cannot run: task 0 (first), whose result it takes, failed"
+        self.assertEqual(self.client.came_to(1), text)
+
+    def test_order_of_arrival(self) -> None:
+        """A task that comes after one whose large values are on their way waits for these, not for nothing."""
+        self.client.submit(0, [LARGE])
+        later = self.client.submit(1, after=[0])
+        self.cluster.settle()
+        self.assertTrue(self.client.replies[later][0].fields["ok"])
+        self.finish(0)
+        self.finish(0)
+        self.assertEqual(sorted(self.client.done), [0, 1])
+
+    def test_full(self) -> None:
+        """More than so many tasks, or so many bytes, are not taken; when some have ended there is room again."""
+        self.tasks.max_tasks = 3
+        for task in range(3):
+            self.client.submit(task)
+        text = "TaskQueueFull: task 3 (many) was not taken: 3 tasks with 0 MB have not ended, and no more than 3 "
+        self.assertIn(text, self.answer(self.client.submit(3, label="many")))
+        self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 3)
+        self.finish(0)
+        self.client.submit(3)
+        for _ in range(2):
+            self.finish(0, 1)
+        self.assertEqual(sorted(self.client.done), [0, 1, 2, 3])
+        self.tasks.max_bytes = 100
+        self.client.submit(4, [LARGE])
+        self.assertIn("TaskQueueFull: task 5", self.answer(self.client.submit(5)))
+        self.finish(0)
+        self.client.submit(5)
+        self.finish(0)
+        self.assertEqual(sorted(self.client.done)[4:], [4, 5])
+
     def test_submitted_twice(self) -> None:
         """A task whose confirmation was lost is confirmed again, and runs once."""
         self.client.submit(0)
@@ -149,6 +210,7 @@ class RunTests(TaskCase):
         self.assertIn("KeyError", self.ask("clear_tasks", tasks=[0, 2]))
         self.assertIn("IndexError: task 0 is unknown", self.ask("task_result", task=0, block=False))
         self.assertEqual(self.ask("clear_tasks", tasks=None), 1)
+        self.assertEqual(self.ask("count_engines"), 2)
         self.assertEqual(self.ask("why", task=3), "task 3 (submit(5)) runs on engine 1, for 0.0 s now")
 
     def test_errors(self) -> None:
@@ -175,6 +237,68 @@ class RunTests(TaskCase):
         self.cluster.settle()
         self.assertIn("unknown verb 'execute'", self.client.refused[0].fields["error"])
         self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 0)
+
+
+class SharedFunctionTests(TaskCase):
+    """Functions that go to the controller, and to an interpreter, once."""
+
+    engines = 1
+
+    def keep(self, body: bytes, digest_: str = "", drop: Any = ()) -> Any:
+        args = {"digest": digest_ or digest([body]), "drop": list(drop)}
+        return self.answer(
+            self.client.call("keep_function", args, None, [body], values=[[1, "pickle", {}]])
+        )
+
+    def call(self, task: int, function: bytes = LARGE) -> int:
+        step = {**STEP, "kind": "map", "function": digest([function]), "values": 1}
+        return self.client.submit(task, [b"args"], [step])
+
+    def got(self) -> tuple[bool, int]:
+        """Whether the engine was told that its latest task came with its function, and how many values it had."""
+        got = self.agent.got[-1]
+        return got.fields["args"]["function"][1], len(got.bodies)
+
+    def test_once(self) -> None:
+        """An interpreter is sent a function with its tasks until one of them has begun; its successor anew."""
+        self.keep(LARGE)
+        for task in range(3):
+            self.call(task)
+        self.cluster.settle()
+        self.assertEqual(self.got(), (True, 2))  # the second, which was sent before the function had come
+        self.finish(0)
+        self.finish(0)
+        self.assertEqual(self.got(), (False, 1))
+        self.agent.die(0)
+        self.call(3)
+        self.cluster.settle(1)
+        self.assertEqual(self.got(), (True, 2))
+
+    def test_missed(self) -> None:
+        """An interpreter that lacks a function is sent the task again, with it, which costs no retry."""
+        self.keep(LARGE)
+        self.call(0)
+        self.finish(0)
+        self.call(1)
+        self.cluster.settle()
+        self.assertEqual(self.got(), (False, 1))
+        self.finish(0, error=FunctionMissing("not here"))
+        self.assertEqual(self.got(), (True, 2))
+        self.finish(0, body=b"one")
+        self.assertEqual(self.client.came_to(1), b"one")
+
+    def test_errors(self) -> None:
+        """Functions are named by their digests, and are kept as long as the client wants, up to a number."""
+        self.assertIn("ProtocolError: a function of tasks is one value", self.keep(b"f", "g"))
+        self.assertIn("ProtocolError: a task names a function that was not sent", self.answer(self.call(0)))
+        for number in range(MAX_FUNCTIONS):
+            self.assertIsNone(self.keep(bytes([number])))
+        self.assertIn("ProtocolError: the controller keeps at most", self.keep(LARGE))
+        self.assertIsNone(self.keep(LARGE, drop=[digest([b"\0"])]))
+        self.assertIn("ProtocolError: a task names a function", self.answer(self.call(0, b"\0")))
+        self.call(1)
+        self.finish(0)
+        self.assertEqual(list(self.client.done), [1])
 
 
 class LossTests(TaskCase):
@@ -250,13 +374,13 @@ class LossTests(TaskCase):
     def test_nothing_is_left_over(self) -> None:
         """Tasks that have ended leave nothing but their results, in the controller and in its queues."""
         for task in range(6):
-            self.client.submit(task)
+            self.client.submit(task, steps=[{**STEP, "results": [task - 1] if task in (3, 5) else []}])
         for turn in range(6):
             self.finish(0, ok=turn % 2 == 0)
         self.assertEqual(self.ask("clear_tasks", tasks=None), 6)
         queue = self.cluster.service.engines[0].queue
         self.assertEqual((len(queue), queue.remembers), (0, 0))
-        for table in ("_live", "_entries", "_waiting"):
+        for table in ("_live", "_entries", "_waiting", "_takers"):
             self.assertEqual(len(getattr(self.tasks, table)), 0, table)
         self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
         self.cluster.settle(1)

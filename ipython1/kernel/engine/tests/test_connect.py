@@ -9,10 +9,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.config.settings import RECONNECT_TIMEOUT
 from ipython1.kernel.engine.connect import Address, reach
-from ipython1.kernel.engine.run import GRACE, Course
+from ipython1.kernel.engine.run import Course
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer
+from ipython1.kernel.furl import stamp, write_private
 from ipython1.kernel.peer import Ending
+from ipython1.kernel.places import Places
 
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:10105/secret"
 OTHER = FURL.replace("secret", "other")
@@ -38,8 +41,8 @@ class ReachTests(SynchronousTestCase):
         answer = self.answers.pop(0) if self.answers else ConnectionError("no controller answers")
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
-    def reach(self, furl_or_file: str = "", again: bool = False) -> Deferred[Any]:
-        address = Address(furl_or_file, self.folder)
+    def reach(self, furl_or_file: str = "", again: bool = False, before: str | None = None) -> Deferred[Any]:
+        address = Address(furl_or_file, Places(self.folder), before)
         coroutine = reach(
             address,
             None,
@@ -58,6 +61,28 @@ class ReachTests(SynchronousTestCase):
         self.answers = ["link"]
         self.assertEqual(self.successResultOf(self.reach()), "link")
         self.assertEqual((self.dialed, self.said), ([FURL], []))
+
+    def test_file_of_before(self) -> None:
+        """A file from before the start of the controller is not used; nothing is said while that takes its time."""
+        self.file.write_text(OTHER)
+        self.answers = [ConnectionError("it does not listen yet"), "link"]
+        link = self.reach(before=stamp(self.file))
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(self.dialed, [])
+        write_private(self.file, FURL)
+        self.clock.pump([0.1] * 4)
+        self.assertEqual(self.successResultOf(link), "link")
+        self.assertEqual((self.dialed, self.said), ([FURL, FURL], []))
+
+    def test_no_file_before(self) -> None:
+        """Nor is a file needed before."""
+        self.answers = ["link"]
+        link = self.reach(before=stamp(self.file))
+        self.clock.pump([0.1] * 3)
+        self.assertNoResult(link)
+        write_private(self.file, FURL)
+        self.clock.pump([0.1] * 2)
+        self.assertEqual(self.successResultOf(link), "link")
 
     def test_late_file_and_late_controller(self) -> None:
         """It waits for the file and then for the controller, and says each once."""
@@ -163,7 +188,10 @@ class CourseTests(SynchronousTestCase):
         self.said: list[str] = []
         self.reached: list[tuple[float, bool]] = []
         self.links: list[Deferred[Any]] = [Deferred(), Deferred()]
-        self.course = Course(self.agent, self.reach, self.said.append)
+        self.run_course()
+
+    def run_course(self, early: bool = False) -> None:
+        self.course = Course(self.agent, self.reach, self.said.append, early=early)
         self.status = Deferred.fromCoroutine(self.course.run(5))
 
     async def reach(self, timeout: float, again: bool) -> Any:
@@ -210,11 +238,35 @@ class CourseTests(SynchronousTestCase):
         self.failureResultOf(self.status, ConnectionError)
         self.assertFalse(self.agent.started)
 
+    def test_early(self) -> None:
+        """If the controller is on its way, the interpreters are started meanwhile; they end if it does not come."""
+        self.course.stop()
+        for outcome in ("link", "none", "stop", "engines"):
+            self.agent, self.links, self.reached = FakeAgent(), [Deferred()], []
+            self.run_course(early=True)
+            self.assertTrue(self.agent.started)
+            if outcome == "link":
+                self.connect()
+                self.assertNoResult(self.status)
+                self.agent.end()
+            elif outcome == "none":
+                self.links[0].errback(ConnectionError("nobody there"))
+                self.failureResultOf(self.status, ConnectionError)
+                self.assertTrue(self.agent.stopped)
+                continue
+            elif outcome == "stop":
+                self.course.stop()
+                self.assertTrue(self.agent.stopped)
+            else:
+                self.agent.failures.append("could not be started")
+                self.agent.end()
+            self.assertEqual(self.successResultOf(self.status), 1 if outcome == "engines" else 0)
+
     def test_reconnect(self) -> None:
         """A lost connection is opened again."""
         self.connect()
         self.agent.lost.callback("the connection was lost")
-        self.assertEqual(self.reached, [(5, False), (GRACE, True)])
+        self.assertEqual(self.reached, [(5, False), (RECONNECT_TIMEOUT.default, True)])
         self.assertIn("the connection was lost", self.said[0])
         again = self.connect()
         self.assertIs(self.agent.links[1], again)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 from twisted.internet import reactor
@@ -16,7 +17,6 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.engine import engine as engine_module
-from ipython1.kernel.engine import process as process_module
 from ipython1.kernel.engine.process import Interpreter, Owner, describe_end
 from ipython1.kernel.engine.service import Agent
 from ipython1.kernel.engine.tests.harness import ENVIRONMENT, launch
@@ -51,9 +51,9 @@ class InterpreterTests(TestCase):
 
     timeout = 60
 
-    def interpreter(self, *arguments: str) -> tuple[Interpreter, FakeOwner]:
+    def interpreter(self, *arguments: str, **limits: Any) -> tuple[Interpreter, FakeOwner]:
         owner = FakeOwner()
-        interpreter = Interpreter(reactor, owner, arguments or None, ENVIRONMENT)
+        interpreter = Interpreter(reactor, owner, arguments or None, ENVIRONMENT, **limits)
         return interpreter, owner
 
     async def test_life(self) -> None:
@@ -87,8 +87,7 @@ class InterpreterTests(TestCase):
 
     async def test_never_ready(self) -> None:
         """One that does not become ready in time is killed."""
-        self.patch(process_module, "START_TIME", 0.1)
-        interpreter, owner = self.interpreter("/bin/sh", "-c", "sleep 60")
+        interpreter, owner = self.interpreter("/bin/sh", "-c", "sleep 60", start_timeout=0.1)
         interpreter.start()
         self.assertEqual(await owner.ended, "was not ready within 0.1 s")
 

@@ -36,6 +36,21 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(queue.finished(True), [])
         self.assertFalse(queue.busy)
 
+    def test_tasks_yield(self) -> None:
+        """A task is fed when there are no other commands; what runs goes on."""
+        queue = an_open_queue()
+        tasks = [Command((f"t{number}", 1), "task", f"task {number}") for number in range(3)]
+        others = [a_command(1), a_command(2, "d", complete=False), a_command(3)]
+        self.assertEqual(queue.submitted(tasks[0]), [Feed(tasks[0])])
+        for command in (tasks[1], others[0], tasks[2], others[1], others[2]):
+            self.assertEqual(queue.submitted(command), [])
+        self.assertEqual(queue.finished(True), [Feed(others[0])])
+        self.assertEqual(queue.finished(True), [Feed(others[2])])
+        self.assertEqual(queue.finished(True), [Feed(tasks[1])])
+        self.assertEqual(queue.completed(others[1], []), [])
+        self.assertEqual(queue.finished(True), [Feed(others[1])])
+        self.assertEqual(queue.finished(True), [Feed(tasks[2])])
+
     def test_failure(self) -> None:
         """A failure refuses the client's waiting commands, and those that it submitted before it could know."""
         queue = an_open_queue()

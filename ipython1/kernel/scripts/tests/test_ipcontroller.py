@@ -12,11 +12,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from ipython1.kernel.controller.config import ControllerConfig
+from ipython1.kernel.controller.config import READY, ControllerConfig
 from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
 from ipython1.kernel.patience import Patience
-from ipython1.kernel.scripts.controlling import READY
+from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcontroller import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
@@ -36,7 +36,7 @@ class OptionTests(SynchronousTestCase):
         """Nothing need be said."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
         folder = Path("/somewhere")
-        self.assertEqual(parse([]), Config(ControllerConfig(folder), 0, folder / "log" / "ipcontroller.log"))
+        self.assertEqual(parse([]), Config(ControllerConfig(Places(folder)), 0, folder / "log" / "ipcontroller.log"))
 
     def test_all(self) -> None:
         """Everything can be said."""
@@ -48,17 +48,23 @@ class OptionTests(SynchronousTestCase):
             "127.0.0.1",
             "--location",
             "a.example,10.0.0.1,fe80::1",
+            "--interface-class",
+            "a.B",
+            "--interface-class=c.D",
             "--engines",
             "4",
         ]
         argv += ["--grace", "30", "--engine-keepalive", "2.5", "--client-keepalive", "20"]
         config = parse([*argv, "--ipython-dir", "/d", "-l", "/l/f.log"])
+        hosts = "a.example,10.0.0.1,fe80::1"
         controller = ControllerConfig(
-            Path("/d"),
+            Places(Path("/d")),
             10105,
             "127.0.0.1",
-            "a.example,10.0.0.1,fe80::1",
+            hosts,
             True,
+            "",
+            ("a.B", "c.D"),
             patience=Patience(grace=30, agents=2.5, clients=20),
         )
         self.assertEqual(config, Config(controller, 4, Path("/l/f.log")))
@@ -69,14 +75,16 @@ class OptionTests(SynchronousTestCase):
             ("--port", "70000"),
             ("--port", "x"),
             ("--location", "host:80"),
-            ("--location", ""),
             ("--location", "a/b"),
             ("--engines", "0"),
             ("--grace", "0"),
             ("--client-keepalive", "soon"),
+            ("--scheduler", "no name"),
             ("--nosuch",),
         ):
             self.assertIn(argv[0], self.refused(*argv))
+        for argv in (("--cluster-id", "../b"), ("--profile", "")):
+            self.assertIn(f"{argv[1]!r} cannot be the name", self.refused(*argv))
 
     def test_old_options(self) -> None:
         """Options of IPython 0.10 are refused with what takes their place."""
@@ -197,6 +205,24 @@ class ProcessTests(TestCase):
         await self.stop(program)
 
     @asynchronous
+    async def test_side_by_side(self) -> None:
+        """Controllers of different names run side by side in one folder, each with engines and clients of its own."""
+        for number, options in enumerate(([], ["--cluster-id", "b"], ["--profile", "lab", "--cluster-id", "b"])):
+            program = self.start("--engines", str(number + 1), *options)
+            await program.said("registered")
+        for number, names in enumerate(("", "cluster_id='b'", "profile='lab', cluster_id='b'")):
+            self.assertEqual(await self.count_engines(names), number + 1)
+        await self.stop(program)
+        self.assertEqual(await self.count_engines("cluster_id='b'"), 2)
+
+    async def count_engines(self, names: str) -> int:
+        """How many engines a client of that cluster finds."""
+        source = f"from ipython1.kernel import client; print(len(client.MultiEngineClient({names})))"
+        user = Program(self, sys.executable, "-c", source, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await user.ended(), 0, user.output)
+        return int(user.output)
+
+    @asynchronous
     async def test_port_taken(self) -> None:
         """A port that is taken is named, with what to do."""
         taken = socket.create_server(("127.0.0.1", 0))
@@ -214,6 +240,27 @@ class ProcessTests(TestCase):
         self.assertEqual(await program.ended(), 1)
         self.assertIn(str(self.folder), program.output)
         self.assertIn("--ipython-dir", program.output)
+
+    @asynchronous
+    async def test_interface_classes(self) -> None:
+        """Interfaces are published beside the others; one that cannot be is an error at the start."""
+        name = "ipython1.kernel.controller.tests.test_interface"
+        program = self.start("--interface-class", f"{name}.Shelf")
+        await program.said(READY)
+        self.assertIn("FURL file for shelf: ", program.output)
+        self.assertIn("ipcontroller-shelf.furl", self.files())
+        await self.stop(program)
+        self.assertEqual(self.files(), {})
+        for wrong, said in (
+            ("nowhere.Shelf", "there is no interface 'nowhere.Shelf'"),
+            (f"{name}.ShelfCase", "is no interface: it must be a subclass of"),
+            (f"{name}.Failing", "cannot be started (OSError: no disk)"),
+            ("ipython1.kernel.controller.tasks.TaskController", "that of the role 'task': give it another one"),
+        ):
+            program = self.start("--interface-class", wrong)
+            self.assertEqual(await program.ended(), 1, program.output)
+            self.assertIn(said, program.output)
+            self.assertNotIn("Traceback", program.output)
 
     @asynchronous
     async def test_engines(self) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ipython1.kernel.config.settings import ENGINE_LOG, NUM, TIMEOUT
+from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.connect import Address
-from ipython1.kernel.scripts.controlling import READY
-from ipython1.kernel.scripts.ipengine import TIMEOUT, Config, parse
+from ipython1.kernel.places import Places
+from ipython1.kernel.scripts.ipengine import parse
 from ipython1.kernel.tests.program import Program, asynchronous
 
 NOBODY = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:1/secret"
@@ -33,14 +35,17 @@ class OptionTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Nothing need be said."""
         self.patch(os, "environ", {**os.environ, "IPYTHONDIR": "/somewhere"})
-        self.assertEqual(parse([]), Config(1, Address("", Path("/somewhere")), None, TIMEOUT))
+        config = parse([])
+        self.assertEqual(config.address, Address("", Places(Path("/somewhere"))))
+        self.assertEqual([config.settings[each] for each in (NUM, ENGINE_LOG, TIMEOUT)], [1, "", 60.0])
 
     def test_all(self) -> None:
         """Everything can be said."""
         config = parse(
             ["-n", "4", "--furl-file", NOBODY, "--ipython-dir", "/d", "-l", "/l/f.log", "--timeout", "2.5"]
         )
-        self.assertEqual(config, Config(4, Address(NOBODY, Path("/d")), "/l/f.log", 2.5))
+        self.assertEqual(config.address, Address(NOBODY, Places(Path("/d"))))
+        self.assertEqual([config.settings[each] for each in (NUM, ENGINE_LOG, TIMEOUT)], [4, "/l/f.log", 2.5])
 
     def test_wrong_values(self) -> None:
         """What makes no sense is refused, by name."""
@@ -172,3 +177,35 @@ class ProcessTests(TestCase):
         await self.controller()
         await agent.said("(?s)live on.*2 engines registered: 0, 1")
         self.assertEqual({process.pid for process in self.interpreters(agent)}, before)
+
+    @asynchronous
+    async def test_memory_limit(self) -> None:
+        """A command that uses too much memory fails, and says how much; the engine is started again under its id."""
+        await self.controller()
+        agent = self.program("ipengine", "--memory-limit", "300M")
+        await agent.said("registered")
+        source = (
+            "from ipython1.kernel import client\n"
+            "mec = client.MultiEngineClient()\n"
+            "try: mec.execute('x = b\"x\" * (400 << 20); import time; time.sleep(60)')\n"
+            "except client.CompositeError as problem: print(type(problem.elist[0][1]).__name__, problem.elist[0][1])\n"
+            "mec.execute('y = 1')\n"
+            "print(mec.pull('y'), mec.get_ids())\n"
+        )
+        user = Program(self, sys.executable, "-c", source, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await user.ended(), 0, user.output)
+        self.assertRegex(
+            user.output,
+            r"MemoryLimitExceeded engine 0 lost its interpreter \(it used \d\d\d\.\d MiB of memory, 300.0 MiB are"
+            r" allowed\) while it ran",
+        )
+        self.assertIn("[1] [0]", user.output)
+        await agent.said("engine 0 lost its interpreter .it used")
+
+    @asynchronous
+    async def test_memory_limit_too_low(self) -> None:
+        """A limit that no interpreter can keep is no reason to start one after the other."""
+        await self.controller()
+        agent = self.program("ipengine", "--memory-limit", "1M")
+        self.assertEqual(await agent.ended(), 1)
+        self.assertRegex(agent.output, r"is gone: it used .*, and it has not run anything yet: the limit is too low")

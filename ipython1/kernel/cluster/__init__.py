@@ -1,0 +1,1 @@
+"""Clusters that programs start and use: what is behind `ipython1.kernel.client.Cluster`."""

@@ -1,0 +1,63 @@
+"""Commands whose large bodies are still on their way, and those that have to wait for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ipython1.kernel.controller.calls import Call
+from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.framing import Message
+
+Perform = Callable[[Call, Message], None]
+
+
+@dataclass(eq=False)
+class _Arrival:
+    """A command; `message` is there when it is whole, or `problem`."""
+
+    call: Call
+    message: Message | None = None
+    problem: ConnectionError | None = None
+
+
+class Arrivals:
+    """Commands of one client, which are carried out in the order in which they came: later ones count on earlier ones."""
+
+    log = Logger()
+
+    def __init__(self, perform: Perform) -> None:
+        self._perform = perform
+        self._line: deque[_Arrival] = deque()
+
+    def came(self, call: Call, message: Message) -> None:
+        """A command came; it is carried out when it is whole, and all that came before it was carried out."""
+        arrival = _Arrival(call)
+        self._line.append(arrival)
+        if not message.streams():
+            arrival.message = message
+            self._go_on()
+            return
+
+        def collected(whole: Message) -> None:
+            arrival.message = whole
+            self._go_on()
+
+        def broken(failure: Failure) -> None:
+            arrival.problem = ConnectionError(f"the task did not arrive: {failure.getErrorMessage()}")
+            self._go_on()
+
+        collecting = call.client.link.collect(message).addCallbacks(collected, broken)
+        collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
+
+    def _go_on(self) -> None:
+        while self._line and (self._line[0].message is not None or self._line[0].problem is not None):
+            arrival = self._line.popleft()
+            if arrival.problem is not None:
+                arrival.call.whole_failed(arrival.problem)
+            elif arrival.message is not None:
+                self._perform(arrival.call, arrival.message)
