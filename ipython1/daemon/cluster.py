@@ -13,11 +13,11 @@ from ipython1.daemon.clusters import look, put_in_order
 from ipython1.daemon.control import ControlServer, place_socket, remove_socket
 from ipython1.daemon.engines import Engines
 from ipython1.daemon.intensity import Intensity
+from ipython1.daemon.parts import Over
 from ipython1.daemon.record import Recorder
 from ipython1.daemon.requests import Requests
 from ipython1.daemon.service import ClusterService, count
 from ipython1.daemon.state import ClusterState, ProcessId, StateFolder
-from ipython1.daemon.supervisor import Over
 from ipython1.kernel.error import ClusterError, ClusterRunning
 from ipython1.kernel.places import FURL_FILES, Places
 

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ipython1.daemon.parts import Part
 from ipython1.daemon.service import ClusterService
 from ipython1.daemon.state import FAILED, ClusterState, PartRecord, ProcessId, StateFolder
-from ipython1.daemon.supervisor import Part
 from ipython1.kernel.error import SecurityError
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ipython1.daemon.engines import Engines
+from ipython1.daemon.parts import CONTROLLER, Phase
 from ipython1.daemon.record import Recorder
 from ipython1.daemon.service import ClusterService
-from ipython1.daemon.supervisor import CONTROLLER, Phase
 from ipython1.kernel.error import ClusterError, InvalidEngineID, IPythonError
 
 LOOK = 2.0

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ipython1.daemon.intensity import Intensity
 from ipython1.daemon.member import Member
-from ipython1.daemon.supervisor import (
+from ipython1.daemon.parts import (
     CONTROLLER,
     Instruction,
     Over,
@@ -22,9 +22,9 @@ from ipython1.daemon.supervisor import (
     Start,
     StartLater,
     Stop,
-    Supervisor,
     Tell,
 )
+from ipython1.daemon.supervisor import Supervisor
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.service import gone_engine, registered_ids
 from ipython1.kernel.error import ClusterError, IPythonError

@@ -1,4 +1,4 @@
-"""What a cluster consists of, and what is to be done when a part of it comes, ends, or does not come.
+"""What is to be done when a part of a cluster comes, ends, or does not come.
 
 A plain state machine: an event goes in, instructions come out; time is an argument.  One part is the controller, the
 others are host agents, each with some engines.
@@ -7,102 +7,27 @@ others are host agents, each with some engines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 
 from ipython1.daemon.intensity import Budget, Intensity
+from ipython1.daemon.parts import (
+    COMING,
+    CONTROLLER,
+    PROCESSES,
+    Instruction,
+    Over,
+    Part,
+    PartState,
+    Phase,
+    Settled,
+    Start,
+    StartLater,
+    Stop,
+    Tell,
+)
 from ipython1.kernel.error import ClusterError
 
-CONTROLLER = "ipcontroller"
-"""The label of the controller."""
 MAX_PROBLEMS = 20
 """So many of the latest problems are remembered."""
-
-
-class Phase(Enum):
-    """How far the cluster is."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    RESTARTING = "restarting"  # all parts are being stopped, to be started again
-    STOPPING = "stopping"
-    ENDED = "ended"
-
-
-class PartState(Enum):
-    """How far a part is."""
-
-    WAITING = "waiting"  # an agent, for the controller to be there
-    STARTING = "starting"
-    RUNNING = "running"
-    DELAYED = "delayed"  # it has ended, and is about to be started again
-    STOPPING = "stopping"
-    ENDED = "ended"
-    FAILED = "failed"  # and is not started again
-
-
-COMING = (PartState.WAITING, PartState.STARTING, PartState.DELAYED)
-_PROCESS = (PartState.STARTING, PartState.RUNNING, PartState.STOPPING)
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start that part; an agent with so many engines."""
-
-    label: str
-    engines: int
-
-
-@dataclass(frozen=True)
-class StartLater:
-    """Call `Supervisor.due` after so many seconds."""
-
-    label: str
-    delay: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """End that part in good order; `Supervisor.ended` is to be called then, as always."""
-
-    label: str
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Say this to the person who started the cluster, and in the log."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The cluster is ready to be used, with the engines that it was to have."""
-
-
-@dataclass(frozen=True)
-class Over:
-    """Nothing runs any more; 0 is the exit status of a cluster that was to end, else `reason` says why it did."""
-
-    status: int
-    reason: str
-
-
-Instruction = Start | StartLater | Stop | Tell | Settled | Over
-
-
-@dataclass
-class Part:
-    """A part of the cluster: its state, the ids of its engines, and how it ended the last time."""
-
-    label: str
-    engines: int
-    budget: Budget
-    state: PartState = PartState.WAITING
-    ids: set[int] = field(default_factory=set)
-    restarts: int = 0
-    reason: str | None = None
-    was_ready: bool = False
 
 
 class Supervisor:
@@ -320,10 +245,10 @@ class Supervisor:
     def _stop_parts(self) -> list[Instruction]:
         """Go on with ending all parts."""
         for part in self.parts.values():
-            if part.state not in _PROCESS:
+            if part.state not in PROCESSES:
                 part.state = PartState.ENDED
-        agents = [part for part in self._agents() if part.state in _PROCESS]
-        left = agents or [part for part in self.parts.values() if part.state in _PROCESS]
+        agents = [part for part in self._agents() if part.state in PROCESSES]
+        left = agents or [part for part in self.parts.values() if part.state in PROCESSES]
         if left:
             stopped = [part for part in left if part.state is not PartState.STOPPING]
             for part in stopped:

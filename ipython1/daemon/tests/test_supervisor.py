@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.daemon.intensity import Intensity
-from ipython1.daemon.supervisor import (
+from ipython1.daemon.parts import (
     CONTROLLER,
     Instruction,
     Over,
@@ -17,9 +17,9 @@ from ipython1.daemon.supervisor import (
     Start,
     StartLater,
     Stop,
-    Supervisor,
     Tell,
 )
+from ipython1.daemon.supervisor import Supervisor
 
 KILLED = "killed by signal 9, SIGKILL"
 

@@ -38,8 +38,8 @@ Out[9]: TaskResult[ID:73]:{'a': 73}
 In [10]: tr.engineid in (0, 1, 2, 3)
 Out[10]: True
 
-In [11]: tr.submitted, tr.completed, tr.duration
-Out[11]: ('20.../... ...:...:...', '20.../... ...:...:...', 0...)
+In [11]: tr.submitted, tr.completed, 0 < tr.duration < 60
+Out[11]: ('20.../... ...:...:...', '20.../... ...:...:...', True)
 
 In [12]: tr.results['a']
 Out[12]: 73

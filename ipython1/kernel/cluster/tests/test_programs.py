@@ -159,6 +159,8 @@ try:
     mec.execute("import time; time.sleep(100)")
 except client.KernelError as problem:
     print(type(problem).__name__)
+while cluster.state == "running":
+    pass  # the system is about to release the lock of a process that was killed
 print(cluster)
 for call in (lambda: cluster.add_engines(1), mec.get_ids):
     try:
