@@ -89,13 +89,16 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
 }
 
 FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
-    # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free.
+    # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free. `commands` are what an
+    # earlier controller asked for: those that were answered, of which it may not have heard, the one that runs, and
+    # those that wait; each is [id, index, whether it has begun, verb, label].
     "register": {
         "place": (int,),
         "wanted": (int, NoneType),
         "generation": (int,),
         "pid": (int,),
         "properties": (dict,),
+        "commands": (list, NoneType),
     },
     "started": {"id": (list,), "engine": (int,)},
     # The outcome of a command. `number` is set for execute. Bodies as for the client's reply; those of a

@@ -18,11 +18,11 @@ from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
-from ipython1.kernel.controller.queue import Entry
+from ipython1.kernel.controller.queue import Entry, NoOwner
 from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
+from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, attempt_id
 from ipython1.kernel.controller.task_functions import TaskFunctions
 from ipython1.kernel.controller.task_spec import Work, shared_function, submission
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
