@@ -198,6 +198,7 @@ class TaskController:
         if task in self.scheduler.tasks:
             # It was submitted before, and its confirmation lost.
             call.whole()
+            self._tell_done(call.client, task)
             return
         bodies: list[Any] = message.bodies
         submitted = submission(
@@ -269,10 +270,30 @@ class TaskController:
     def _when_ended(self, task: int, function: Callable[[], None]) -> None:
         self._waiting.setdefault(task, []).append(function)
 
+    def _watch(self, call: Call, message: Message) -> None:
+        asked = dict.fromkeys(task for task in call.args["tasks"] if type(task) is int)
+        for task in asked:
+            live = self._live.get(task)
+            if live is None:
+                self._tell_done(call.client, task)
+            elif live.client != call.client.key:
+                self._when_ended(task, partial(self._tell_done, call.client, task))
+        call.whole([task for task in asked if task not in self.scheduler.tasks])
+
+    def _tell_done(self, client: ClientSession, task: int) -> None:
+        """Tell a client that a task has ended, if it has, and what it came to."""
+        result = self.results.get(task)
+        if result is not None:
+            fields = {"task": task, "record": result.record, **result.fields}
+            client.send(Message("task_done", fields, list(result.bodies)))
+
     def _abort(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
         outcome = self.scheduler.tasks[task].outcome
+        if outcome is Outcome.ABORTED and message.fields.get("again"):
+            call.whole()
+            return
         if outcome is not None:
             aborted = outcome is Outcome.ABORTED
             raise IndexError(f"task {task} {'was aborted already' if aborted else 'has completed already'}")
@@ -303,7 +324,8 @@ class TaskController:
         known = [task for task in asked if type(task) is int and task in self.results]
         self._forget(known)
         unknown = [task for task in asked if task not in known] if len(known) < len(asked) else []
-        if unknown:
+        # What is asked again may have been cleared by the first asking.
+        if unknown and not message.fields.get("again"):
             raise KeyError(f"no task of that id has ended: {', '.join(map(repr, unknown[:20]))}")
         call.whole(len(known))
 
@@ -318,6 +340,7 @@ class TaskController:
         "submit": _submit,
         "task_result": _task_result,
         "wait_tasks": _wait,
+        "watch_tasks": _watch,
         "abort_task": _abort,
         "task_status": _status,
         "count_engines": _count_engines,
@@ -536,8 +559,7 @@ class TaskController:
         self._forget(self.results.add(finish.task, result))
         client = self.clients.get(live.client)
         if client is not None:
-            said = {"task": finish.task, "record": record, **fields}
-            client.send(Message("task_done", said, list(bodies)))
+            self._tell_done(client, finish.task)
         for function in self._waiting.pop(finish.task, ()):
             function()
 
