@@ -50,7 +50,7 @@ class Batch:
     ended: dict[int, Row] = field(default_factory=dict)
     cleared: dict[int, None] = field(default_factory=dict)
     commands: list[Row] = field(default_factory=list)
-    outcomes: list[Row] = field(default_factory=list)
+    outcomes: dict[Row, Row] = field(default_factory=dict)
     # What is no row: the size of them all, of what may be refused, and who waits.
     size: int = 0
     refusable: int = 0

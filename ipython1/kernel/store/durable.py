@@ -185,7 +185,7 @@ class DurableStore(Store):
         if completed is None:
             completed = time.time()
         ended = (result.outcome, record.get("engine"), record.get("started"), completed, size, task)
-        if self._batch.task_ended(task, ended, (task, packed, task)):
+        if self._batch.task_ended(task, ended, (task, packed)):
             self._batch.files += files
             self._put(size)
             self._has_ended()
@@ -239,7 +239,7 @@ class DurableStore(Store):
         key = (clean(session), number, engine)
         packed, files, size = self._packer.pack(command_owner(*key), outcome.bodies, outcome.fields)
         row = (outcome.ok, outcome.started, outcome.completed, packed, size, *key)
-        self._batch.outcomes.append(row)
+        self._batch.outcomes.setdefault(key, row)
         self._batch.files += files
         self._put(size)
         self._has_ended()
