@@ -148,7 +148,7 @@ class Statements:
         return self._statement(
             {name: tasks.c[name] for name in ("began", "id", "attempt")},
             "UPDATE tasks SET began = new.began"
-            " FROM new WHERE tasks.id = new.id AND tasks.attempt = new.attempt AND tasks.completed IS NULL",
+            " FROM new WHERE tasks.id = new.id AND tasks.attempt = new.attempt AND tasks.state = 'assigned'",
         )
 
     def _task_ended(self) -> Statement:
