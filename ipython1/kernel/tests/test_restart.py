@@ -27,8 +27,9 @@ from ipython1.kernel.shared import SHARED_FROM
 from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.tests.test_wire import Settings
 
-LARGE = 3_000_000
-"""Bytes: several pieces of a stream."""
+LARGE = 12_000_000
+"""Bytes: many pieces of a stream."""
+NOTHING = {"scheduled": 0, "pending": 0, "succeeded": 0, "failed": 0}
 
 
 class Called:
@@ -125,8 +126,23 @@ class RestartTests(TestCase):
         await self.restart()
         await self.until(lambda: self.agent.running())
         self.finish(blob)
+        await self.until(lambda: len(self.tc._connection._session.link._arrivals))
         await self.restart()
         self.assertEqual(await waiting, blob)
+        self.assertEqual(len(self.labels()), 1)
+
+    async def test_confirmation_lost(self) -> None:
+        """A task that ran, but of whose submission the client was not told, is not run again."""
+        await self.start(1)
+        self.assertEqual(await self.tc.queue_status(), NOTHING)
+        waiting = self.tc.submit(Called(), 1)
+        await self.until(lambda: self.service.interfaces["task"].clients)
+        # The client hears nothing more.
+        self.tc._connection._session.link.batch_received = lambda *batch: None
+        await self.finished(1)
+        await self.until(lambda: len(self.service.interfaces["task"].results))
+        await self.restart()
+        self.assertEqual(await waiting, 1)
         self.assertEqual(len(self.labels()), 1)
 
     async def test_questions(self) -> None:
@@ -153,7 +169,22 @@ class RestartTests(TestCase):
         asking = mec.get_ids()
         await self.restart()
         self.assertEqual(await asking, [0, 1])
-        self.assertEqual(await mec.get_ids(), [0, 1])
+        asking = mec.pull("a", targets=0)
+        await self.until(lambda: self.agent.running(0))
+        blob = pickle.dumps(bytes(LARGE))
+        self.say(blob)
+        await self.until(lambda: len(connection._session.link._arrivals))
+        await self.restart()
+        await self.until(lambda: self.agent.running(0))
+        self.say(blob)
+        self.assertEqual(await asking, [bytes(LARGE)])
+
+    def say(self, value: bytes) -> None:
+        """End a pull that engine 0 runs."""
+        queue = self.agent.queues[0]
+        values = [[1, "pickle", {}]]
+        self.agent.say("reply", 0, [value], id=list(queue.running.id), ok=True, values=values)
+        self.agent.carry_out(0, queue.finished(True))
 
     async def test_another_store(self) -> None:
         """A controller with another store does not know what waits."""
