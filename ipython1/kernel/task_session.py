@@ -195,7 +195,9 @@ class TaskSession(ClientSession):
         if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
-            request for request in requests if isinstance(request, Submit) and not request.depends_on()
+            request
+            for request in requests
+            if isinstance(request, Submit) and not request.confirm and not request.depends_on()
         ]
         if len(submissions) < len(requests) or len(self._lease) < len(requests):
             return None
@@ -268,7 +270,8 @@ class TaskSession(ClientSession):
         if answered is None:
             return
         if (
-            foreign
+            request.confirm
+            or foreign
             or self._full
             or submission.outcome is not None
             or len(self._unconfirmed) > UNCONFIRMED
@@ -458,8 +461,10 @@ class TaskConnection(Connection):
         *,
         timeout: float = CONNECT_TIMEOUT.default,
         leave_within: float = CONFIRM_TIMEOUT.default,
+        name: str = "",
     ) -> None:
-        super().__init__(furl_or_file, reactor, dial, "task", partial(TaskSession, leave_within), timeout)
+        new_session = partial(TaskSession, leave_within)
+        super().__init__(furl_or_file, reactor, dial, "task", new_session, timeout, name)
 
     def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
@@ -475,8 +480,8 @@ class TaskConnection(Connection):
 
 
 def task_connection(
-    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration, name: str = ""
 ) -> TaskConnection:
     """A way to the Task interface, as the configuration wants it."""
     timeout, leave_within = settings[CONNECT_TIMEOUT], settings[CONFIRM_TIMEOUT]
-    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within)
+    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within, name=name)
