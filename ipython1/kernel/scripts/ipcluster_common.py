@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,21 @@ def exit_status(problem: Exception) -> int:
     if isinstance(problem, ClusterRunning):
         return RUNNING
     return WRONG if isinstance(problem, ConfigError) else FAILED
+
+
+def show(text: str) -> None:
+    """Write to standard output, unless nobody reads it any more: then there is nothing wrong with the command."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Write nothing more to standard output, which nobody reads: not at the end of the process, either."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def ask(places: Places, verb: str, timeout: float, **args: Any) -> Any:
