@@ -170,13 +170,16 @@ def _end_orphans(state: ClusterState) -> list[str]:
     done, ended = [], []
     for label, recorded in state.processes():
         process = recorded.find()
-        if process is not None:
+        if process is None:
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile, by itself
             process.terminate()
             ended.append(process)
             done.append(f"ended {label} (pid {recorded.pid})")
     _, alive = psutil.wait_procs(ended, timeout=CLEAN_GRACE)
     for process in alive:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(alive, timeout=CLEAN_GRACE)
     return done
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -187,6 +188,20 @@ class StandingTests(FolderCase):
         self.assertIn(f"ended part 0 (pid {pid})", user.output)
         self.assertEqual(await orphan.ended(), -15)
         self.assertFalse(self.places.state_dir.exists())
+
+    @asynchronous
+    async def test_just_ended(self) -> None:
+        """What ends by itself just before it is ended is no error."""
+        orphan = await self.process()
+        self.leave(self.state(ProcessId.own(), self.identity(orphan)))
+
+        def too_late(process: psutil.Process) -> None:
+            raise psutil.NoSuchProcess(process.pid)
+
+        self.patch(psutil.Process, "terminate", too_late)
+        self.assertEqual(len(clean(self.places)), 1)
+        orphan.signal("INT")
+        await orphan.ended()
 
     @asynchronous
     async def test_reused_id(self) -> None:
