@@ -10,12 +10,13 @@ import ipython1
 from ipython1.kernel.config.settings import LAUNCHER
 from ipython1.kernel.error import IPythonError, LaunchError
 from ipython1.kernel.scripts import ipcluster_start as start
-from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, Subcommand, drop_output, exit_status
+from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, Subcommand, exit_status
 from ipython1.kernel.scripts.ipcluster_config import CONFIG
 from ipython1.kernel.scripts.ipcluster_engines import ENGINES, RESTART
 from ipython1.kernel.scripts.ipcluster_status import LIST, LOGS, STATUS
 from ipython1.kernel.scripts.ipcluster_stop import CLEAN, STOP
 from ipython1.kernel.scripts.options import PLACES, Parser, add_places, add_setting, configured, places_of
+from ipython1.kernel.terminal import silence
 
 START = "start"
 """The subcommand that is meant when none is named."""
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # As with "| head": who reads it has seen enough.
-        drop_output()
+        silence(sys.stdout)
         return FINE
     return status
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipython1.kernel.error import ClusterRunning, ConfigError, NoSuchCluster
 from ipython1.kernel.places import Places
+from ipython1.kernel.terminal import silence
 
 if TYPE_CHECKING:
     from ipython1.daemon.clusters import Found
@@ -46,14 +46,7 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        drop_output()
-
-
-def drop_output() -> None:
-    """Write nothing more to standard output, which nobody reads: not at the end of the process, either."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+        silence(sys.stdout)
 
 
 def ask(places: Places, verb: str, timeout: float, **args: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ipython1.kernel.scripts.ipcluster_common import drop_output
+from ipython1.kernel.terminal import silence
 
 WIDTH = 120
 """Columns where there is no terminal to ask: what is piped or kept in a file is not broken to the width of none."""
@@ -31,7 +32,7 @@ _COLOURS = {
 class _Output(Console):
     def on_broken_pipe(self) -> None:
         """Who reads it has seen enough, as with ``| head``: that is no failure of the command."""
-        drop_output()
+        silence(sys.stdout)
 
 
 def console() -> Console:

@@ -181,6 +181,17 @@ class OutputTests(ClusterCase):
             self.assertEqual(await program.ended(), 0, program.output)
             self.assertEqual(program.output, f"status {status}\n")
 
+    @asynchronous
+    async def test_unread_start(self) -> None:
+        """A cluster in the background starts, whether anybody reads that it does or not."""
+        command = [sys.executable, "-m", "ipython1.kernel.scripts.ipcluster", "start", "-n", "1", "--daemonize"]
+        command += ["--interface", "127.0.0.1"]
+        program = Program(self, sys.executable, "-c", self.UNREAD, *command, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await program.ended(), 0, program.output)
+        self.assertEqual(program.output, f"status {FINE}\n")
+        self.assertEqual((await self.said("engines")).split(), ["0"])
+        await self.said("stop")
+
 
 class ForegroundTests(ClusterCase):
     """A cluster that runs until Ctrl-C."""
@@ -275,8 +286,8 @@ class ForegroundTests(ClusterCase):
         for options in ([], ["--daemonize"]):
             cluster = self.cluster("--port", str(port), *options)
             self.assertEqual(await cluster.ended(), FAILED)
-            self.assertIn(f"cannot listen on port {port}", cluster.output)
-            self.assertIn("ipcontroller did not come up", cluster.output)
+            self.assertIn(f"ipcluster: ipcontroller did not come up: cannot listen on port {port}", cluster.errors)
+            self.assertEqual(cluster.output.count("cannot listen"), 1)
             self.assert_nothing_left()
 
     @asynchronous
