@@ -155,8 +155,10 @@ class TaskSession(ClientSession):
         late = [self._unconfirmed[each] for each in named if each in self._unconfirmed]
         if late:
             return Deferred.fromCoroutine(self._call_later(request, late))
-        if request.verb == "task_result" and number in self._refusals:
+        if request.verb in ("task_result", "why") and number in self._refusals:
             return self._tell_refusal(request.args["task"])
+        if request.verb == "clear_tasks":
+            self._forget_given()
         return super().call(request, hold)
 
     async def _call_with_all(self, request: Request) -> Answer:
@@ -300,8 +302,16 @@ class TaskSession(ClientSession):
             # What goes wrong with it, the tasks that name it will tell.
             super().call(Request("keep_function", args, values=[function.value])).addBoth(lambda _: None)
 
+    def _forget_given(self) -> None:
+        """Tasks of this client are about to be cleared: which are left, only the controller knows from now on."""
+        if not self._lease:
+            self._given = []
+            return
+        first = self._lease[0]
+        self._given = [range(max(first, block.start), block.stop) for block in self._given if block.stop > first]
+
     def _is_known(self, number: int) -> bool:
-        """Whether this client was given that id for a task."""
+        """Whether this client was given that id for a task, and has cleared nothing since."""
         if number in self._lease:
             return False
         return any(number in block for block in self._given)

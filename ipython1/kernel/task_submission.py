@@ -12,7 +12,7 @@ from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
 from ipython1.kernel.shared import SHARED_FROM, digest
-from ipython1.kernel.task import OPTIONS, BaseTask, MapTask, StringTask
+from ipython1.kernel.task import MAX_STEPS, OPTIONS, BaseTask, MapTask, StringTask
 
 LISTS = ("after", "follow")
 """The options that are ids of tasks."""
@@ -120,6 +120,8 @@ class Steps:
 
         `results` are the tasks whose results stand in it, each with the client whose pending result it was.
         """
+        if len(self.steps) == MAX_STEPS:
+            raise ValueError(f"a task has at most {MAX_STEPS - 1} recovery tasks, one after the other")
         depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
         functions = [value for value in content if isinstance(value, SharedFunction)]
         values = depend + [value for value in content if isinstance(value, Serialized)]
@@ -238,11 +240,14 @@ def _check_options(options: dict[str, Any]) -> None:
         options["targets"] = targets = list(targets) if isinstance(targets, Iterable) else [targets]
         if not all(type(engine) is int for engine in targets):
             raise TypeError(f"targets of a task are the ids of engines, not {targets!r:.80}")
+        if not targets:
+            raise ValueError("targets of a task are at least one engine: with none it would never run")
     resources = options.get("resources", {})
     if not isinstance(resources, dict) or not all(map(_is_amount, resources.items())):
         raise TypeError(f"resources of a task are numbers by the names of properties, not {resources!r:.80}")
-    if not isinstance(options.get("priority", 0), int | float):
-        raise TypeError(f"priority of a task is a number, not {options['priority']!r:.80}")
+    priority = options.get("priority", 0)
+    if not isinstance(priority, int | float) or priority != priority:
+        raise TypeError(f"priority of a task is a number, not {priority!r:.80}")
     if "after_any" in options:
         options["after_any"] = bool(options["after_any"])
 

@@ -349,6 +349,14 @@ def abandon(numbers: Sequence[int]) -> Steps[None]:
     yield [Request("abort_task", {"task": number}) for number in numbers]
 
 
+def abandon_waiting(numbers: Sequence[int]) -> Steps[None]:
+    """Abort those of these tasks that have not begun."""
+    status = yield from ask_controller(Request("task_status", {"verbose": True}))
+    waiting = set(status["scheduled"]).intersection(numbers)
+    if waiting:
+        yield from abandon(sorted(waiting))
+
+
 def forget(numbers: Sequence[int]) -> Steps[None]:
     """Have the controller forget these tasks, of which nobody else knows, unless it has forgotten them already."""
     yield [Request("clear_tasks", {"tasks": list(numbers)})]

@@ -29,6 +29,8 @@ class FakeTasks(FakeCluster):
         self.outcomes: dict[int, Message] = {}
         self.waiting: list[tuple[FakeLink, int, dict[str, Any], list[Serialized]]] = []
         self.aborted: list[int] = []
+        # What is said of how tasks stand, next, in place of how they do.
+        self.statuses: list[dict[str, Any]] = []
         self.functions: dict[str, Serialized] = {}
         self.named: set[str] = set()
         self._asked: list[tuple[FakeLink, Message]] = []
@@ -188,6 +190,8 @@ class FakeTasks(FakeCluster):
                 self._fail(link, message, IndexError(f"there is no task {wanted[0]}"))
 
     def _status(self, verbose: bool) -> dict[str, Any]:
+        if self.statuses:
+            return self.statuses.pop()
         ended = {True: [], False: []}
         for number, done in self.outcomes.items():
             ended[done.fields["ok"]].append(number)

@@ -18,6 +18,7 @@ from ipython1.kernel import client, error, task_session, taskclient
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.tests.test_blocking import in_thread
 from ipython1.kernel.shared import MAX_FUNCTIONS
+from ipython1.kernel.task import MAX_STEPS
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 
@@ -274,6 +275,18 @@ class ConfirmTests(TaskTestCase):
         self.assertRaises(IndexError, self.tc.run, client.StringTask("", after=[first, 500]))
 
     @in_thread
+    def test_cleared_dependency(self) -> None:
+        """Whether a task is left when some were cleared, run learns from the controller, too."""
+        first = self.tc.run(client.StringTask(""))
+        self.tc.clear()
+        second = self.tc.run(client.StringTask(""))
+        self.tasks.refuse = IndexError(f"there is no task {first}")
+        with self.assertRaisesRegex(IndexError, "there is no task 0"):
+            self.tc.run(client.StringTask("", after=first))
+        refused = self.tc.run(client.StringTask("", after=second))
+        self.assertRaises(IndexError, self.tc.why, refused)
+
+    @in_thread
     def test_lost(self) -> None:
         """Who waits when the connection is lost, is told; the next call opens another."""
         self.held_back()
@@ -495,9 +508,26 @@ class FutureTests(TaskTestCase):
         self.assertRaises(RuntimeError, executor.submit, abs, 1)
         self.held_back()
         executor = self.tc.executor()
-        pending = executor.submit(abs, 1)
-        executor.shutdown(cancel_futures=True)
+        running, pending = executor.submit(abs, 1), executor.submit(abs, 2)
+        status = {"scheduled": [pending.taskid], "pending": [running.taskid], "succeeded": [], "failed": []}
+        self.tasks.statuses.append(status)
+        executor.shutdown(wait=False, cancel_futures=True)
         self.assertIsInstance(pending.exception(), error.TaskAborted)
+        self.assertFalse(running.done())
+        reactor.callFromThread(self.tasks.go_on)
+        self.assertEqual(running.result(), 1)
+
+    @in_thread
+    def test_impossible(self) -> None:
+        """What could never be run is refused by the call."""
+        chain = client.StringTask("")
+        for _ in range(MAX_STEPS - 1):
+            chain = client.StringTask("", recovery_task=chain)
+        self.tc.run(chain)
+        self.assertRaises(ValueError, self.tc.run, client.StringTask("", recovery_task=chain))
+        self.assertRaises(ValueError, self.tc.run, client.StringTask("", targets=[]))
+        self.assertRaises(TypeError, self.tc.run, client.StringTask("", priority=float("nan")))
+        self.tc.run(client.StringTask("", targets=0, priority=-0.5))
 
 
 def abs_of(x: int) -> int:
