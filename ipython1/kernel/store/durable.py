@@ -66,7 +66,7 @@ class DurableStore(Store):
         self._writing: list[Batch] = []
         self._due: IDelayedCall | None = None
         self._delay = 0.0
-        self._reads: list[Callable[[], None]] = []
+        self._reads: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
         self._functions: set[str] = set()
         self._ended = 0
         self._swept = 0.0
@@ -299,8 +299,8 @@ class DurableStore(Store):
             if self._ended >= _SWEEP_AFTER or (self._ended and time.monotonic() - self._swept > _SWEEP_EVERY):
                 self._sweep()
         reads, self._reads = self._reads, []
-        for read in reads:
-            read()
+        for answer, function, arguments in reads:
+            self._worker.do(function, *arguments).chainDeferred(answer)
         if self._closing is not None and not self._writing:
             self._leave()
 
@@ -344,7 +344,7 @@ class DurableStore(Store):
 
     def _read(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         answer: Deferred[Any] = Deferred()
-        self._reads.append(lambda: self._worker.do(function, *arguments).chainDeferred(answer))
+        self._reads.append((answer, function, arguments))
         if self._writing:
             return answer
         self._hand_over()
