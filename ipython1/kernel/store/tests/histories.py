@@ -25,7 +25,7 @@ from ipython1.kernel.store.values import (
 )
 
 Step = tuple[str, tuple[Any, ...]]
-LENGTH = 1500
+LENGTH = 600
 
 
 def history(seed: int, length: int = LENGTH) -> list[Step]:
