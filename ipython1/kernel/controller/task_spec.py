@@ -11,9 +11,8 @@ from ipython1.kernel.controller.task_values import Step, TaskSpec
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.shared import digest
+from ipython1.kernel.task import MAX_STEPS
 
-MAX_STEPS = 100
-"""A task and its recovery tasks are so many at the most."""
 MAX_NEEDS = 10_000
 """A task takes the results of so many others at the most."""
 
@@ -118,6 +117,14 @@ def submission(
         priority=options.get("priority", 0),
     )
     return Submission(spec, work)
+
+
+def dependencies(args: Mapping[str, Any]) -> list[Any]:
+    """What the arguments of ``submit`` name as the tasks that it depends on, if they make sense (see `submission`)."""
+    options = args.get("options") or {}
+    listed = [options.get("after"), options.get("follow")] if isinstance(options, dict) else []
+    listed += [step.get("results") for step in args["steps"] if isinstance(step, dict)]
+    return [task for one in listed if isinstance(one, list) for task in one]
 
 
 def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) -> Function:
