@@ -23,8 +23,8 @@ from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
-from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.shared import SHARED_FROM
+from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.tests.test_wire import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ipython1.kernel.error import StoreError
-from ipython1.kernel.store import durable
+from ipython1.kernel.store import writer
 from ipython1.kernel.store.limits import Limits, Retention
 from ipython1.kernel.store.tests.stores import (
     FOR_EVER,
@@ -257,7 +257,7 @@ class RetentionScenarios:
     @asynchronous
     async def test_while_running(self) -> None:
         """It goes on while the store is in use; a function that is named again later is there again."""
-        self.patch(durable, "_SWEEP_AFTER", 10)
+        self.patch(writer, "SWEEP_AFTER", 10)
         store, _ = await self.opened(Retention(Limits(age=0, count=5), ALL))
         for number in range(100):
             store.function_kept("abc", {}, [b"code"])

@@ -19,6 +19,7 @@ from ipython1.kernel.store.tests.stores import (
     a_task,
 )
 from ipython1.kernel.store.values import Snapshot
+from ipython1.kernel.store.writer import Writer
 from ipython1.kernel.tests.program import asynchronous
 
 
@@ -97,3 +98,19 @@ class DurableTests(DurableScenarios, StoreCase):
         self.assertEqual(await store.result(1), None)
         await store.close()
         self.assertFalse(self.path.parent.exists())
+
+    @asynchronous
+    async def test_too_late(self) -> None:
+        """What is put into a store that was closed is refused, or lost; nobody waits for it."""
+        reports: list[str] = []
+        self.patch(Writer, "_report", lambda writer, text: reports.append(text))
+        store, _ = await self.opened()
+        await store.close()
+        late = store.task_submitted(a_task(1))
+        settled = store.settled()
+        await self.assertFailure(store.result(1), StoreError)
+        problem = await self.assertFailure(late, StoreError)
+        self.assertEqual(str(problem), f"{self.path} is closed")
+        await settled
+        await store.close()
+        self.assertRegex(reports[0], r"test.sqlite is left without \d+ bytes that could not be stored")

@@ -61,7 +61,7 @@ class HistoryTests(StoreCase):
             model, position = Model(), 0
             chance = random.Random(seed)
             while position < LENGTH:
-                output = await self.killed_after(seed, position, chance.randrange(1, 400))
+                output = await self.killed_after(seed, position, chance.randrange(50, 400))
                 put, settled = (self.last(word, output, position) for word in ("put", "settled"))
                 store, snapshot = await self.opened()
                 while position < settled:

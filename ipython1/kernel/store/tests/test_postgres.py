@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from ipython1.kernel.error import StoreError
-from ipython1.kernel.store import durable
+from ipython1.kernel.store import writer
 from ipython1.kernel.store.postgres import PostgresDatabase
 from ipython1.kernel.store.tests.postgres_server import PostgresServer
 from ipython1.kernel.store.tests.scenarios import DurableScenarios, RetentionScenarios
@@ -80,9 +80,9 @@ class PostgresTests(OnServer):
     @asynchronous
     async def test_restart(self) -> None:
         """The server ends and comes back: submissions fail, and everything else is stored then."""
-        self.patch(durable, "FIRST_RETRY", 0.01)
+        self.patch(writer, "FIRST_RETRY", 0.01)
         errors: list[str] = []
-        self.patch(durable.DurableStore, "_report", lambda store, text: errors.append(text))
+        self.patch(writer.Writer, "_report", lambda writer, text: errors.append(text))
         store, _ = await self.opened()
         await store.task_submitted(a_task(1))
         self.server.stop()
