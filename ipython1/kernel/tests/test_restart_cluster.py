@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.tests.program import Program, asynchronous
 from ipython1.kernel.tests.test_outage_cluster import OutageTestCase
@@ -48,3 +51,15 @@ class RestartTests(OutageTestCase):
         await self.well(self.client("evening", "task"), "evening")
         await self.kill()
         await self.well(self.client("morning", "task"), "morning")
+
+    @asynchronous
+    async def test_given_up(self) -> None:
+        """A client that slept for longer than the controller waits comes back, and its calls return their results."""
+        self.grace = 1.0
+        await self.cluster()
+        client = self.client("sleep")
+        await client.said("sleeping")
+        os.kill(client.pid, signal.SIGSTOP)
+        await self.pause(4.0)
+        os.kill(client.pid, signal.SIGCONT)
+        await self.well(client, "sleep")
