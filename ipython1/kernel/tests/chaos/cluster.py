@@ -215,8 +215,8 @@ class Cluster:
         )
 
     def start_client(self, number: int) -> None:
-        """Start a client, in the place of the one that was there: every second one is a task client."""
-        role, kind = ("tasks", "task") if number % 2 == 0 else ("commands", "multiengine")
+        """Start a client, in the place of the one that was there: one in three has MultiEngine commands, the others tasks."""
+        role, kind = ("commands", "multiengine") if number % 3 == 1 else ("tasks", "task")
         name = f"{number}.{self._incarnations.get(number, 0)}"
         self._incarnations[number] = self._incarnations.get(number, 0) + 1
         self.clients[number] = self._start(

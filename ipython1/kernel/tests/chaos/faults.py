@@ -28,7 +28,10 @@ class Injector:
 
     def begin(self, faults: Sequence[Fault]) -> None:
         """Their time begins now."""
-        self._calls = [self._clock.callLater(fault.at, self._happen, number, fault) for number, fault in enumerate(faults)]
+        self._calls = [
+            self._clock.callLater(fault.at, self._happen, number, fault)
+            for number, fault in enumerate(faults)
+        ]
 
     def end(self) -> None:
         """No more faults, and none that lasts."""
@@ -49,9 +52,9 @@ class Injector:
         if target is None:
             self._journal.write("skipped", number=number, kind=fault.kind)
             return
-        who = target.name if isinstance(target, Process) else str(getattr(target, "pid", ""))
-        who = who if verb in ("kill", "stop") else ", ".join(self._names(fault))
-        self._journal.write("fault", number=number, kind=fault.kind, who=who, seconds=fault.seconds)
+        who = target.name if isinstance(target, Process) else ", ".join(self._names(fault))
+        pid = getattr(target, "pid", None)
+        self._journal.write("fault", number=number, kind=fault.kind, who=who, pid=pid, seconds=fault.seconds)
         if undo is not None:
             self._lasting[number] = (fault, undo)
             self._calls.append(self._clock.callLater(fault.seconds, self._undo, number))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.tests.chaos.journal import Journal
 from ipython1.kernel.tests.chaos.plan import EXECUTIONS, Plan
 
@@ -84,6 +85,18 @@ def failure(problem: BaseException) -> dict[str, Any]:
     if errors:
         problem = errors[0][1]
     return {"ok": False, "error": type(problem).__name__, "text": str(problem)[:300]}
+
+
+def connected(plan: Plan, new_client: Callable[[], Any]) -> Any:
+    """A client; where there is no session yet, nobody promises to dial again, so that is done here."""
+    deadline = time.monotonic() + plan.deadline
+    while True:
+        try:
+            return new_client()
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK)
 
 
 def _die_with_parent() -> None:

@@ -6,15 +6,17 @@ import time
 from typing import Any
 
 from ipython1.kernel import client
-from ipython1.kernel.tests.chaos.load import BURST, LOOK, Operations, failure
+from ipython1.kernel.tests.chaos.load import BURST, LOOK, Operations, connected, failure
 from ipython1.kernel.tests.chaos.plan import Plan
 
 AT_ONCE = 10
 """So many commands of a client wait for one engine; it may be one that does not come back."""
-SLOWEST = 0.05
+SLOWEST = 0.03
 """Seconds that a command takes at most."""
 LARGE = 200_000
 """Bytes."""
+PAUSE = 0.1
+"""Seconds between two bursts, in which tasks have their turn."""
 _WORK = "__import__('ipython1.kernel.tests.chaos.work', fromlist=['step'])"
 
 
@@ -24,7 +26,7 @@ class CommandLoad:
     def __init__(self, plan: Plan, name: str, furl_file: str) -> None:
         self.ops = Operations(plan, name)
         self._chance = self.ops.chance
-        self._client = client.MultiEngineClient(furl_file)
+        self._client = connected(plan, lambda: client.MultiEngineClient(furl_file))
         self._count = "count_" + name.replace(".", "_")
         self._pushed = "pushed_" + name.replace(".", "_")
 
@@ -47,6 +49,7 @@ class CommandLoad:
                 self._step(engine)
             else:
                 self._push(engine)
+        time.sleep(PAUSE)
 
     def _step(self, engine: int) -> None:
         key = self.ops.begin("step", engine, engine=engine)
@@ -59,7 +62,9 @@ class CommandLoad:
         key = self.ops.begin("push", engine, engine=engine)
         large = self._chance.random() < 0.1
         value = (key, b"x" * (self._chance.randrange(LARGE) if large else 10))
-        self._later(key, lambda: self._client.push({self._pushed: value}, targets=engine, block=False), lambda _: {})
+        self._later(
+            key, lambda: self._client.push({self._pushed: value}, targets=engine, block=False), lambda _: {}
+        )
         key = self.ops.begin("pull", engine, engine=engine)
         self._later(key, lambda: self._client.pull(self._pushed, targets=engine, block=False), _pulled)
 

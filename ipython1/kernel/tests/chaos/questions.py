@@ -7,7 +7,7 @@ from typing import Any
 
 from ipython1.kernel import client
 from ipython1.kernel.tests.chaos.journal import Journal, read
-from ipython1.kernel.tests.chaos.load import failure
+from ipython1.kernel.tests.chaos.load import connected, failure
 from ipython1.kernel.tests.chaos.load_tasks import outcome
 from ipython1.kernel.tests.chaos.plan import CLIENTS, LAST, WATCH, Plan
 
@@ -18,7 +18,7 @@ PAUSE = 0.1
 def watch(plan: Plan, name: str, furl_file: str) -> None:
     """Ask the controller something, again and again, and write down how long its answers take."""
     journal = Journal(plan.path(WATCH))
-    tc = client.TaskClient(furl_file)
+    tc = connected(plan, lambda: client.TaskClient(furl_file))
     while not plan.is_over:
         asked = time.monotonic()
         problem: dict[str, Any] = {"ok": True}
@@ -33,7 +33,7 @@ def watch(plan: Plan, name: str, furl_file: str) -> None:
 def ask_at_last(plan: Plan, name: str, furl_file: str) -> None:
     """Ask for the outcomes of all tasks that were confirmed to anybody."""
     journal = Journal(plan.path(LAST))
-    tc = client.TaskClient(furl_file)
+    tc = connected(plan, lambda: client.TaskClient(furl_file))
     tasks = confirmed_tasks(plan)
     try:
         tc.barrier(list(tasks.values()), timeout=plan.deadline)
