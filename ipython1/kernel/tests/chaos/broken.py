@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ipython1.kernel.scripts import child
 from ipython1.kernel.session import Batch, Session
 
 EVERY = 40
 """One in so many batches suffers from the fault."""
+REPEATED = 5
+"""So many messages come again after a loss of the connection."""
 
 
 def drop_ack() -> None:
@@ -30,16 +34,32 @@ def drop_ack() -> None:
 
 
 def forget_repeat() -> None:
-    """What came and was not acknowledged when the connection was lost comes again, and is taken for new."""
-    disconnected = Session.disconnected
+    """Messages that come twice are taken for new; and some come twice after each loss of a connection, as they may."""
+    acknowledge, connected = Session._acknowledge, Session.connected
+    recent: WeakKeyDictionary[Session[Any], deque[tuple[Any, int]]] = WeakKeyDictionary()
 
-    def forget(self: Session[Any], connection: int) -> bool:
-        was_used = disconnected(self, connection)
-        if was_used:
-            self.received = self._reported
-        return was_used
+    def acknowledge_and_remember(self: Session[Any], number: int) -> None:
+        kept = itertools.chain(self._left, self._waiting)
+        entries = list(itertools.islice(kept, max(0, number - self.acknowledged)))
+        acknowledge(self, number)
+        recent.setdefault(self, deque(maxlen=REPEATED)).extend(entries)
 
-    Session.disconnected = forget  # type: ignore[method-assign]
+    def connected_and_repeat(self: Session[Any], has: int) -> int:
+        connection = connected(self, has)
+        again = recent.pop(self, deque())
+        self._waiting.extendleft(reversed(again))
+        self.acknowledged -= len(again)
+        self.bytes_kept += sum(size for _, size in again)
+        return connection
+
+    def accept_all(self: Session[Any], batch: Batch[Any], size: int) -> Sequence[Any]:
+        self._bytes_owed += size
+        self.received = max(self.received, batch.first + len(batch.messages) - 1)
+        return batch.messages
+
+    Session._acknowledge = acknowledge_and_remember  # type: ignore[method-assign]
+    Session.connected = connected_and_repeat  # type: ignore[method-assign]
+    Session._accept = accept_all  # type: ignore[method-assign]
 
 
 BREAKS: dict[str, Callable[[], None]] = {"drop-ack": drop_ack, "forget-repeat": forget_repeat}

@@ -36,16 +36,18 @@ class Operations:
         self.journal = Journal(plan.path(f"client-{name}.jsonl"))
         self.chance = random.Random(f"{plan.seed} {name}")
         self.count = 0
-        self._open: dict[str, Any] = {}
+        # The group of each, and when nobody waits for it any more.
+        self._open: dict[str, tuple[Any, float]] = {}
         self._lock = threading.Lock()
 
     def begin(self, verb: str, group: Any = None, patience: float = 1.0, **fields: Any) -> str:
         """An operation is to be called; its key.  It may take `patience` times as long as others."""
         self.count += 1
         key = f"{self.name}-{self.count}"
+        deadline = patience * self.plan.deadline
         with self._lock:
-            self._open[key] = group
-        self.journal.write("call", key=key, verb=verb, deadline=patience * self.plan.deadline, **fields)
+            self._open[key] = group, time.monotonic() + deadline
+        self.journal.write("call", key=key, verb=verb, deadline=deadline, **fields)
         return key
 
     def end(self, key: str, **outcome: Any) -> None:
@@ -61,13 +63,17 @@ class Operations:
     def open(self, group: Any = None) -> int:
         """How many operations (of that group) have not ended."""
         with self._lock:
-            return sum(group is None or each == group for each in self._open.values())
+            return sum(group in (None, each) for each, _ in self._open.values())
 
     def wait(self, most: int) -> None:
         """Return when no more than so many have not ended, or nobody waits for them any more."""
-        deadline = time.monotonic() + 5 * self.plan.deadline
-        while self.open() > most and time.monotonic() < deadline:
+        while self.open() > most and time.monotonic() < self._longest():
             time.sleep(LOOK)
+
+    def _longest(self) -> float:
+        """When the last of those that are open hangs."""
+        with self._lock:
+            return max((deadline for _, deadline in self._open.values()), default=0.0)
 
     def run(self, burst: Callable[[], None]) -> None:
         """Begin operations again and again, until it is over; then wait for all."""
