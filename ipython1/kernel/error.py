@@ -85,6 +85,14 @@ class LaunchError(ClusterError):
     """A controller or host agent could not be started; the text names the host, says why, and what to do."""
 
 
+class StoreError(KernelError):
+    """The controller's store cannot be opened, or could not do what it was to do; the text says why."""
+
+
+class StoreFull(StoreError):
+    """There was no room left to store something, such as a task that was submitted: it was not taken."""
+
+
 class FileTimeoutError(KernelError):
     """A FURL file did not appear in time (0.10.2)."""
 

@@ -69,13 +69,16 @@ def hello(role: str, session: str, ticket: str = "", received: int = 0) -> dict[
     return {**identity(), **said}
 
 
-def welcome(incarnation: str, ticket: str, received: int, grace: float, silence: float) -> dict[str, Any]:
+def welcome(
+    incarnation: str, ticket: str, received: int, grace: float, silence: float, house: str = ""
+) -> dict[str, Any]:
     """What the controller answers.
 
     `received` is how many messages of the session it has; `grace` and `silence` are what both ends go by
-    (see `ipython1.kernel.patience`).
+    (see `ipython1.kernel.patience`).  `house` is the identity of the store in which it keeps what is asked of it; empty
+    if that ends with the controller.
     """
-    said = {"incarnation": incarnation, "ticket": ticket, "received": received}
+    said = {"incarnation": incarnation, "ticket": ticket, "received": received, "house": house}
     return {**identity(), **said, "grace": float(grace), "silence": float(silence)}
 
 
@@ -102,6 +105,7 @@ _CONTROLLER: Mapping[str, type] = {
     "received": int,
     "grace": float,
     "silence": float,
+    "house": str,
 }
 
 

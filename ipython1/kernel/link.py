@@ -6,7 +6,7 @@ What is sent within one reactor turn leaves as one batch.  What numbers, keeps a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -34,7 +34,8 @@ class SessionLink:
 
     `allowed` is the table of messages that the peer may send.  Others, and malformed ones, are logged, and a client
     is told: the session goes on, unless there are very many.  `absence` sees to another connection when one is
-    lost; without it the session is over then.
+    lost; without it the session is over then.  With `settled`, what came is acknowledged only when that fires, which it
+    does when what came of it is stored; a message with streams, when these were collected and then are stored.
     """
 
     log = Logger()
@@ -46,6 +47,7 @@ class SessionLink:
         incarnation: str,
         allowed: Mapping[str, Mapping[str, messages.Types]],
         absence: Absence | None = None,
+        settled: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         self.peer = peer
         self.ending: Ending | None = None
@@ -62,7 +64,11 @@ class SessionLink:
         self._absence = absence
         self._carrier: Carrier | None = None
         self._receiver: Receiver | None = None
-        self._session: Session[Any] = Session()
+        self._settled = settled
+        self._session: Session[Any] = Session(holds=settled is not None)
+        # The message that is being taken, and those whose streams are still coming.
+        self._taking = 0
+        self._incomplete: set[int] = set()
         self._starting: list[Outgoing] = []
         self._flush_call: IDelayedCall | None = None
         self._ack_call: IDelayedCall | None = None
@@ -76,8 +82,8 @@ class SessionLink:
 
     @property
     def received(self) -> int:
-        """How many messages of the peer have come."""
-        return self._session.received
+        """How many messages of the peer have come, and need not come again."""
+        return self._session.secured
 
     @property
     def is_away(self) -> bool:
@@ -225,10 +231,24 @@ class SessionLink:
             self.log.warn("a malformed batch ended the session: {problem}", problem=problem)
             self.close(f"protocol error: {problem}")
             return
-        for message in received:
+        last = self._session.received
+        for number, message in enumerate(received, last - len(received) + 1):
+            self._taking = number
             self._message_received(message)
             if self.ending is not None:
                 return
+        if self._settled is None:
+            self._acknowledge_soon()
+        elif received:
+            self._settled().addCallback(lambda _: self._secured(last))
+
+    def _secured(self, number: int) -> None:
+        """What came of the messages up to `number` is stored, but for those whose streams are still coming."""
+        if self.ending is None:
+            self._session.secure(min([number, *(each - 1 for each in self._incomplete)]))
+            self._acknowledge_soon()
+
+    def _acknowledge_soon(self) -> None:
         if self._session.owes_at_once:
             self._acknowledge_alone()
         elif self._session.owes and self._ack_call is None:
@@ -304,7 +324,23 @@ class SessionLink:
 
     def collect(self, message: Message) -> Deferred[Message]:
         """See `ipython1.kernel.peer.Link.collect`."""
-        return self._arrivals.collect(message)
+        collecting = self._arrivals.collect(message)
+        if self._settled is not None and message.streams():
+            number = self._taking
+            self._incomplete.add(number)
+            collecting.addBoth(self._collected, number)
+        return collecting
+
+    def _collected(self, outcome: Any, number: int) -> Any:
+        # In a later turn: who waits for the message has not seen it yet, and is about to store what comes of it.
+        self._reactor.callLater(0, self._complete, number)
+        return outcome
+
+    def _complete(self, number: int) -> None:
+        self._incomplete.discard(number)
+        last = self._session.received
+        if self._settled is not None:
+            self._settled().addCallback(lambda _: self._secured(last))
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relay:
         """See `ipython1.kernel.peer.Link.relay`."""

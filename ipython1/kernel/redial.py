@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +20,18 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 3.0
 """Seconds between two attempts, about."""
 _FACTOR = 1.6
+
+
+def delays() -> Iterator[float]:
+    """How many seconds to wait before each attempt.
+
+    The jitter spreads those that have lost their connections at the same moment.
+    """
+    delay = FIRST_DELAY
+    while True:
+        yield delay * random.uniform(0.5, 1.0)
+        delay = min(delay * _FACTOR, LONGEST_DELAY)
+
 
 Resume = Callable[[SessionLink], None]
 Attempt = Callable[[int], Coroutine[Any, Any, Resume]]
@@ -39,7 +51,7 @@ class Redial:
         self._attempt = attempt
         self._grace = grace
         self._deadline = 0.0
-        self._delay = FIRST_DELAY
+        self._delays = delays()
         self._reason = ""
         self._call: IDelayedCall | None = None
         self._running: Deferred[Any] | None = None
@@ -47,7 +59,7 @@ class Redial:
     def begin(self, link: SessionLink, reason: str) -> None:
         """See `Absence`."""
         self._deadline = self._reactor.seconds() + self._grace
-        self._delay = FIRST_DELAY
+        self._delays = delays()
         self._reason = reason
         self._dial_later(link)
 
@@ -61,11 +73,8 @@ class Redial:
             running.cancel()
 
     def _dial_later(self, link: SessionLink) -> None:
-        # The jitter spreads those that have lost their connections at the same moment.
         left = max(0.0, self._deadline - self._reactor.seconds())
-        wait = min(self._delay * random.uniform(0.5, 1.0), left)
-        self._delay = min(self._delay * _FACTOR, LONGEST_DELAY)
-        self._call = self._reactor.callLater(wait, self._dial, link)
+        self._call = self._reactor.callLater(min(next(self._delays), left), self._dial, link)
 
     def _dial(self, link: SessionLink) -> None:
         self._call = None

@@ -9,6 +9,8 @@ its first message and the highest number that its sender has received.  That las
 costs nothing while messages go both ways.  Only after a silence, or when much has come that nothing acknowledged, does
 a batch without messages carry it alone.
 
+An end that must not lose what came, even if its process is killed, acknowledges it only when it is stored (`Session.secure`).
+
 What was not acknowledged is kept.  When a connection is lost and another one is there, each end says what it has received,
 and what the other kept beyond that leaves again.  A message that comes twice is recognised by its number.
 """
@@ -52,7 +54,8 @@ class Batch(Generic[T]):
 class Session(Generic[T]):
     """One end of a session, over one connection after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, holds: bool = False) -> None:
+        """With `holds`, what came is acknowledged only when `secure` was told so."""
         self.sent = 0
         """Number of the last message that was given one."""
         self.acknowledged = 0
@@ -63,6 +66,8 @@ class Session(Generic[T]):
         """Number of the connection that is in use; 0 while there is none."""
         self.bytes_kept = 0
         """Bytes of the messages that the peer is not known to have."""
+        self._holds = holds
+        self._secured = 0
         self._connections = 0
         self._ended = False
         # What the peer is not known to have, with its size: what has left over this connection, and what has not.
@@ -185,17 +190,26 @@ class Session(Generic[T]):
         return new
 
     @property
+    def secured(self) -> int:
+        """Number of the last message that may be acknowledged."""
+        return self._secured if self._holds else self.received
+
+    def secure(self, number: int) -> None:
+        """The messages up to `number` need not come again, even if this process is killed."""
+        self._secured = max(self._secured, min(number, self.received))
+
+    @property
     def owes(self) -> bool:
-        """Whether messages came that were not acknowledged."""
-        return self.received > self._reported
+        """Whether messages came that may be acknowledged, and were not."""
+        return self.secured > self._reported
 
     @property
     def owes_at_once(self) -> bool:
         """Whether so much came that it is to be acknowledged without waiting for a message to carry it."""
-        return self.received - self._reported >= MAX_MESSAGES or (self.owes and self._bytes_owed >= MAX_BYTES)
+        return self.secured - self._reported >= MAX_MESSAGES or (self.owes and self._bytes_owed >= MAX_BYTES)
 
     def report(self) -> int:
         """The acknowledgement that leaves now."""
-        self._reported = self.received
+        self._reported = self.secured
         self._bytes_owed = 0
-        return self.received
+        return self._reported

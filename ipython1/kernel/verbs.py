@@ -114,6 +114,9 @@ _TABLE = (
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
+    # For a session that has come back: ``task_done`` of those that have ended is sent again, and that of the others will
+    # be sent; its answer is which of them are unknown.
+    Verb("watch_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
     Verb("count_engines", Route.CONTROLLER, interface="task"),

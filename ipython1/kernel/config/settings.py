@@ -130,6 +130,52 @@ KEPT_TASK_RESULTS_SIZE = _controller.setting(
     unit="bytes",
 )
 
+# -- store -------------------------------------------------------------------------------------------------
+
+_store = KERNEL.section(
+    "store", "What the controller keeps for its next start: tasks, results, and the history of commands."
+)
+STORE = _store.setting(
+    "url",
+    Text("path or URL"),
+    "",
+    "Where it is kept: the path of a file, or postgresql://user@host/database, or memory, which ends with the"
+    " controller. If it is empty, db/ipcontroller.sqlite in the ipython directory.",
+    option=("--store",),
+)
+STORE_SYNC = _store.setting(
+    "sync",
+    Text("normal or full", pattern="normal|full"),
+    "normal",
+    "What is stored survives the end of the controller in any case, if it is killed, too. With full it also survives a"
+    " power cut; each confirmation waits for the disk then.",
+    option=("--store-sync",),
+)
+KEPT_TASKS_AGE = _store.setting(
+    "tasks_age",
+    SECONDS,
+    30 * 86400.0,
+    "Tasks that have ended, and their results, are kept for so long; 0 stands for ever.",
+    unit="seconds",
+)
+KEPT_TASKS_COUNT = _store.setting("tasks_count", COUNT, 100_000, "So many of them are kept; the oldest go first.")
+KEPT_TASKS_BYTES = _store.setting(
+    "tasks_size", Size(), 4 << 30, "So much room they may take together.", unit="bytes"
+)
+KEPT_COMMANDS_AGE = _store.setting(
+    "commands_age",
+    SECONDS,
+    30 * 86400.0,
+    "The commands of MultiEngine, and their results, are kept for so long; 0 stands for ever.",
+    unit="seconds",
+)
+KEPT_COMMANDS_COUNT = _store.setting(
+    "commands_count", COUNT, 100_000, "So many of them are kept, counted for each engine; the oldest go first."
+)
+KEPT_COMMANDS_BYTES = _store.setting(
+    "commands_size", Size(), 1 << 30, "So much room they may take together.", unit="bytes"
+)
+
 # -- engine ------------------------------------------------------------------------------------------------
 
 _engine = KERNEL.section(

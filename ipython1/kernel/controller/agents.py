@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ipython1.kernel.controller.engines import Engines, command_message
+from ipython1.kernel import messages
+from ipython1.kernel.controller.engines import Engines, Held, command_message
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.registry import EngineRecord
 from ipython1.kernel.error import EngineCreationError, EngineLost, ProtocolError
@@ -72,7 +73,10 @@ class AgentSession:
     def message_received(self, message: Message) -> None:
         """See `Receiver`."""
         if message.kind == "register":
-            self._register(message.fields)
+            try:
+                self._register(message.fields)
+            except ProtocolError as problem:
+                self.log.warn("{name}: {problem}", name=self._name, problem=problem)
             return
         engine = message.fields["engine"]
         try:
@@ -83,6 +87,13 @@ class AgentSession:
             self.log.warn("{name}: {problem}", name=self._name, problem=problem)
 
     def _register(self, fields: dict[str, Any]) -> None:
+        record = self._engines.find_awaited(self.key, fields["place"])
+        if record is not None and record.id == fields.get("wanted"):
+            record.generation, record.pid = fields["generation"], fields["pid"]
+            record.properties = fields["properties"]
+            self._welcome(record)
+            self._engines.reclaim(record.id, self, _held(fields.get("commands") or []))
+            return
         try:
             if self._agents.refusal is not None:
                 raise EngineCreationError(self._agents.refusal)
@@ -99,13 +110,18 @@ class AgentSession:
             self.log.warn("refused an engine of {name}: {problem}", name=self._name, problem=problem)
             self.link.send(Message("registered", {"place": fields["place"], "error": str(problem)}))
             return
+        self._welcome(record)
+        self._engines.add(record, self)
+        if record.id == fields.get("wanted"):
+            self._engines.reclaim(record.id, self, _held(fields.get("commands") or []))
+
+    def _welcome(self, record: EngineRecord) -> None:
         self._own.add(record.id)
         # First the agent learns its id: an observer may use the engine at once.
-        self.link.send(Message("registered", {"place": fields["place"], "engine": record.id}))
+        self.link.send(Message("registered", {"place": record.place, "engine": record.id}))
         self.log.info(
             "engine {id} registered: pid {pid} of {name}", id=record.id, pid=record.pid, name=self._name
         )
-        self._engines.add(record, self)
 
     def _is_answer(self, message: Message) -> bool:
         """Whether this replies to what was asked of the agent; the reply to a kill comes after its engine is gone."""
@@ -196,6 +212,15 @@ class AgentSession:
         "restarted": _restarted,
         "gone": _gone,
     }
+
+
+def _held(listed: list[Any]) -> list[Held]:
+    """What an agent says that it has of an earlier controller; ProtocolError if that makes no sense."""
+    for one in listed:
+        sound = isinstance(one, list) and len(one) == 5 and messages.is_command_id(one[0])
+        if not sound or [*map(type, one[1:])] != [int, bool, str, str]:
+            raise ProtocolError("an agent says of an engine that it has what is no command")
+    return [Held((one[0][0], one[0][1]), *one[1:]) for one in listed]
 
 
 def _command_id(message: Message) -> CommandId:

@@ -77,12 +77,19 @@ class Door(Referenceable):
     log = Logger()
 
     def __init__(
-        self, reactor: Any, role: str, interface: Interface, incarnation: str, patience: Patience
+        self,
+        reactor: Any,
+        role: str,
+        interface: Interface,
+        incarnation: str,
+        patience: Patience,
+        house: str = "",
     ) -> None:
         self._reactor = reactor
         self.role = role
         self._published = interface
         self._incarnation = incarnation
+        self._house = house
         self._grace = patience.grace
         self._silence = patience.silence(role)
         self._allowed = messages.FROM_AGENT if role == "engine" else messages.FROM_CLIENT
@@ -104,7 +111,8 @@ class Door(Referenceable):
             return pack({"error": [type(refusal).__name__, str(refusal)]}), None
         self._identified(link.tracker.broker)
         received = session.link.received
-        return pack(welcome(self._incarnation, session.ticket, received, self._grace, self._silence)), end
+        answer = welcome(self._incarnation, session.ticket, received, self._grace, self._silence, self._house)
+        return pack(answer), end
 
     def _open(self, said: dict[str, Any], remote: Any, end: LinkEnd) -> _Session:
         key = said["session"]

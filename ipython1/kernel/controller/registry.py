@@ -93,6 +93,10 @@ class Registry:
         self._records[record.id] = record
         return record
 
+    def restore(self, record: EngineRecord) -> None:
+        """Enter an engine that an earlier controller had, under the id that it had."""
+        self._records[record.id] = record
+
     def announce(self, engine: int) -> None:
         """Tell the observers of a registered engine: apart from `register`, as it must be usable by then."""
         self.observers.registered(engine, len(self._records))

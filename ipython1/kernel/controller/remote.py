@@ -24,7 +24,7 @@ from ipython1.kernel.furl import (
     tub_and_location,
     write_private,
 )
-from ipython1.kernel.hello import new_id
+from ipython1.kernel.hello import ROLES, new_id
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places, furl_name
 from ipython1.kernel.tub import new_certificate, new_tub
@@ -49,7 +49,8 @@ class ControllerTub:
     """Publishes interfaces, each under the FURL of its role.
 
     The certificate, the secrets and the port are kept in files: they are taken up again by the next start, if that
-    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.
+    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.  `house`
+    is the identity of the controller's store.
     """
 
     log = Logger()
@@ -60,9 +61,11 @@ class ControllerTub:
         interfaces: Mapping[str, Interface],
         reactor: Any,
         patience: Patience = Patience(),  # noqa: B008 (it cannot be changed)
+        house: str = "",
     ) -> None:
         self._settings = settings
         self._patience = patience
+        self._house = house
         self._interfaces = interfaces
         self._reactor = reactor
         self._tub: Tub | None = None
@@ -101,7 +104,9 @@ class ControllerTub:
         tub.setLocation(",".join(f"tcp:{hint}" for hint in self.location.split(",")))
         incarnation = new_id()
         for role, interface in self._interfaces.items():
-            door = Door(self._reactor, role, interface, incarnation, self._patience)
+            # What the interfaces of users are asked is not stored.
+            house = self._house if role in ROLES else ""
+            door = Door(self._reactor, role, interface, incarnation, self._patience, house)
             self._doors.append(door)
             self.furls[role] = tub.registerReference(door, name=secret(old[role]) if role in old else None)
             write_private(self.file(role), self.furls[role] + "\n")

@@ -113,16 +113,6 @@ class DependEntry:
         self._unanswered()
 
 
-class NoOwner:
-    """The owner of what is asked of an agent and needs no answer."""
-
-    def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
-        """See `queue.Owner`."""
-
-    def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
-        """See `queue.Owner`."""
-
-
 def is_rejection(reply: Message) -> bool:
     """Whether a failed reply says that the task rejected its engine."""
     return _is_a(reply, TaskRejectError)
@@ -145,3 +135,11 @@ def attempt_id(incarnation: str, task: int, attempt: int) -> CommandId:
     that ids must differ from those of another one.
     """
     return f"{incarnation}:{task}:{attempt}", 1
+
+
+def attempt_of(incarnation: str, command: CommandId) -> tuple[int, int]:
+    """The task and the attempt whose command id this is; numbers of none if it is of no attempt."""
+    parts = command[0].split(":")
+    if len(parts) != 3 or parts[0] != incarnation or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        return -1, -1
+    return int(parts[1]), int(parts[2])

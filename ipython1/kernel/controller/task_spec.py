@@ -120,6 +120,14 @@ def submission(
     return Submission(spec, work)
 
 
+def dependencies(args: Mapping[str, Any]) -> list[Any]:
+    """What the arguments of ``submit`` name as the tasks that it depends on, if they make sense (see `submission`)."""
+    options = args.get("options") or {}
+    listed = [options.get("after"), options.get("follow")] if isinstance(options, dict) else []
+    listed += [step.get("results") for step in args["steps"] if isinstance(step, dict)]
+    return [task for one in listed if isinstance(one, list) for task in one]
+
+
 def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) -> Function:
     """A function as it came, whose digest is said to be `name`; ProtocolError if that is not so."""
     if len(headers) != 1 or digest(bodies) != name:

@@ -50,6 +50,18 @@ class TaskSpec:
         return tuple(dict.fromkeys((*self.after, *self.follow, *self.needs)))
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a task has come: the step that it is at, the failures of that, and all attempts that were made."""
+
+    step: int = 0
+    failures: int = 0
+    attempts: int = 0
+
+
+NO_PROGRESS = Progress()
+
+
 class State(Enum):
     """How far a task has come."""
 

@@ -5,38 +5,44 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.arrivals import Arrivals
 from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
-from ipython1.kernel.controller.engines import Engines
+from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.explain import why
-from ipython1.kernel.controller.queue import Entry
+from ipython1.kernel.controller.queue import Entry, NoOwner
 from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
+from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, attempt_id, attempt_of
 from ipython1.kernel.controller.task_functions import TaskFunctions
-from ipython1.kernel.controller.task_spec import Work, shared_function, submission
+from ipython1.kernel.controller.task_journal import TaskJournal, task_result
+from ipython1.kernel.controller.task_live import LiveTask
+from ipython1.kernel.controller.task_spec import Submission, dependencies, shared_function, submission
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.task_values import (
+    NO_PROGRESS,
     AskDepend,
     Finish,
     Instruction,
     Measure,
     Outcome,
+    Progress,
     Send,
     State,
     Stop,
     StopDepend,
     TakeBack,
+    TaskSpec,
 )
 from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
 from ipython1.kernel.failures import failure_bodies
@@ -44,6 +50,8 @@ from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.verbs import verbs_of
 
 MAX_LEASE = 100_000
@@ -52,58 +60,18 @@ MAX_TASKS = 1_000_000
 """So many tasks that have not ended are taken."""
 MAX_BYTES = 4 << 30
 """What they are to be run with has so many bytes together."""
+MAX_BACKLOG = 256 << 20
+"""While so many bytes wait to be stored, no more tasks are taken."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
 _IN_ORDER = ("keep_function", "submit")
+_UNCONCERNED = ("lease_tasks", "keep_function", "wait_tasks", "task_status", "count_engines", "spin")
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
     State.SENT: "scheduled",
     State.RUNNING: "pending",
 }
-
-
-@dataclass
-class _Live:
-    """A task that has not ended."""
-
-    client: str
-    label: str
-    work: list[Work]
-    submitted: float
-    started: float | None = None
-    step: int = 0
-    attempts: int = 0
-    # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
-    inputs: dict[int, TaskResult] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """The bytes that came with it."""
-        parts = [part for work in self.work for part in (work.values, work.depend) if part is not None]
-        return sum(len(body) for part in parts for body in part.bodies)
-
-    def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
-        """What an engine is sent: the arguments of ``task``, and its values.
-
-        The values of other tasks come first, then the function if it is shared and the engine does not have it.
-        """
-        work = self.work[step]
-        results: list[Any] = []
-        headers: list[Any] = []
-        bodies: list[Bytes] = []
-        for task in work.needs:
-            given = self.inputs[task]
-            results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
-            headers += given.fields.get("values") or []
-            bodies += given.bodies
-        args = {**work.args, "results": results}
-        if work.function is not None:
-            args["function"] = [work.function.digest, with_function]
-            if with_function:
-                headers += work.function.values.headers
-                bodies += work.function.values.bodies
-        return args, headers + work.values.headers, bodies + work.values.bodies
 
 
 class TaskController:
@@ -119,7 +87,9 @@ class TaskController:
         shutdown: Shutdown,
         scheduler: Callable[[], Scheduler] = FIFOScheduler,
         results: TaskStore | None = None,
+        store: Store | None = None,
     ) -> None:
+        self.journal = TaskJournal(MemoryStore() if store is None else store)
         self.scheduler = scheduler()
         self.results = TaskStore() if results is None else results
         self.clients: dict[str, ClientSession] = {}
@@ -132,7 +102,11 @@ class TaskController:
         self._asked = 0
         # The commands by which engines are asked for depend functions.
         self._asks: dict[tuple[int, str], CommandId] = {}
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, LiveTask] = {}
+        # Those that came, and are not stored yet.
+        self._storing: dict[int, LiveTask] = {}
+        # Attempts that do not leave before their assignment is stored.
+        self._departing: set[tuple[int, int]] = set()
         self._bytes = 0
         self.max_tasks = MAX_TASKS
         self.max_bytes = MAX_BYTES
@@ -143,6 +117,7 @@ class TaskController:
         self._busy = False
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
+        engines.adopters.append(self._adopt)
         observers = engines.observers
         observers.on_register_engine_do(self._joined, True)
         observers.on_unregister_engine_do(self._left, True)
@@ -175,11 +150,48 @@ class TaskController:
         else:
             self._perform(call, message)
 
-    def _perform(self, call: Call, message: Message) -> None:
+    def _perform(self, call: Call, message: Message, recalled: bool = False) -> Deferred[None] | None:
+        """Carry out a command; fires when what came after it may be carried out, if that is not now."""
+        forgotten = [] if recalled else self._forgotten(call, message)
+        if forgotten:
+            recalling = DeferredList([self.journal.result(task) for task in forgotten], consumeErrors=True)
+            return recalling.addCallback(self._recalled, forgotten, call, message)
         try:
             self._VERBS[call.verb](self, call, message)
         except (KernelError, LookupError) as error:
             call.whole_failed(error)
+        return None
+
+    def _forgotten(self, call: Call, message: Message) -> list[int]:
+        """The tasks that a command is about and that have ended, as far as only the store knows what they came to."""
+        if not self.journal.keeps or call.verb in _UNCONCERNED:
+            return []
+        named = [*call.args.get("tasks", ())] if call.verb != "submit" else dependencies(call.args)
+        if "task" in call.args and (call.verb != "submit" or message.fields.get("again")):
+            named.append(call.args["task"])
+        return [task for task in dict.fromkeys(named) if type(task) is int and self._is_forgotten(task)]
+
+    def _is_forgotten(self, task: int) -> bool:
+        if not 0 <= task < self._next_id or task in self._live or task in self._storing:
+            return False
+        return self.results.get(task) is None
+
+    def _recalled(
+        self, found: list[tuple[bool, Any]], tasks: Sequence[int], call: Call, message: Message
+    ) -> None:
+        for task, (succeeded, outcome) in zip(tasks, found, strict=True):
+            if not succeeded:
+                call.whole_failed(outcome.value)
+                return
+            if outcome is not None:
+                self.remember(task, task_result(outcome), Outcome(outcome.outcome))
+        self._perform(call, message, recalled=True)
+
+    def remember(self, task: int, result: TaskResult, outcome: Outcome) -> None:
+        """A task that has ended before came to that."""
+        if task not in self.scheduler.tasks:
+            self.scheduler.ended_before(task, result.label, outcome, result.record["engine"])
+        self._forget(self.results.add(task, result))
 
     # Verbs.
 
@@ -189,7 +201,7 @@ class TaskController:
             raise ProtocolError(f"ids are leased 1 to {MAX_LEASE} at a time, not {count}")
         first = self._next_id
         self._next_id += count
-        call.whole([first, count])
+        self.journal.leased(self._next_id).addCallback(lambda _: call.whole([first, count]))
 
     def _submit(self, call: Call, message: Message) -> None:
         task = call.args["task"]
@@ -198,32 +210,80 @@ class TaskController:
         if task in self.scheduler.tasks:
             # It was submitted before, and its confirmation lost.
             call.whole()
+            self._tell_done(call.client, task)
             return
         bodies: list[Any] = message.bodies
-        submitted = submission(
-            call.args, message.fields["values"], bodies, message.fields["label"], self._functions.of(call.client)
-        )
-        for other in submitted.spec.dependencies:
-            does = "take its result" if other in submitted.spec.needs else "come after it"
-            self._check_known(other, f"task {task} cannot {does}")
-        live = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
+        headers, label = message.fields["values"], message.fields["label"]
+        submitted = submission(call.args, headers, bodies, label, self._functions.of(call.client))
+        self._check_dependencies(submitted.spec)
+        live = LiveTask(call.client.key, submitted.spec.label, submitted.work, time.time())
         self._check_room(task, live)
-        self._live[task] = live
+        self._storing[task] = live
         self._bytes += live.size
+        document = {"args": call.args, "values": headers, "label": label}
+        stored = self.journal.submitted(task, live, call.client.name, document, bodies)
+        stored.addCallbacks(
+            self._stored,
+            self._not_stored,
+            callbackArgs=(call, submitted, live),
+            errbackArgs=(call, task, live),
+        )
+
+    def _stored(self, _: None, call: Call, submitted: Submission, live: LiveTask) -> None:
+        """A task that came is stored: it is taken."""
+        task = submitted.spec.id
+        del self._storing[task]
+        try:
+            # One that was being stored, too, may have been refused.
+            self._check_dependencies(submitted.spec)
+        except LookupError as problem:
+            self._bytes -= live.size
+            self.journal.cleared([task])
+            call.whole_failed(problem)
+            return
+        call.whole()
+        self._do(self.take(submitted, live))
+
+    def _not_stored(self, failure: Failure, call: Call, task: int, live: LiveTask) -> None:
+        del self._storing[task]
+        self._bytes -= live.size
+        problem = failure.value
+        if not isinstance(problem, KernelError):
+            self.log.failure("while storing a task", failure)
+            problem = KernelError(f"task {task} was not taken: it could not be stored")
+        call.whole_failed(problem)
+
+    def take(
+        self, submitted: Submission, live: LiveTask, progress: Progress = NO_PROGRESS
+    ) -> list[Instruction]:
+        """A task is here, for good; what the scheduler makes of it."""
+        task = submitted.spec.id
+        self._live[task] = live
         for other in submitted.spec.needs:
             result = self.results.get(other)
             if result is None:
                 self._takers.setdefault(other, []).append(task)
             else:
                 live.inputs[other] = result
-        call.whole()
-        self._do(self.scheduler.submitted(submitted.spec, self._now()))
+        return self.scheduler.submitted(submitted.spec, self._now(), progress)
 
-    def _check_room(self, task: int, live: _Live) -> None:
-        if len(self._live) < self.max_tasks and (not self._live or self._bytes + live.size <= self.max_bytes):
+    def _check_dependencies(self, spec: TaskSpec) -> None:
+        for other in spec.dependencies:
+            if other not in self._storing:
+                does = "take its result" if other in spec.needs else "come after it"
+                self._check_known(other, f"task {spec.id} cannot {does}")
+
+    def _check_room(self, task: int, live: LiveTask) -> None:
+        count = len(self._live) + len(self._storing)
+        if self.journal.backlog > MAX_BACKLOG:
+            raise TaskQueueFull(
+                f"task {task} ({live.label}) was not taken: {self.journal.backlog >> 20} MB wait to be stored, as the"
+                " disk of the controller is slow; wait for some tasks, or submit them by imap"
+            )
+        if count < self.max_tasks and (not count or self._bytes + live.size <= self.max_bytes):
             return
         raise TaskQueueFull(
-            f"task {task} ({live.label}) was not taken: {len(self._live)} tasks with {self._bytes >> 20} MB have not"
+            f"task {task} ({live.label}) was not taken: {count} tasks with {self._bytes >> 20} MB have not"
             f" ended, and no more than {self.max_tasks} with {self.max_bytes >> 20} MB may be there; wait for some"
             " of them, or submit them by imap"
         )
@@ -238,7 +298,7 @@ class TaskController:
     def _task_result(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
-        if task in self.results:
+        if self.scheduler.tasks[task].outcome is not None:
             self._tell(call, task)
         elif call.args["block"]:
             self._when_ended(task, lambda: self._tell(call, task))
@@ -249,9 +309,14 @@ class TaskController:
         result = self.results.get(task)
         if result is None:
             call.whole_failed(self._unknown(task))
-        else:
-            place = {"index": None, "of": 0, "result": result.record}
+            return
+        place = {"index": None, "of": 0, "result": result.record}
+
+        def tell(_: None) -> None:
             call.repeat({**place, **result.fields}, result.bodies)
+
+        # What was told once must not be otherwise after a restart.
+        self.journal.settled().addCallback(tell)
 
     def _wait(self, call: Call, message: Message) -> None:
         missing = {task for task in call.args["tasks"] if type(task) is int and task in self._live}
@@ -269,10 +334,36 @@ class TaskController:
     def _when_ended(self, task: int, function: Callable[[], None]) -> None:
         self._waiting.setdefault(task, []).append(function)
 
+    def _watch(self, call: Call, message: Message) -> None:
+        asked = dict.fromkeys(task for task in call.args["tasks"] if type(task) is int)
+        for task in asked:
+            live = self._live.get(task)
+            if live is None:
+                self._tell_done(call.client, task)
+            elif live.client != call.client.key:
+                self._when_ended(task, partial(self._tell_done, call.client, task))
+        call.whole([task for task in asked if task not in self.scheduler.tasks])
+
+    def _tell_done(self, client: ClientSession, task: int) -> None:
+        """Tell a client that a task has ended, if it has, and what it came to."""
+        result = self.results.get(task)
+        if result is None:
+            return
+        fields = {"task": task, "record": result.record, **result.fields}
+
+        def tell(_: None) -> None:
+            client.send(Message("task_done", fields, list(result.bodies)))
+
+        # What was told once must not be otherwise after a restart.
+        self.journal.settled().addCallback(tell)
+
     def _abort(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
         outcome = self.scheduler.tasks[task].outcome
+        if outcome is Outcome.ABORTED and message.fields.get("again"):
+            call.whole()
+            return
         if outcome is not None:
             aborted = outcome is Outcome.ABORTED
             raise IndexError(f"task {task} {'was aborted already' if aborted else 'has completed already'}")
@@ -302,8 +393,10 @@ class TaskController:
         asked = self.results.ids() if given is None else list(dict.fromkeys(given))
         known = [task for task in asked if type(task) is int and task in self.results]
         self._forget(known)
+        self.journal.cleared(known)
         unknown = [task for task in asked if task not in known] if len(known) < len(asked) else []
-        if unknown:
+        # What is asked again may have been cleared by the first asking.
+        if unknown and not message.fields.get("again"):
             raise KeyError(f"no task of that id has ended: {', '.join(map(repr, unknown[:20]))}")
         call.whole(len(known))
 
@@ -318,6 +411,7 @@ class TaskController:
         "submit": _submit,
         "task_result": _task_result,
         "wait_tasks": _wait,
+        "watch_tasks": _watch,
         "abort_task": _abort,
         "task_status": _status,
         "count_engines": _count_engines,
@@ -342,6 +436,41 @@ class TaskController:
         self.scheduler.cleared(tasks)
         for task in tasks:
             self.results.remove(task)
+
+    # After a restart.
+
+    def continue_from(self, next_id: int, ended: Iterable[tuple[int, str]]) -> None:
+        """Ids below this one were given out, and these tasks have ended so."""
+        self._next_id = next_id
+        for task, outcome in ended:
+            self.scheduler.ended_before(task, "a task of earlier", Outcome(outcome))
+            self._forget(self.results.add(task, None))
+
+    def take_again(self, submitted: Submission, live: LiveTask, progress: Progress) -> None:
+        """A task that had not ended, and how far it had come."""
+        self._bytes += live.size
+        self._do(self.take(submitted, live, progress))
+
+    def sent_before(self, task: int, attempt: int, engine: int) -> None:
+        """A task that waits was sent to an engine as that attempt; if the engine is not awaited, it was lost."""
+        self.scheduler.sent_before(task, attempt, engine, self._now())
+        if self._engines.is_awaited(engine):
+            self._engines.sent_before(engine, self._task_entry(task, attempt, {}))
+        else:
+            reason = "it was gone when the controller was started again"
+            self.attempt_ended(task, attempt, "lost", None, reason)
+
+    def _adopt(self, engine: int, held: Held) -> Entry | None:
+        """An engine has an attempt whose assignment was not stored: it counts, if the task is not elsewhere."""
+        task, attempt = attempt_of(self.journal.origin, held.id)
+        known = self.scheduler.tasks.get(task)
+        if known is None or known.state is not State.WAITING or attempt != known.attempts + 1:
+            return None
+        live = self._live[task]
+        live.step, live.attempts = known.step, attempt
+        self.scheduler.sent_before(task, attempt, engine, self._now())
+        self.journal.assigned(Send(task, known.step, attempt, engine))
+        return self._task_entry(task, attempt, {})
 
     # Engines.
 
@@ -384,10 +513,15 @@ class TaskController:
         if entry is not None and reply is not None and not reply.fields["ok"]:
             self._engines.forget(reply.fields["engine"], entry.client)
         if how == "lost":
-            self._do(self.scheduler.lost(task, attempt, reason, self._now()))
+            instructions = self.scheduler.lost(task, attempt, reason, self._now())
         else:
             event: Callable[[int, int, float], list[Instruction]] = getattr(self.scheduler, how)
-            self._do(event(task, attempt, self._now()), reply)
+            instructions = event(task, attempt, self._now())
+        known = self.scheduler.tasks.get(task)
+        if known is not None and known.outcome is None:
+            # Before it is sent again, which may be among the instructions.
+            self.journal.waits(task, self.scheduler.progress(task))
+        self._do(instructions, reply)
 
     # Instructions.
 
@@ -418,13 +552,17 @@ class TaskController:
         if isinstance(instruction, Send):
             self._send(instruction)
         elif isinstance(instruction, TakeBack):
-            entry = self._entries.get((instruction.task, instruction.attempt))
-            if entry is not None:
+            attempt = instruction.task, instruction.attempt
+            entry = self._entries.get(attempt)
+            if attempt in self._departing:
+                self._departing.remove(attempt)
+                self.attempt_ended(*attempt, "returned", None, "")
+            elif entry is not None:
                 self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
         elif isinstance(instruction, AskDepend):
             self._ask(instruction)
         elif isinstance(instruction, Stop):
-            command = attempt_id(self._incarnation, instruction.task, instruction.attempt)
+            command = attempt_id(self.journal.origin, instruction.task, instruction.attempt)
             self._stop(instruction.measure, instruction.engine, command, f"task {instruction.task}")
         else:
             asked = self._asks.get((instruction.engine, instruction.depend))
@@ -437,23 +575,50 @@ class TaskController:
         function = live.work[send.step].function
         with_function = function is not None and not self._functions.has(send.engine, function)
         args, headers, bodies = live.values(send.step, with_function)
-        owner = TaskEntry(self, send.task, send.attempt)
-        command = attempt_id(self._incarnation, send.task, send.attempt)
-        entry = self._entries[send.task, send.attempt] = Entry(
+        entry = self._task_entry(send.task, send.attempt, args, headers, bodies)
+        self.journal.assigned(send)
+        if self.scheduler.tasks[send.task].spec.steps[send.step].retries:
+            self._leave(send, entry)
+            return
+        # It must not run again elsewhere, also not after a restart that does not know of this.
+        self._departing.add((send.task, send.attempt))
+        self.journal.settled().addCallback(lambda _: self._depart(send, entry))
+
+    def _depart(self, send: Send, entry: Entry) -> None:
+        if (send.task, send.attempt) in self._departing:
+            self._departing.remove((send.task, send.attempt))
+            self._leave(send, entry)
+
+    def _leave(self, send: Send, entry: Entry) -> None:
+        if send.engine in self._engines.registry:
+            self._engines.submit(send.engine, entry)
+        else:
+            self.attempt_ended(send.task, send.attempt, "returned", None, "")
+
+    def _task_entry(
+        self,
+        task: int,
+        attempt: int,
+        args: dict[str, Any],
+        headers: list[Any] | None = None,
+        bodies: Sequence[Bytes] = (),
+    ) -> Entry:
+        """The queue entry of an attempt."""
+        live = self._live[task]
+        owner = TaskEntry(self, task, attempt)
+        command = attempt_id(self.journal.origin, task, attempt)
+        entry = self._entries[task, attempt] = Entry(
             command,
             command[0],
             "task",
             args,
-            f"task {send.task}: {live.label}",
+            f"task {task}: {live.label}",
             owner,
             values=headers,
             bodies=list(bodies),
             began=owner.began,
         )
-        if send.engine in self._engines.registry:
-            self._engines.submit(send.engine, entry)
-        else:
-            self.attempt_ended(send.task, send.attempt, "returned", None, "")
+        return entry
 
     def _ask(self, ask: AskDepend) -> None:
         live = self._live.get(ask.task)
@@ -520,6 +685,7 @@ class TaskController:
             "attempts": live.attempts,
             "kind": args["kind"],
             "pull": args["pull"],
+            "label": live.label,
         }
         fields: dict[str, Any] = {"ok": False}
         bodies: Sequence[Bytes] = []
@@ -533,11 +699,11 @@ class TaskController:
         for taker in self._takers.pop(finish.task, ()):
             if taker in self._live:
                 self._live[taker].inputs[finish.task] = result
+        self.journal.ended(finish.task, finish.outcome, result)
         self._forget(self.results.add(finish.task, result))
         client = self.clients.get(live.client)
         if client is not None:
-            said = {"task": finish.task, "record": record, **fields}
-            client.send(Message("task_done", said, list(bodies)))
+            self._tell_done(client, finish.task)
         for function in self._waiting.pop(finish.task, ()):
             function()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -22,6 +23,9 @@ from ipython1.kernel.error import InvalidEngineID
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link
+
+FORGET = 1.0
+"""Seconds between two looks at which answers the controller has acknowledged."""
 
 
 class Agent:
@@ -50,6 +54,9 @@ class Agent:
         self._announced = False
         self._stopping = False
         self._reactor = reactor
+        # Of the controller that the link led to: what tells it from others, and from itself before it was started again.
+        self._house = self._incarnation = ""
+        self._forgetting: IDelayedCall | None = None
 
     def start(self) -> None:
         """Start an interpreter for each engine; they register as they become ready."""
@@ -93,6 +100,12 @@ class Agent:
         self.link = link
         self._disconnected = Deferred()
         self._announced = False
+        house, incarnation = link.peer.get("house", ""), link.peer.get("incarnation", "")
+        if house != self._house or incarnation == self._incarnation:
+            # Another controller; or the same one, which has given the engines up.
+            for engine in self.engines.values():
+                engine.abandoned()
+        self._house, self._incarnation = house, incarnation
         for engine in self.engines.values():
             engine.offer()
         return self._disconnected
@@ -118,10 +131,30 @@ class Agent:
         """See `Outlet`."""
         return self.link is not None
 
-    def send(self, message: Message) -> None:
+    @property
+    def outlived(self) -> bool:
         """See `Outlet`."""
-        if self.link is not None:
-            self.link.send(message)
+        return self._house != ""
+
+    def send(self, message: Message) -> int | None:
+        """See `Outlet`."""
+        return None if self.link is None else self.link.send(message)
+
+    def acknowledged(self, number: int) -> bool:
+        """See `Outlet`."""
+        return self.link is not None and self.link.acknowledged(number)
+
+    def answered(self) -> None:
+        """See `Outlet`.  Before long it is looked whether the controller has the answer: it may be large."""
+        if self._forgetting is None:
+            self._forgetting = self._reactor.callLater(FORGET, self._forget)
+
+    def _forget(self) -> None:
+        self._forgetting = None
+        for engine in self.engines.values():
+            engine.outbox.forget(self.acknowledged)
+        if any(len(engine.outbox) for engine in self.engines.values()):
+            self.answered()
 
     # What the controller says.
 
@@ -196,9 +229,14 @@ class Agent:
             engine.carry_out(engine.queue.completed(command, bodies))
 
         def failed(failure: Any) -> None:
-            engine.carry_out(engine.queue.broken(command, failure.getErrorMessage()))
+            if link.ending is not None and self.outlived:
+                # The controller's successor is asked for it again, by whom it came from.
+                engine.carry_out(engine.queue.never_came(command))
+            else:
+                engine.carry_out(engine.queue.broken(command, failure.getErrorMessage()))
 
-        arrival = self.link.collect(message)
+        link = self.link
+        arrival = link.collect(message)
         arrival.addCallbacks(collected, failed)
         arrival.addErrback(lambda failure: self.log.failure("while taking a large command", failure))
 
@@ -214,6 +252,9 @@ class Agent:
         if self.engines:
             self._announce()
             return
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
         waiting, self._waiting_for_end = self._waiting_for_end, []
         for waiter in waiting:
             waiter.callback(None)

@@ -41,6 +41,13 @@ class FakeTasks(FakeCluster):
             "abort_task": self._abort,
         }
 
+    def restart(self) -> None:
+        """Be killed and started again on the same store: submissions that were not confirmed are lost."""
+        super().restart()
+        self._unconfirmed.clear()
+        self._asked.clear()
+        self.functions.clear()
+
     @property
     def unconfirmed(self) -> int:
         """How many submissions were not answered."""
@@ -64,6 +71,12 @@ class FakeTasks(FakeCluster):
             (function,) = split(message.fields["values"], message.bodies)
             self.functions[args["digest"]] = function
             self._reply(link, message, None)
+        elif verb == "watch_tasks":
+            for number in args["tasks"]:
+                if number in self.outcomes:
+                    link.receiver.message_received(self.outcomes[number])
+            known = {*self.outcomes, *(number for _, number, *_ in self.waiting)}
+            self._reply(link, message, [number for number in args["tasks"] if number not in known])
         elif verb in ("task_result", "wait_tasks"):
             self._asked.append((link, message))
             self._answer()
@@ -82,6 +95,12 @@ class FakeTasks(FakeCluster):
                 continue
             self._reply(link, message, None)
             values = split(message.fields["values"], message.bodies)
+            number = message.fields["args"]["task"]
+            if number in self.outcomes:
+                link.receiver.message_received(self.outcomes[number])
+                continue
+            if any(number == waiting for _, waiting, *_ in self.waiting):
+                continue
             self.waiting.append((link, message.fields["args"]["task"], message.fields["args"], values))
         if not self.held_back:
             self.go_on()
@@ -89,8 +108,8 @@ class FakeTasks(FakeCluster):
     def go_on(self) -> None:
         """Run what waits, the latest first."""
         self.held_back = False
-        waiting, self.waiting = self.waiting, []
-        for link, number, args, values in reversed(waiting):
+        while self.waiting:
+            link, number, args, values = self.waiting.pop()
             self.end(link, number, args["steps"][0], values)
 
     def end(self, link: FakeLink, number: int, step: dict[str, Any], values: list[Serialized]) -> None:
@@ -140,6 +159,7 @@ class FakeTasks(FakeCluster):
         if problem:
             raise AssertionError(problem)
         self.outcomes[number] = done
+        link = self.links[-1] if link.closed else link
         if not link.closed:
             link.receiver.message_received(done)
         self._answer()

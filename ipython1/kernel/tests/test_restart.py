@@ -1,0 +1,172 @@
+"""Clients, over Foolscap, whose controller is started again: its services live on, as if the store had kept all of them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from foolscap.api import flushEventualQueue
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from ipython1.kernel.async_task import AsyncTaskClient
+from ipython1.kernel.asyncclient import AsyncMultiEngineClient
+from ipython1.kernel.client_session import Connection
+from ipython1.kernel.controller.remote import ControllerTub
+from ipython1.kernel.controller.service import ControllerService
+from ipython1.kernel.controller.tests.cluster import FakeAgent
+from ipython1.kernel.dial import dial, hang_up_all
+from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.patience import Patience
+from ipython1.kernel.places import Places
+from ipython1.kernel.shared import SHARED_FROM
+from ipython1.kernel.task_session import TaskConnection
+from ipython1.kernel.tests.test_wire import Settings
+
+LARGE = 3_000_000
+"""Bytes: several pieces of a stream."""
+
+
+class Called:
+    """A function that is large enough to be sent once for all tasks; it is never called."""
+
+    def __init__(self) -> None:
+        self.blob = bytes(SHARED_FROM)
+
+    def __call__(self, *args: Any) -> None:
+        raise AssertionError
+
+
+class RestartTests(TestCase):
+    timeout = 60
+    house = "5" * 32
+
+    async def start(self, engines: int = 2) -> None:
+        self.folder = Path(self.mktemp())
+        self.service = ControllerService(reactor, lambda: None)
+        await self.listen(self.house)
+        self.agent = FakeAgent(SimpleNamespace(clock=reactor, service=self.service), engines)  # type: ignore[arg-type]
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.end()))
+        self.tc = AsyncTaskClient(TaskConnection(self.tub.file("task"), reactor, dial))
+
+    async def listen(self, house: str) -> None:
+        patience = Patience(grace=20.0)
+        settings = Settings(Places(self.folder))
+        self.tub = ControllerTub(settings, self.service.doors, reactor, patience, house)
+        await self.tub.start()
+
+    async def restart(self, house: str = house) -> None:
+        """As it is when the process is killed and started again: nobody is told."""
+        for door in self.tub._doors:
+            door._sessions.clear()
+        await self.tub.stop(clean=False)
+        await self.listen(house)
+
+    async def end(self) -> None:
+        self.tc._connection.end("the test is over")
+        self.agent.leave()
+        await hang_up_all()
+        await self.tub.stop()
+        await flushEventualQueue()
+        for call in reactor.getDelayedCalls():
+            if getattr(call.func, "__self__", None) is self.service.interfaces["task"]:
+                call.cancel()
+
+    async def until(self, condition: Any) -> None:
+        async def look() -> None:
+            while not condition():
+                await deferLater(reactor, 0.01, lambda: None)
+
+        await Deferred.fromCoroutine(look()).addTimeout(20, reactor)
+
+    def finish(self, value: Any) -> None:
+        """End what the engines run."""
+        for engine in self.agent.queues:
+            self.agent.finish(engine, body=pickle.dumps(value))
+
+    async def finished(self, count: int, value: Any = 1) -> None:
+        """Let so many commands run, and end."""
+        for _ in range(count):
+            await self.until(lambda: any(map(self.agent.running, self.agent.queues)))
+            for engine in self.agent.queues:
+                if self.agent.running(engine):
+                    self.agent.finish(engine, body=pickle.dumps(value))
+                    break
+
+    def labels(self) -> list[str]:
+        return sorted(message.fields["label"] for message in self.agent.got)
+
+    async def test_tasks(self) -> None:
+        """Tasks that ran, waited, or ended while nobody listened: each runs once, and its outcome comes."""
+        await self.start()
+        waiting = [self.tc.submit(Called(), number) for number in range(40)]
+        await self.finished(10)
+        await self.restart()
+        await self.finished(10)
+        waiting += [self.tc.submit(Called(), number) for number in range(10)]
+        await self.restart()
+        await self.restart()
+        await self.finished(30)
+        for each in waiting:
+            self.assertEqual(await each, 1)
+        self.assertEqual(len(set(self.labels())), 50)
+        self.assertEqual(len(self.labels()), 50)
+
+    async def test_large_values(self) -> None:
+        """Values that were on their way when it was killed arrive, both ways."""
+        await self.start(1)
+        blob = bytes(range(250)) * (LARGE // 250)
+        waiting = self.tc.submit(Called(), blob)
+        await self.until(lambda: self.tc._connection.peer)
+        await self.restart()
+        await self.until(lambda: self.agent.running())
+        self.finish(blob)
+        await self.restart()
+        self.assertEqual(await waiting, blob)
+        self.assertEqual(len(self.labels()), 1)
+
+    async def test_questions(self) -> None:
+        """Calls that wait for tasks of somebody else go on."""
+        await self.start(1)
+        number = await self.tc.run(_task())
+        other = AsyncTaskClient(TaskConnection(self.tub.file("task"), reactor, dial))
+        self.addCleanup(lambda: other._connection.end("the test is over"))
+        asking = [other.get_task_result(number, block=True), other.barrier([number])]
+        await self.until(lambda: len(self.service.interfaces["task"]._waiting.get(number, ())) == 2)
+        await self.restart()
+        await self.until(lambda: len(self.service.interfaces["task"]._waiting.get(number, ())) == 4)
+        await self.finished(1, 7)
+        self.assertEqual(await asking[0], 7)
+        self.assertIsNone(await asking[1])
+
+    async def test_multiengine(self) -> None:
+        """A call that was not sent yet, and one that was."""
+        await self.start()
+        connection = Connection(self.tub.file("multiengine"), reactor, dial)
+        mec = AsyncMultiEngineClient(connection)
+        self.addCleanup(lambda: connection.end("the test is over"))
+        self.assertEqual(await mec.get_ids(), [0, 1])
+        asking = mec.get_ids()
+        await self.restart()
+        self.assertEqual(await asking, [0, 1])
+        self.assertEqual(await mec.get_ids(), [0, 1])
+
+    async def test_another_store(self) -> None:
+        """A controller with another store does not know what waits."""
+        await self.start()
+        waiting = self.tc.submit(Called(), 1)
+        await self.until(lambda: any(map(self.agent.running, self.agent.queues)))
+        await self.restart("6" * 32)
+        problem = await self.assertFailure(waiting, ConnectionError)
+        self.assertIn("the controller was restarted", str(problem))
+        self.assertIn("another store", str(problem))
+
+
+def _task() -> Any:
+    from ipython1.kernel.task import MapTask
+
+    return MapTask(lambda: 7)
