@@ -170,7 +170,7 @@ KEPT_COMMANDS_AGE = _store.setting(
     unit="seconds",
 )
 KEPT_COMMANDS_COUNT = _store.setting(
-    "commands_count", COUNT, 100_000, "So many of them are kept, counted for each engine; the oldest go first."
+    "commands_count", COUNT, 100_000, "So many of them are kept; a command counts once for each of its engines. The oldest go first."
 )
 KEPT_COMMANDS_BYTES = _store.setting(
     "commands_size", Size(), 1 << 30, "So much room they may take together.", unit="bytes"

@@ -39,6 +39,7 @@ class ClientSession:
 
     def __init__(self, interface: Commands, hello: Mapping[str, Any], link: Link) -> None:
         self.key: str = hello["session"]
+        self.name: str = hello.get("name", "")
         self.link = link
         self.lost = False
         self._interface = interface

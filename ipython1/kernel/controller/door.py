@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, Protocol
 
 from foolscap.api import Referenceable
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -84,12 +85,14 @@ class Door(Referenceable):
         incarnation: str,
         patience: Patience,
         house: str = "",
+        settled: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         self._reactor = reactor
         self.role = role
         self._published = interface
         self._incarnation = incarnation
         self._house = house
+        self._settled = settled
         self._grace = patience.grace
         self._silence = patience.silence(role)
         self._allowed = messages.FROM_AGENT if role == "engine" else messages.FROM_CLIENT
@@ -117,7 +120,7 @@ class Door(Referenceable):
     def _open(self, said: dict[str, Any], remote: Any, end: LinkEnd) -> _Session:
         key = said["session"]
         absence = _Grace(self, key, self._reactor, self._grace)
-        link = SessionLink(self._reactor, said, self._incarnation, self._allowed, absence)
+        link = SessionLink(self._reactor, said, self._incarnation, self._allowed, absence, self._settled)
         receiver = self._published.open_session(said, link)
         session = self._sessions[key] = _Session(key, self._incarnation + new_id(), link, said["attempt"])
         join(remote, end, link, receiver, WHEN_LOST)

@@ -27,6 +27,8 @@ from ipython1.kernel.furl import (
 from ipython1.kernel.hello import ROLES, new_id
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places, furl_name
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.tub import new_certificate, new_tub
 
 
@@ -49,8 +51,8 @@ class ControllerTub:
     """Publishes interfaces, each under the FURL of its role.
 
     The certificate, the secrets and the port are kept in files: they are taken up again by the next start, if that
-    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.  `house`
-    is the identity of the controller's store.
+    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.  What
+    agents say is acknowledged when it is in the `store`.
     """
 
     log = Logger()
@@ -61,11 +63,11 @@ class ControllerTub:
         interfaces: Mapping[str, Interface],
         reactor: Any,
         patience: Patience = Patience(),  # noqa: B008 (it cannot be changed)
-        house: str = "",
+        store: Store | None = None,
     ) -> None:
         self._settings = settings
         self._patience = patience
-        self._house = house
+        self._store = MemoryStore() if store is None else store
         self._interfaces = interfaces
         self._reactor = reactor
         self._tub: Tub | None = None
@@ -105,8 +107,9 @@ class ControllerTub:
         incarnation = new_id()
         for role, interface in self._interfaces.items():
             # What the interfaces of users are asked is not stored.
-            house = self._house if role in ROLES else ""
-            door = Door(self._reactor, role, interface, incarnation, self._patience, house)
+            house = self._store.house if role in ROLES else ""
+            settled = self._store.settled if house and role == "engine" else None
+            door = Door(self._reactor, role, interface, incarnation, self._patience, house, settled)
             self._doors.append(door)
             self.furls[role] = tub.registerReference(door, name=secret(old[role]) if role in old else None)
             write_private(self.file(role), self.furls[role] + "\n")

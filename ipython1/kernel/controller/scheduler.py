@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipython1.kernel.controller.task_values import (
+    NO_PROGRESS,
     TRANSITIONS,
     AskDepend,
     Event,
     Finish,
     Instruction,
     Measure,
-    NO_PROGRESS,
     Outcome,
     Place,
     Progress,

@@ -246,7 +246,7 @@ class Engine:
         ):
             return
         self._offered = self.generation
-        fields = {
+        fields: dict[str, Any] = {
             "place": self.place,
             "wanted": self._wanted,
             "generation": self.generation,
@@ -324,7 +324,7 @@ class Engine:
             if isinstance(instruction, Feed):
                 self._feed(instruction.command)
             elif isinstance(instruction, Refuse):
-                bodies = list(failure_bodies(instruction.error))
+                bodies: list[Bytes] = [*failure_bodies(instruction.error)]
                 # One that was running is lost; the others have not begun.
                 began = isinstance(instruction.error, EngineLost)
                 self._answer(instruction.command, {"ok": False}, bodies, began)

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.store.packing import NewFile, task_owner
+from ipython1.kernel.store.values import ASSIGNED, WAITING
 
 CHANGE_SIZE = 100
 """Bytes that a row without a value takes, about."""
@@ -50,7 +51,7 @@ class Batch:
     ended: dict[int, Row] = field(default_factory=dict)
     cleared: dict[int, None] = field(default_factory=dict)
     commands: list[Row] = field(default_factory=list)
-    outcomes: list[Row] = field(default_factory=list)
+    outcomes: dict[Row, Row] = field(default_factory=dict)
     # What is no row: the size of them all, of what may be refused, and who waits.
     size: int = 0
     refusable: int = 0
@@ -65,13 +66,13 @@ class Batch:
     def assigned(self, task: int, attempt: int, step: int, engine: int) -> None:
         """The attempt was given to an engine."""
         self.began.pop(task, None)
-        change = self._change(task, "assigned")
+        change = self._change(task, ASSIGNED)
         change.attempt, change.step, change.engine = attempt, step, engine
 
     def waits(self, task: int, progress: bytes) -> None:
         """It is no longer assigned."""
         self.began.pop(task, None)
-        self._change(task, "waiting").progress = progress
+        self._change(task, WAITING).progress = progress
 
     def task_began(self, task: int, attempt: int, when: float) -> None:
         """The engine has begun with the attempt."""
@@ -79,7 +80,7 @@ class Batch:
         change = self.changes.get(task)
         if change is None:
             self.began[task] = (when, task, attempt)
-        elif change.attempt == attempt:
+        elif change.state == ASSIGNED and change.attempt == attempt:
             change.began = when
 
     def _change(self, task: int, state: str) -> Change:

@@ -44,15 +44,15 @@ class Database(ABC):
                 METADATA.create_all(connection)
                 rows = {_VERSION: str(len(steps) + 1), _HOUSE: os.urandom(16).hex()}
                 connection.execute(
-                    insert(about), [{"key": key, "value": value} for key, value in rows.items()]
+                    insert(about), [{"name": key, "value": value} for key, value in rows.items()]
                 )
-            said = dict(connection.execute(select(about.c.key, about.c.value)).tuples().all())
+            said = dict(connection.execute(select(about.c.name, about.c.value)).tuples().all())
             version = said.get(_VERSION, "")
             if not version.isdecimal() or int(version) < 1 or _HOUSE not in said:
                 raise self.foreign()
             newest = migrate(connection, int(version), self.where, steps)
             if newest != int(version):
-                connection.execute(update(about).where(about.c.key == _VERSION).values(value=str(newest)))
+                connection.execute(update(about).where(about.c.name == _VERSION).values(value=str(newest)))
             return said[_HOUSE]
 
     def is_empty(self, connection: Connection) -> bool:
@@ -82,5 +82,5 @@ class Database(ABC):
 
 def next_task_id(connection: Connection, key: str) -> int:
     """What `leased` said last."""
-    value = connection.execute(select(func.max(about.c.value)).where(about.c.key == key)).scalar()
+    value = connection.execute(select(func.max(about.c.value)).where(about.c.name == key)).scalar()
     return int(value or 0)

@@ -185,7 +185,7 @@ class DurableStore(Store):
         if completed is None:
             completed = time.time()
         ended = (result.outcome, record.get("engine"), record.get("started"), completed, size, task)
-        if self._batch.task_ended(task, ended, (task, packed, task)):
+        if self._batch.task_ended(task, ended, (task, packed)):
             self._batch.files += files
             self._put(size)
             self._has_ended()
@@ -239,7 +239,7 @@ class DurableStore(Store):
         key = (clean(session), number, engine)
         packed, files, size = self._packer.pack(command_owner(*key), outcome.bodies, outcome.fields)
         row = (outcome.ok, outcome.started, outcome.completed, packed, size, *key)
-        self._batch.outcomes.append(row)
+        self._batch.outcomes.setdefault(key, row)
         self._batch.files += files
         self._put(size)
         self._has_ended()
@@ -322,7 +322,7 @@ class DurableStore(Store):
         problem = failure.value
         if not self._reported:
             self._reported = True
-            self.log.error("{problem}; what must be stored is tried again", problem=problem)
+            self._report(f"{problem}; what must be stored is tried again")
         refused = [promise for batch in batches for promise in batch.refuse()]
         self._again = [*batches, *self._again]
         if refused:
@@ -363,19 +363,19 @@ class DurableStore(Store):
         self._functions.clear()
 
         def failed(failure: Failure) -> None:
-            self.log.error("{problem}; nothing old was removed", problem=failure.value)
+            self._report(f"{failure.value}; nothing old was removed")
 
         self._worker.do(self._keeper.sweep).addErrback(failed)
+
+    def _report(self, text: str) -> None:
+        self.log.error("{text}", text=text)
 
     # The end.
 
     def _give_up(self) -> None:
         lost, self._again = self._again, []
-        self.log.error(
-            "{where} is left without {size} bytes that could not be stored",
-            where=self._where,
-            size=sum(batch.size for batch in lost),
-        )
+        size = sum(batch.size for batch in lost)
+        self._report(f"{self._where} is left without {size} bytes that could not be stored")
         self._leave()
         for batch in lost:
             for promise in batch.promises:

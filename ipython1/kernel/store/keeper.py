@@ -19,7 +19,7 @@ from ipython1.kernel.store.interface import Outcomes
 from ipython1.kernel.store.limits import Retention
 from ipython1.kernel.store.loading import Loader
 from ipython1.kernel.store.packing import TASK_OWNERS, NewFile, outcome_of, result_of, task_of
-from ipython1.kernel.store.retention import sweep
+from ipython1.kernel.store.retention import ownerless, sweep
 from ipython1.kernel.store.schema import commands, files, payloads, results, tasks
 from ipython1.kernel.store.statements import Statements
 from ipython1.kernel.store.trouble import is_damage, is_lost, store_error
@@ -94,9 +94,9 @@ class Keeper:
 
     def _forget_files(self, connection: Connection, owners: Iterable[str]) -> None:
         """Remove the files of what is gone: first their rows."""
-        assert self._files is not None and self._statements is not None
-        gone = [owner for owner in owners if self._files.of(owner)]
+        gone = [] if self._files is None else [owner for owner in owners if self._files.of(owner)]
         if gone:
+            assert self._files is not None and self._statements is not None
             with connection.begin():
                 self._statements.forget_files(connection, gone)
             for owner in gone:
@@ -110,10 +110,10 @@ class Keeper:
             raise self._failed(problem) from problem
 
     def _sweep(self, connection: Connection) -> None:
-        assert self._statements is not None
-        owners = sweep(connection, self._statements, self._retention, time.time())
-        if self._files is not None:
-            self._forget_files(connection, owners)
+        with connection.begin():
+            sweep(connection, self._retention, time.time())
+            owners = [] if self._files is None else ownerless(connection)
+        self._forget_files(connection, owners)
 
     # Reads.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,16 @@ class Loader:
 
     def snapshot(self, ended: int) -> Snapshot:
         """All of it, and the newest `ended` of the tasks that have ended."""
+        collecting = gc.isenabled()
+        # It would go through all that has been loaded, over and over, and find nothing.
+        gc.disable()
+        try:
+            return self._snapshot(ended)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _snapshot(self, ended: int) -> Snapshot:
         return Snapshot(
             next_id=next_task_id(self._connection, NEXT_ID),
             live=list(self._live()),

@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, select
 from ipython1.kernel.error import StoreError
 from ipython1.kernel.store.schema import commands, sessions, tasks
 
-MAX_ROWS = 10_000
+MAX_ROWS = 1_000
 """So many are told at once."""
 
-_WHO = (sessions.c.role, sessions.c.host, sessions.c.pid, sessions.c.user)
+_WHO = (sessions.c.role, sessions.c.host, sessions.c.pid, sessions.c.username.label("user"))
 _command_state = case(
     (commands.c.completed.is_(None), "pending"), (commands.c.ok.is_(True), "succeeded"), else_="failed"
 )
@@ -61,7 +61,7 @@ def tasks_of(connection: Connection, query: Mapping[str, Any]) -> list[dict[str,
         column.size,
         *_WHO,
     )
-    rows = select(*shown).join_from(tasks, sessions, sessions.c.key == column.session, isouter=True)
+    rows = select(*shown).join_from(tasks, sessions, sessions.c.session == column.session, isouter=True)
     return _asked(connection, rows.order_by(column.submitted.desc(), column.id.desc()), _TASKS, query)
 
 
@@ -82,7 +82,7 @@ def history(connection: Connection, query: Mapping[str, Any]) -> list[dict[str, 
         sessions.c.name,
         *_WHO,
     )
-    rows = select(*shown).join_from(commands, sessions, sessions.c.key == column.session, isouter=True)
+    rows = select(*shown).join_from(commands, sessions, sessions.c.session == column.session, isouter=True)
     order = (column.submitted.desc(), column.session, column.number.desc(), column.engine)
     return _asked(connection, rows.order_by(*order), _COMMANDS, query)
 

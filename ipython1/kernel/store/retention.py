@@ -1,79 +1,99 @@
-"""Removes what has ended and is not to be kept any longer, and what belonged to it."""
+"""Removes what has ended and is not to be kept any longer, and what belonged to it.
+
+The database does it by itself: no row of what goes comes to Python, but for those that name files.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, Table, delete, exists, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 
 from ipython1.kernel.store.limits import Limits, Retention
-from ipython1.kernel.store.packing import TASK_OWNERS, command_owner, function_owner
-from ipython1.kernel.store.schema import commands, functions, sessions, tasks, uses
-from ipython1.kernel.store.statements import Statements
+from ipython1.kernel.store.schema import commands, files, functions, payloads, results, sessions, tasks, uses
 
 _SESSION_AGE = 86400.0
+_TASK_ORDER = (tasks.c.completed, tasks.c.id)
+_COMMAND_ORDER = (commands.c.completed, commands.c.session, commands.c.number, commands.c.engine)
 
 
-def sweep(connection: Connection, statements: Statements, retention: Retention, now: float) -> list[str]:
-    """Remove what is not to be kept; the owners of files that may be gone with it."""
-    with connection.begin():
-        gone = _surplus(connection, tasks, [tasks.c.id], retention.tasks, now)
-        old = _surplus(
-            connection,
-            commands,
-            [commands.c.session, commands.c.number, commands.c.engine],
-            retention.commands,
-            now,
-        )
-        ids = [row[0] for row in gone]
-        statements.clear(connection, ids)
-        statements.clear_commands(connection, old)
-        unused = _unused_functions(connection)
-        _forget_sessions(connection, now - min(retention.tasks.age or _SESSION_AGE, _SESSION_AGE))
-    owners = [owner(task) for task in ids for owner in TASK_OWNERS]
-    return [*owners, *(command_owner(*row) for row in old), *(function_owner(digest) for digest in unused)]
+def sweep(connection: Connection, retention: Retention, now: float) -> None:
+    """Remove what is not to be kept, in the open transaction."""
+    old = _surplus(connection, tasks, _TASK_ORDER, retention.tasks, now)
+    if old is not None:
+        gone = select(tasks.c.id).where(old)
+        for table in (payloads, uses, results):
+            connection.execute(delete(table).where(table.c.task.in_(gone)))
+        connection.execute(delete(tasks).where(old))
+    old = _surplus(connection, commands, _COMMAND_ORDER, retention.commands, now)
+    if old is not None:
+        connection.execute(delete(commands).where(old))
+    connection.execute(delete(functions).where(~exists().where(uses.c.digest == functions.c.digest)))
+    _forget_sessions(connection, now - min(retention.tasks.age or _SESSION_AGE, _SESSION_AGE))
+
+
+def ownerless(connection: Connection) -> list[str]:
+    """The owners of files that are not there any more."""
+    task, command = cast(tasks.c.id, String), commands.c
+    key = command.session + " " + cast(command.number, String) + " " + cast(command.engine, String)
+    there: list[Select[Any]] = [
+        select(literal("task ") + task),
+        select(literal("result ") + task).where(tasks.c.completed.is_not(None)),
+        select(literal("function ") + functions.c.digest),
+        select(literal("command ") + key),
+    ]
+    query = select(files.c.owner).distinct()
+    for owners in there:
+        query = query.where(files.c.owner.not_in(owners))
+    return list(connection.execute(query).scalars())
 
 
 def _surplus(
-    connection: Connection, table: Table, key: Sequence[Column[Any]], limits: Limits, now: float
-) -> list[tuple[Any, ...]]:
-    """The keys of what is too much, too large or too old."""
+    connection: Connection, table: Table, order: Sequence[Column[Any]], limits: Limits, now: float
+) -> ColumnElement[bool] | None:
+    """The condition for what is too much, too large or too old; None if nothing is."""
     column = table.c
     oldest = now - limits.age if limits.age else 0.0
-    sums = select(func.count(), func.sum(column.size), func.min(column.completed)).where(
-        column.completed.is_not(None)
-    )
+    ended = column.completed.is_not(None)
+    sums = select(func.count(), func.sum(column.size), func.min(column.completed)).where(ended)
     count, size, first = connection.execute(sums).one()
     if not count or (count <= limits.count and size <= limits.size and first >= oldest):
-        return []
-    newest_first = (column.completed.desc(), *(each.desc() for each in key))
+        return None
+    newest_first = [each.desc() for each in order]
     ranked = (
         select(
-            *key,
-            column.completed,
-            func.row_number().over(order_by=newest_first).label("rank"),
+            *order,
+            func.row_number().over(order_by=newest_first).label("place"),
             func.sum(column.size).over(order_by=newest_first).label("total"),
         )
-        .where(column.completed.is_not(None))
+        .where(ended)
         .subquery()
     )
-    query: Select[Any] = select(*(ranked.c[each.name] for each in key)).where(
-        # The newest stays, however large: somebody may be about to ask for it.
-        (ranked.c.completed < oldest)
-        | (ranked.c.rank > limits.count)
-        | ((ranked.c.total > limits.size) & (ranked.c.rank > 1))
+    # The newest stays, however large: somebody may be about to ask for it.
+    too_much = (ranked.c.place > limits.count) | ((ranked.c.total > limits.size) & (ranked.c.place > 1))
+    newest_gone = (
+        select(*(ranked.c[each.name] for each in order))
+        .where(too_much | (ranked.c.completed < oldest))
+        .order_by(ranked.c.place)
+        .limit(1)
     )
-    return [tuple(row) for row in connection.execute(query)]
-
-
-def _unused_functions(connection: Connection) -> list[str]:
-    """Remove the functions that no task names; their digests."""
-    unused = ~exists().where(uses.c.digest == functions.c.digest)
-    digests = list(connection.execute(select(functions.c.digest).where(unused)).scalars())
-    if digests:
-        connection.execute(delete(functions).where(unused))
-    return digests
+    key = connection.execute(newest_gone).one_or_none()
+    return None if key is None else ended & (tuple_(*order) <= tuple_(*key))
 
 
 def _forget_sessions(connection: Connection, before: float) -> None:
@@ -81,7 +101,7 @@ def _forget_sessions(connection: Connection, before: float) -> None:
     connection.execute(
         delete(sessions).where(
             sessions.c.last_seen < before,
-            sessions.c.key.not_in(select(tasks.c.session)),
-            sessions.c.key.not_in(select(commands.c.session)),
+            sessions.c.session.not_in(select(tasks.c.session)),
+            sessions.c.session.not_in(select(commands.c.session)),
         )
     )

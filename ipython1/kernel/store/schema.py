@@ -26,7 +26,7 @@ METADATA = MetaData()
 about = Table(
     "about",
     METADATA,
-    Column("key", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 """The schema's version, the house, the next id of a task."""
@@ -96,12 +96,12 @@ functions = Table(
 sessions = Table(
     "sessions",
     METADATA,
-    Column("key", Text, primary_key=True),
+    Column("session", Text, primary_key=True),
     Column("role", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("pid", BigInteger, nullable=False),
-    Column("user", Text, nullable=False),
+    Column("username", Text, nullable=False),
     Column("first_seen", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
 )

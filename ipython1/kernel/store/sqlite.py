@@ -61,7 +61,10 @@ class SqliteDatabase(Database):
         return connection
 
     def _look(self) -> bool:
-        """Look at the file without opening it as a database, and make it if there is none; whether it is new."""
+        """Look at the file without opening it as a database, and make it if there is none; whether it is new.
+
+        This process must not have the database then: to close a file ends all locks that the process has on it.
+        """
         log = self.path.with_name(f"{self.path.name}-wal")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,15 +1,16 @@
-"""The statements that write a batch, compiled once: what remains to be done for a row is to make a tuple of it."""
+"""The statements that write a batch: each takes many rows at once.
+
+That is not for the database's sake alone.  The driver lets other threads run while the database works, and then waits
+for the reactor to let go of the interpreter, which may take 5 ms: once for each statement, so not for each row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
-from sqlalchemy import Connection, Table, bindparam, delete, exists, func, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import Executable
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from ipython1.kernel.store.batch import Batch, Row
 from ipython1.kernel.store.schema import (
@@ -26,35 +27,47 @@ from ipython1.kernel.store.schema import (
 )
 
 NEXT_ID = "next_id"
-_ROWS_AT_ONCE = 5_000
+_ROWS_AT_ONCE = (400, 80, 16, 4, 1)
+
+Columns = Mapping[str, "Column[object]"]
+"""What a row has, by name, and the columns of which these values are."""
 
 
-class Prepared:
-    """A statement as the database's driver takes it; `order` names its parameters as rows have them."""
+class Statement:
+    """A statement that does something with the table ``new``, which consists of the rows that it is run for."""
 
-    def __init__(self, dialect: Dialect, statement: Executable, order: Sequence[str]) -> None:
-        compiled = statement.compile(dialect=dialect)
-        assert isinstance(compiled, SQLCompiler)
-        if list(compiled.positiontup or ()) != list(order):
-            raise ValueError(f"the parameters of {compiled} are {compiled.positiontup}, not {list(order)}")
-        self._text = str(compiled)
+    def __init__(self, dialect: Dialect, columns: Columns, action: str) -> None:
+        if dialect.name == "postgresql":
+            marks = [f"%s::{column.type.compile(dialect=dialect)}" for column in columns.values()]
+        else:
+            marks = ["?"] * len(columns)
+        row = f"({', '.join(marks)})"
+        self._texts = {
+            count: f"WITH new ({', '.join(columns)}) AS (VALUES {', '.join([row] * count)}) {action}"
+            for count in _ROWS_AT_ONCE
+        }
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Run it once for each row."""
-        # In parts: others get their turn with the interpreter between them.
-        for first in range(0, len(rows), _ROWS_AT_ONCE):
-            connection.exec_driver_sql(self._text, rows[first : first + _ROWS_AT_ONCE])  # type: ignore[arg-type]
+        """Run it for these rows."""
+        first = 0
+        for count, text in self._texts.items():
+            while len(rows) - first >= count:
+                some = rows[first : first + count]
+                connection.exec_driver_sql(text, tuple(chain.from_iterable(some)))
+                first += count
 
 
 class Statements:
-    """All statements of a batch, for one kind of database."""
+    """All statements of a batch, for one kind of database.
+
+    The names of columns are such that no database needs quotes for them.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect.name]
-        self._next_id = self._kept(about, ["value"])
-        self._sessions = self._kept(sessions, ["host", "pid", "user", "last_seen"])
-        self._engines = self._kept(engines, ["agent", "place", "document"])
+        self._next_id = self._kept(about, "name", ["value"])
+        self._sessions = self._kept(sessions, "session", ["host", "pid", "username", "last_seen"])
+        self._engines = self._kept(engines, "id", ["agent", "place", "document"])
         self._engines_gone = self._deleted(engines, "id")
         self._functions = self._new(functions)
         self._files = self._new(files)
@@ -63,159 +76,99 @@ class Statements:
         self._payloads = self._new(payloads)
         self._uses = self._new(uses)
         self._commands = self._new(commands)
-        column = commands.c
-        self._commands_gone = self._prepared(
-            delete(commands).where(
-                column.session == bindparam("by"),
-                column.number == bindparam("of"),
-                column.engine == bindparam("on"),
-            ),
-            ["by", "of", "on"],
-        )
-        self._changes = self._prepared_changes()
-        self._began = self._prepared(
-            update(tasks)
-            .where(
-                tasks.c.id == bindparam("of"),
-                tasks.c.attempt == bindparam("try"),
-                tasks.c.completed.is_(None),
-            )
-            .values(began=bindparam("when")),
-            ["when", "of", "try"],
-        )
-        self._ended = self._prepared_ended()
-        self._results = self._prepared_results()
-        self._outcomes = self._prepared_outcomes()
-        self._cleared = [
-            self._deleted(table, name)
-            for table, name in ((tasks, "id"), (payloads, "task"), (uses, "task"), (results, "task"))
-        ]
+        self._changes = self._task_changes()
+        self._began = self._task_began()
+        self._ended = self._task_ended()
+        self._results = self._task_results()
+        self._outcomes = self._command_outcomes()
+        parts = ((payloads, "task"), (uses, "task"), (results, "task"), (tasks, "id"))
+        self._cleared = [self._deleted(table, name) for table, name in parts]
 
     def write(self, connection: Connection, batch: Batch) -> None:
         """Write the rows of a batch; its files are not."""
         if batch.next_id is not None:
             self._next_id.run(connection, [(NEXT_ID, str(batch.next_id))])
-        self._run(connection, self._sessions, list(batch.sessions.values()))
-        self._run(connection, self._engines, [row for row in batch.engines.values() if row is not None])
-        self._run(
-            connection, self._engines_gone, [(key,) for key, row in batch.engines.items() if row is None]
-        )
-        self._run(connection, self._functions, batch.functions)
-        self._run(connection, self._tasks, batch.tasks)
-        self._run(connection, self._payloads, batch.payloads)
-        self._run(connection, self._uses, batch.uses)
-        self._run(connection, self._changes, batch.change_rows())
-        self._run(connection, self._began, list(batch.began.values()))
-        self._run(connection, self._ended, list(batch.ended.values()))
-        self._run(connection, self._results, list(batch.results.values()))
-        self._run(connection, self._commands, batch.commands)
-        self._run(connection, self._outcomes, batch.outcomes)
-        self.clear(connection, list(batch.cleared))
-
-    def clear(self, connection: Connection, gone: Sequence[int]) -> None:
-        """Forget these tasks."""
-        rows = [(task,) for task in gone]
+        self._sessions.run(connection, list(batch.sessions.values()))
+        self._engines.run(connection, [row for row in batch.engines.values() if row is not None])
+        self._engines_gone.run(connection, [(key,) for key, row in batch.engines.items() if row is None])
+        self._functions.run(connection, batch.functions)
+        self._tasks.run(connection, batch.tasks)
+        self._payloads.run(connection, batch.payloads)
+        self._uses.run(connection, batch.uses)
+        self._changes.run(connection, batch.change_rows())
+        self._began.run(connection, list(batch.began.values()))
+        self._ended.run(connection, list(batch.ended.values()))
+        self._results.run(connection, list(batch.results.values()))
+        self._commands.run(connection, batch.commands)
+        self._outcomes.run(connection, list(batch.outcomes.values()))
+        cleared = [(task,) for task in batch.cleared]
         for statement in self._cleared:
-            self._run(connection, statement, rows)
-
-    def clear_commands(self, connection: Connection, gone: Sequence[Row]) -> None:
-        """Forget these commands: each by session, number and engine."""
-        self._run(connection, self._commands_gone, gone)
+            statement.run(connection, cleared)
 
     def add_files(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Register files."""
-        self._run(connection, self._files, rows)
+        self._files.run(connection, rows)
 
     def forget_files(self, connection: Connection, owners: Sequence[str]) -> None:
         """Forget the files of these owners."""
-        self._run(connection, self._files_gone, [(owner,) for owner in owners])
+        self._files_gone.run(connection, [(owner,) for owner in owners])
 
-    def _run(self, connection: Connection, statement: Prepared, rows: Sequence[Row]) -> None:
-        if rows:
-            statement.run(connection, rows)
+    def _statement(self, columns: Columns, action: str) -> Statement:
+        return Statement(self._dialect, columns, action)
 
-    def _prepared(self, statement: Any, order: Sequence[str]) -> Prepared:
-        return Prepared(self._dialect, statement, order)
-
-    def _new(self, table: Table) -> Prepared:
+    def _new(self, table: Table, more: str = "DO NOTHING", where: str = "true") -> Statement:
         """Insert rows of all columns; what is there already stays."""
-        names = [column.name for column in table.columns]
-        return self._prepared(self._insert(table).on_conflict_do_nothing(), names)
+        names = ", ".join(column.name for column in table.columns)
+        insert = (
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM new WHERE {where} ON CONFLICT {more}"
+        )
+        return self._statement({column.name: column for column in table.columns}, insert)
 
-    def _kept(self, table: Table, changing: Sequence[str]) -> Prepared:
+    def _kept(self, table: Table, key: str, changing: Sequence[str]) -> Statement:
         """Insert rows of all columns; of what is there already, those columns change."""
-        names = [column.name for column in table.columns]
-        statement = self._insert(table)
-        statement = statement.on_conflict_do_update(
-            index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in changing}
+        changes = ", ".join(f"{name} = excluded.{name}" for name in changing)
+        return self._new(table, f"({key}) DO UPDATE SET {changes}")
+
+    def _deleted(self, table: Table, name: str) -> Statement:
+        return self._statement(
+            {name: table.c[name]}, f"DELETE FROM {table.name} WHERE {name} IN (SELECT {name} FROM new)"
         )
-        return self._prepared(statement, names)
 
-    def _deleted(self, table: Table, name: str) -> Prepared:
-        return self._prepared(delete(table).where(table.c[name] == bindparam("gone")), ["gone"])
-
-    def _prepared_changes(self) -> Prepared:
-        column = tasks.c
-
-        def said(name: str) -> Any:
-            return func.coalesce(bindparam(f"new_{name}", type_=column[name].type), column[name])
-
-        statement = (
-            update(tasks)
-            .where(column.id == bindparam("of"), column.completed.is_(None))
-            .ordered_values(
-                (column.state, bindparam("new_state")),
-                (column.attempt, said("attempt")),
-                (column.step, said("step")),
-                (column.engine, bindparam("new_engine")),
-                (column.began, bindparam("new_began")),
-                (column.progress, said("progress")),
-            )
+    def _task_changes(self) -> Statement:
+        names = ("state", "attempt", "step", "engine", "began", "progress", "id")
+        return self._statement(
+            {name: tasks.c[name] for name in names},
+            "UPDATE tasks SET state = new.state, attempt = coalesce(new.attempt, tasks.attempt),"
+            " step = coalesce(new.step, tasks.step), engine = new.engine, began = new.began,"
+            " progress = coalesce(new.progress, tasks.progress)"
+            " FROM new WHERE tasks.id = new.id AND tasks.completed IS NULL",
         )
-        names = ("state", "attempt", "step", "engine", "began", "progress")
-        return self._prepared(statement, [*(f"new_{name}" for name in names), "of"])
 
-    def _prepared_ended(self) -> Prepared:
-        column = tasks.c
-        statement = (
-            update(tasks)
-            .where(column.id == bindparam("of"), column.completed.is_(None))
-            .ordered_values(
-                (column.state, bindparam("new_state")),
-                (column.engine, bindparam("new_engine")),
-                (column.began, bindparam("new_began")),
-                (column.completed, bindparam("new_completed")),
-                (column.size, column.size + bindparam("more")),
-                (column.progress, null()),
-            )
+    def _task_began(self) -> Statement:
+        return self._statement(
+            {name: tasks.c[name] for name in ("began", "id", "attempt")},
+            "UPDATE tasks SET began = new.began"
+            " FROM new WHERE tasks.id = new.id AND tasks.attempt = new.attempt AND tasks.state = 'assigned'",
         )
-        names = ["new_state", "new_engine", "new_began", "new_completed", "more"]
-        return self._prepared(statement, [*names, "of"])
 
-    def _prepared_results(self) -> Prepared:
-        of = bindparam("of", type_=results.c.task.type)
-        there = exists().where(tasks.c.id == bindparam("task", type_=tasks.c.id.type))
-        rows = select(of, bindparam("value", type_=results.c.packed.type)).where(there)
-        statement = self._insert(results).from_select(["task", "packed"], rows).on_conflict_do_nothing()
-        return self._prepared(statement, ["of", "value", "task"])
-
-    def _prepared_outcomes(self) -> Prepared:
-        column = commands.c
-        statement = (
-            update(commands)
-            .where(
-                column.session == bindparam("by"),
-                column.number == bindparam("of"),
-                column.engine == bindparam("on"),
-                column.completed.is_(None),
-            )
-            .ordered_values(
-                (column.ok, bindparam("new_ok")),
-                (column.started, bindparam("new_started")),
-                (column.completed, bindparam("new_completed")),
-                (column.packed, bindparam("new_packed")),
-                (column.size, column.size + bindparam("more")),
-            )
+    def _task_ended(self) -> Statement:
+        names = ("state", "engine", "began", "completed", "size", "id")
+        return self._statement(
+            {name: tasks.c[name] for name in names},
+            "UPDATE tasks SET state = new.state, engine = new.engine, began = new.began, completed = new.completed,"
+            " size = tasks.size + new.size, progress = NULL"
+            " FROM new WHERE tasks.id = new.id AND tasks.completed IS NULL",
         )
-        names = ["new_ok", "new_started", "new_completed", "new_packed", "more"]
-        return self._prepared(statement, [*names, "by", "of", "on"])
+
+    def _task_results(self) -> Statement:
+        return self._new(results, where="EXISTS (SELECT 1 FROM tasks WHERE tasks.id = new.task)")
+
+    def _command_outcomes(self) -> Statement:
+        names = ("ok", "started", "completed", "packed", "size", "session", "number", "engine")
+        return self._statement(
+            {name: commands.c[name] for name in names},
+            "UPDATE commands SET ok = new.ok, started = new.started, completed = new.completed, packed = new.packed,"
+            " size = commands.size + new.size"
+            " FROM new WHERE commands.session = new.session AND commands.number = new.number"
+            " AND commands.engine = new.engine AND commands.completed IS NULL",
+        )

@@ -7,9 +7,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from ipython1.kernel import client_session, error, task_session
 from ipython1.kernel.async_task import AsyncTaskClient
+from ipython1.kernel.framing import StreamRef
 from ipython1.kernel.peer import Ending
 from ipython1.kernel.shared import SHARED_FROM
 from ipython1.kernel.task import MapTask, StringTask
@@ -80,6 +82,25 @@ class CommandTests(ReopenTestCase):
         self.assertNoResult(waiting)
         self.cluster.go_on()
         self.assertEqual([r["stdout"] for r in self.result(waiting)], ["0\n", "1\n", "2\n", "3\n"])
+
+    def test_large_reply(self) -> None:
+        """A reply whose large values broke off is asked for again."""
+        self.connect()
+        self.cluster.held_back = True
+        waiting = self.mec.pull("id", targets=0)
+        self.turn()
+        [link] = self.cluster.links
+        collected: Deferred[Any] = Deferred()
+        link.collect = lambda message: collected  # type: ignore[assignment]
+        fields = {"ok": True, "engine": 0, "index": 0, "of": 1, "values": [[1, "pickle", {}]]}
+        link.reply(self.cluster.received[0], fields, [StreamRef(1, 100_000)])
+        link.ending = Ending.UNKNOWN
+        collected.errback(Failure(error.ConnectionError("it broke off")))
+        self.cluster.restart()
+        self.turn()
+        self.assertNoResult(waiting)
+        self.cluster.go_on()
+        self.assertEqual(self.result(waiting), [0])
 
     def test_killed_again(self) -> None:
         """It may be killed again, whenever that is."""
