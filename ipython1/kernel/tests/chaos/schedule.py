@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KINDS = {
     "kill-interpreter": 3.0,
@@ -70,7 +70,8 @@ def schedule(
     Whoever was kept away by one is left in peace, by that kind of fault, for as long again and `longest` more: they do
     not add up to an absence that nobody has to survive.
     """
-    return list(_faults(random.Random(seed), seconds, shape, sorted(kinds), gap, longest))
+    faults = _faults(random.Random(seed), seconds, shape, sorted(kinds), gap, longest)
+    return sorted(faults, key=lambda fault: fault.at)
 
 
 def _faults(
@@ -87,9 +88,12 @@ def _faults(
         fault = _fault(chance, at, kind, shape, longest)
         if kind in AWAY:
             concerned = _concerned(fault, shape)
-            if any(rest.get(each, 0.0) > at for each in concerned):
+            free = max(at, *(rest.get(each, 0.0) for each in concerned))
+            if free > at and (fault.who != "controller" or free >= seconds):
                 continue
-            rest.update(dict.fromkeys(concerned, at + 2 * fault.seconds + longest))
+            # Somebody always is in need of rest: what concerns everybody would hardly ever come if it did not wait.
+            fault = replace(fault, at=round(free, 3))
+            rest.update(dict.fromkeys(concerned, free + 2 * fault.seconds + longest))
         yield fault
 
 
