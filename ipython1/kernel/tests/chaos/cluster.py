@@ -23,6 +23,7 @@ import ipython1
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.furl import read_furl, secret, tub_and_location, write_private
 from ipython1.kernel.places import FURL_FILES
+from ipython1.kernel.redial import LONGEST_DELAY
 from ipython1.kernel.tests.chaos.plan import Plan
 from ipython1.kernel.tests.chaos.proxy import Proxy
 
@@ -31,6 +32,8 @@ INTERPRETER = "ipython1.core.process"
 """By this module the interpreters are known among the children of agents."""
 READY_WITHIN = 90.0
 END_WITHIN = 10.0
+FOUND_WITHIN = LONGEST_DELAY + 1.0
+"""Seconds after which those have dialed again that are not slower than the controller is at its start."""
 
 
 class NotStarted(Exception):
@@ -127,17 +130,16 @@ class Cluster:
         self.clients: dict[int, Process] = {}
         self.proxies: dict[str, Proxy] = {}
         self.start_time = 0.0
-        """Seconds that the controller took to start, and to be ready."""
+        """Seconds that the controller took to start, and to be ready, at most."""
+        self._ready_at: float | None = None
 
     # -- starting ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Controller and agents; returns when all engines are registered."""
-        before = time.monotonic()
         self.start_controller()
         assert self.controller is not None
         await self._ready(self.controller, READY)
-        self.start_time = time.monotonic() - before
         for number in range(self._plan.agents):
             await self._add_proxy(f"agent-{number}", ("engine",))
             self.start_agent(number)
@@ -197,7 +199,24 @@ class Cluster:
             str(plan.silence),
             "--client-keepalive",
             str(plan.silence),
-            ended=lambda process: self._again(process, self.start_controller),
+            ended=self._controller_ended,
+        )
+        self.controller.said(READY).addCallback(self._controller_ready, time.monotonic())
+
+    def _controller_ready(self, is_ready: bool, started: float) -> None:
+        if is_ready:
+            self._ready_at = time.monotonic()
+            self.start_time = max(self.start_time, self._ready_at - started)
+
+    def _controller_ended(self, process: Process) -> None:
+        self._ready_at = None
+        self._again(process, self.start_controller)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the controller has been there for as long as everybody needs to find it again."""
+        return (
+            self._ready_at is not None and time.monotonic() - self._ready_at > FOUND_WITHIN + self.start_time
         )
 
     def start_agent(self, number: int) -> None:

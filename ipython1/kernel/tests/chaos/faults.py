@@ -13,7 +13,10 @@ from twisted.internet import reactor
 from ipython1.kernel.tests.chaos.cluster import Cluster, Process
 from ipython1.kernel.tests.chaos.journal import Journal
 from ipython1.kernel.tests.chaos.proxy import Proxy
-from ipython1.kernel.tests.chaos.schedule import Fault
+from ipython1.kernel.tests.chaos.schedule import AWAY, Fault
+
+LATER = 0.25
+"""Seconds after which a fault that has to wait is tried again."""
 
 
 class Injector:
@@ -42,6 +45,10 @@ class Injector:
             self._undo(number)
 
     def _happen(self, number: int, fault: Fault) -> None:
+        if fault.kind in AWAY and not self._cluster.settled:
+            # How long a start takes, only the machine knows: absences must not add up.
+            self._calls.append(self._clock.callLater(LATER, self._happen, number, fault))
+            return
         verb = fault.kind.partition("-")[0]
         if verb in ("kill", "stop"):
             target: Any = self._process(fault)
