@@ -11,9 +11,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
+
+from ipython1.kernel.terminal import silence
 
 STATUS = b"\0"
 """What comes before the exit status, at the end of a report."""
+COMPLAINT = b"\1"
+"""What comes before a line of a report that is for standard error."""
 
 
 class Report:
@@ -29,7 +34,11 @@ class Report:
 
     def say(self, text: str) -> None:
         """Have this shown, if somebody still waits."""
-        self._write(f"{text}\n".encode("utf-8", "replace").replace(STATUS, b""))
+        self._write(b"".join(line + b"\n" for line in _lines(text)))
+
+    def complain(self, text: str) -> None:
+        """Have this shown on standard error, if somebody still waits."""
+        self._write(b"".join(COMPLAINT + line + b"\n" for line in _lines(text)))
 
     def finish(self, status: int) -> None:
         """Have the waiting process end with that status."""
@@ -42,6 +51,10 @@ class Report:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):  # nobody waits any more
                 os.write(self._descriptor, data)
+
+
+def _lines(text: str) -> list[bytes]:
+    return text.encode("utf-8", "replace").replace(STATUS, b"").replace(COMPLAINT, b"").split(b"\n")
 
 
 def detach(logfile: Path, serve: Callable[[Report], int]) -> int:
@@ -104,9 +117,18 @@ def _show(readline: Callable[[], bytes], logfile: Path) -> int:
     while line := readline():
         text, _, status = line.partition(STATUS)
         if text:
-            sys.stdout.write(text.decode("utf-8", "replace"))
-            sys.stdout.flush()
+            stream = sys.stderr if text.startswith(COMPLAINT) else sys.stdout
+            _write(text.removeprefix(COMPLAINT).decode("utf-8", "replace"), stream)
         if status:
             return int(status)
     print(f"it ended without a word; {logfile} may have more", file=sys.stderr)
     return 1
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads it any more. How it went can still be told.
+        silence(stream)

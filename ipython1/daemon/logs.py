@@ -33,8 +33,10 @@ def log_files(log_dir: Path) -> list[Path]:
     """The log files of a cluster, those that were rotated before those that go on."""
     try:
         found = [(path, match) for path in log_dir.iterdir() if (match := _FILE.fullmatch(path.name)) and path.is_file()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as problem:
+        raise ClusterError(f"cannot read {log_dir}: {problem.strerror}") from None
     return [path for path, _ in sorted(found, key=lambda each: (each[1]["label"], -int(each[1]["age"] or 0)))]
 
 

@@ -82,10 +82,19 @@ class Member:
         state: LaunchState = self.launcher.status()
         return state
 
+    @property
+    def message(self) -> str:
+        """The last line of what it has said, if it is a message of the command; '' if it is not."""
+        last = self.recent[-1] if self.recent else ""
+        return last.removeprefix(self._prefix) if last.startswith(self._prefix) else ""
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.launcher.launch.command[0]}: "
+
     def output(self, line: str) -> None:
         """See `ILaunchObserver`."""
-        command = self.launcher.launch.command[0]
-        shown = f"{self.label}: {line.removeprefix(f'{command}: ')}"
+        shown = f"{self.label}: {line.removeprefix(self._prefix)}"
         self.recent.append(line)
         self._owner.member_said(self.label, line, shown)
 

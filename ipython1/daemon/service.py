@@ -26,6 +26,7 @@ from ipython1.daemon.parts import (
 )
 from ipython1.daemon.supervisor import Supervisor
 from ipython1.kernel.controller.config import READY
+from ipython1.kernel.engine.process import EXITED
 from ipython1.kernel.engine.service import gone_engine, registered_ids
 from ipython1.kernel.error import ClusterError, IPythonError
 from ipython1.kernel.launch.launcher import IEarlyPlan
@@ -162,10 +163,19 @@ class ClusterService:
         if not succeeded:
             self._troubled = self.members.get(label)
         held_back, self._held_back = self._held_back, []
+        why = self._message(label, reason)
         if label == CONTROLLER:
-            for line in held_back:
+            for line in held_back[:-1] if why != reason else held_back:
                 self._say(line)
-        self._carry_out(self.supervisor.ended(label, reason, succeeded, self._reactor.seconds()))
+        self._carry_out(self.supervisor.ended(label, why, succeeded, self._reactor.seconds()))
+
+    def _message(self, label: str, reason: str) -> str:
+        """Why a part has ended: what it has said, if it did not come up and has said why; else `reason`."""
+        member = self.members.get(label)
+        starting = self.supervisor.parts[label].state is PartState.STARTING
+        if member is None or not starting or not reason.startswith(EXITED):
+            return reason
+        return member.message or reason
 
     # What is to be done.
 

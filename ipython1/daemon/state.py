@@ -36,6 +36,14 @@ _PROBED = 0.02  # seconds in which somebody who only looks whether there is a lo
 _SAME = 2.0  # seconds by which two readings of the time when a process began may differ
 
 
+class UnreadableState(ClusterError):
+    """There is a record, but it makes no sense; `host` is where it was written, as far as that can be told."""
+
+    def __init__(self, text: str, host: str | None) -> None:
+        super().__init__(text)
+        self.host = host
+
+
 @dataclass(frozen=True)
 class ProcessId:
     """A process of one host, recognisable after its id was given to another one."""
@@ -152,6 +160,14 @@ class ClusterState:
         return list(reversed(found))
 
 
+def _host(content: bytes) -> str | None:
+    """Where a record was written that another version may have written."""
+    try:
+        return str(json.loads(content)["supervisor"]["host"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 class StateFolder:
     """The folder of one cluster."""
 
@@ -160,14 +176,21 @@ class StateFolder:
         self._lock: int | None = None
 
     def read(self) -> ClusterState | None:
-        """What is recorded; None if nothing is.  ClusterError if it cannot be read."""
+        """What is recorded; None if nothing is.
+
+        ClusterError if it cannot be read, UnreadableState if what is there is no record.
+        """
         path = self.path / STATE_FILE
         try:
-            return ClusterState.from_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as problem:
-            raise ClusterError(f"cannot read {path}: {problem}") from None
+        except OSError as problem:
+            raise ClusterError(f"cannot read {path}: {problem.strerror}") from None
+        try:
+            return ClusterState.from_json(content.decode("utf-8"))
+        except ValueError as problem:
+            raise UnreadableState(f"cannot read {path}: {problem}", _host(content)) from None
 
     def write(self, state: ClusterState) -> None:
         """Record the state; SecurityError if that cannot be done."""

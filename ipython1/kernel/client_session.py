@@ -221,6 +221,7 @@ class Dial(Protocol):
         timeout: float,
         session: str,
         again: Callable[[], str],
+        name: str,
     ) -> Awaitable[Link]: ...
 
 
@@ -229,7 +230,7 @@ class Connection:
 
     `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  `role` is the
     interface that it leads to, and `new_session` makes the sessions.  The controller has `timeout` seconds to answer.
-    To be used in the reactor's thread.
+    `name` is what the user calls its sessions.  To be used in the reactor's thread.
     """
 
     def __init__(
@@ -240,8 +241,10 @@ class Connection:
         role: str = "multiengine",
         new_session: Callable[[], ClientSession] = ClientSession,
         timeout: float = CONNECT_TIMEOUT.default,
+        name: str = "",
     ) -> None:
         self.furl_or_file = furl_or_file
+        self.name = name
         self._role = role
         self._new_session = new_session
         self._reactor = reactor
@@ -300,6 +303,7 @@ class Connection:
             timeout=self._timeout,
             session=session.id,
             again=self._furl,
+            name=self.name,
         )
 
     async def _reopen(self, session: ClientSession, link: Link) -> Link:
@@ -355,10 +359,15 @@ class Connection:
 
 
 def role_connection(
-    role: str, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+    role: str,
+    furl_or_file: str | os.PathLike[str],
+    reactor: Any,
+    dial: Dial,
+    settings: Configuration,
+    name: str = "",
 ) -> Connection:
     """A way to the interface `role`, as the configuration wants it."""
-    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT])
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name)
 
 
 multiengine_connection = partial(role_connection, "multiengine")

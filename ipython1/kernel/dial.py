@@ -75,21 +75,22 @@ async def dial(
     timeout: float,
     session: str | None = None,
     again: Callable[[], str] | None = None,
+    name: str = "",
 ) -> SessionLink:
     """Open a session with the controller that `furl` leads to, in `role`.
 
     The session is taken up again by itself when the connection is lost; for that `again` is asked for the FURL, which
-    may have changed (and may raise FURLError or FileTimeoutError).
+    may have changed (and may raise FURLError or FileTimeoutError).  `name` is what the user calls the session.
 
     Raises ConnectionError (nobody there, or not reached within `timeout` seconds), FURLError (a controller is there,
     but not the one, or not the role, that the FURL is for), IncompatiblePeer.
     """
     session = session or new_id()
-    welcome, end, remote = await _opened(furl, hello(role, session), reactor, timeout)
+    welcome, end, remote = await _opened(furl, hello(role, session, name=name), reactor, timeout)
 
     async def attempt(received: int) -> Resume:
         there = again() if again is not None else furl
-        said = hello(role, session, welcome["ticket"], received)
+        said = hello(role, session, welcome["ticket"], received, name)
         answer, new_end, new_remote = await _opened(there, said, reactor, AGAIN_WITHIN)
 
         def resume(link: SessionLink) -> None:

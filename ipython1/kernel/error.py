@@ -176,6 +176,10 @@ class TaskDependencyError(KernelError):
     """A task cannot run, as one that it comes after did not end as it should have."""
 
 
+class RecoveryLoop(KernelError, ValueError, RuntimeError):
+    """A task would be its own recovery task.  In 0.10.2 that ended as a RuntimeError, from the recursion."""
+
+
 class TaskQueueFull(KernelError):
     """The controller takes no more tasks until some have ended."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import itertools
 import os
 import platform
@@ -29,6 +30,9 @@ def permission(role: str) -> str:
     return ROLES.get(role, f"use the interface {role!r:.50}")
 
 
+MAX_NAME = 64
+"""Characters of the name of a session."""
+
 _attempts = itertools.count(1)
 
 
@@ -46,6 +50,33 @@ def boot_id() -> str:
         return ""
 
 
+@functools.cache
+def user() -> str:
+    """Who runs this process, by name; empty where that is not known."""
+    try:
+        return getpass.getuser()[:MAX_NAME]
+    except (OSError, KeyError):  # a user id without a name
+        return ""
+
+
+def name_problem(name: Any) -> str | None:
+    """What is wrong with the name of a session, in words; None if nothing is."""
+    if not isinstance(name, str):
+        return f"the name of a session is text, not {name!r:.50}"
+    if len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
+        return f"the name of a session has up to {MAX_NAME} printable characters, and no blanks around it, not {name!r:.80}"
+    return None
+
+
+def check_name(name: Any) -> None:
+    """Raise unless a user may call a session so: TypeError, ValueError."""
+    problem = name_problem(name)
+    if not isinstance(name, str):
+        raise TypeError(problem)
+    if problem or not name:
+        raise ValueError(problem or "the name of a session is not empty")
+
+
 def identity() -> dict[str, Any]:
     """What both ends of a session say of themselves."""
     return {
@@ -58,15 +89,17 @@ def identity() -> dict[str, Any]:
     }
 
 
-def hello(role: str, session: str, ticket: str = "", received: int = 0) -> dict[str, Any]:
+def hello(
+    role: str, session: str, ticket: str = "", received: int = 0, name: str = ""
+) -> dict[str, Any]:
     """What the dialing end says first.
 
     With the `ticket` that it got when the session was opened, it takes that up again, and has `received` messages
     of it; without, it opens a new one.  A process numbers its attempts: one that it has given up may still arrive,
-    after a later one, and must not take the session away from that.
+    after a later one, and must not take the session away from that.  `name` is what the user calls the session.
     """
     said = {"role": role, "session": session, "ticket": ticket, "received": received, "attempt": next(_attempts)}
-    return {**identity(), **said}
+    return {**identity(), **said, "name": name, "user": user()}
 
 
 def welcome(
@@ -97,6 +130,8 @@ _DIALER: Mapping[str, type] = {
     "ticket": str,
     "received": int,
     "attempt": int,
+    "name": str,
+    "user": str,
 }
 _CONTROLLER: Mapping[str, type] = {
     **_WANTED,
@@ -114,6 +149,9 @@ def check_hello(said: Any, role: str) -> None:
     _check_identity(said, _DIALER)
     if not 0 < len(said["session"]) <= 64:
         raise ProtocolError("the session id of a hello has the wrong length")
+    problem = name_problem(said["name"])
+    if problem:
+        raise ProtocolError(problem)
     if said["role"] != role:
         raise FURLError(
             f"this FURL lets one {permission(role)}, but was used to {permission(said['role'])}: use the other FURL file"

@@ -17,7 +17,7 @@ from ipython1.kernel.peer import Ending
 
 FIRST_DELAY = 0.1
 """Seconds before the first attempt, about."""
-LONGEST_DELAY = 3.0
+LONGEST_DELAY = 1.0
 """Seconds between two attempts, about."""
 _FACTOR = 1.6
 

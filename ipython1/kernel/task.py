@@ -10,10 +10,14 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ipython1.kernel.error import RecoveryLoop
+
 Depend = Callable[[Mapping[str, Any]], Any]
 
 OPTIONS = ("after", "after_any", "follow", "targets", "resources", "priority")
 """What the constructor of a task takes beside what is checked here; the controller checks it."""
+MAX_STEPS = 100
+"""A task and its recovery tasks are so many at the most."""
 
 
 class BaseTask:
@@ -25,7 +29,7 @@ class BaseTask:
         how often the task is tried again after it failed: 0 or more.
     `recovery_task`
         a task to be run in place of this one when it has failed for good.  It may have a recovery task, too; no task
-        may be its own, however far down (ValueError).
+        may be its own, however far down (RecoveryLoop, a kind of ValueError).
     `depend`
         a function of an engine's properties (a dictionary): the engine is fit for the task if it returns something
         true.  One that raises says no.
@@ -100,7 +104,7 @@ class BaseTask:
         link = task
         while link is not None:
             if link is self:
-                raise ValueError("a task cannot be its own recovery task, nor that of its recovery task")
+                raise RecoveryLoop("a task cannot be its own recovery task, nor that of its recovery task")
             link = link.recovery_task
         self._recovery_task = task
 

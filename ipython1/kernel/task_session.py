@@ -153,8 +153,10 @@ class TaskSession(ClientSession):
         late = [self._unconfirmed[each] for each in named if each in self._unconfirmed]
         if late:
             return Deferred.fromCoroutine(self._call_later(request, late))
-        if request.verb == "task_result" and number in self._refusals:
+        if request.verb in ("task_result", "why") and number in self._refusals:
             return self._tell_refusal(request.args["task"])
+        if request.verb == "clear_tasks":
+            self._forget_given()
         return super().call(request, hold)
 
     async def _call_later(self, request: Request, late: list[_Outcome]) -> Answer:
@@ -195,7 +197,9 @@ class TaskSession(ClientSession):
         if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
-            request for request in requests if isinstance(request, Submit) and not request.depends_on()
+            request
+            for request in requests
+            if isinstance(request, Submit) and not request.confirm and not request.depends_on()
         ]
         if len(submissions) < len(requests) or len(self._lease) < len(requests):
             return None
@@ -268,7 +272,8 @@ class TaskSession(ClientSession):
         if answered is None:
             return
         if (
-            foreign
+            request.confirm
+            or foreign
             or self._full
             or submission.outcome is not None
             or len(self._unconfirmed) > UNCONFIRMED
@@ -287,8 +292,16 @@ class TaskSession(ClientSession):
             # What goes wrong with it, the tasks that name it will tell.
             super().call(Request("keep_function", args, values=[function.value])).addBoth(lambda _: None)
 
+    def _forget_given(self) -> None:
+        """Tasks of this client are about to be cleared: which are left, only the controller knows from now on."""
+        if not self._lease:
+            self._given = []
+            return
+        first = self._lease[0]
+        self._given = [range(max(first, block.start), block.stop) for block in self._given if block.stop > first]
+
     def _is_known(self, number: int) -> bool:
-        """Whether this client was given that id for a task."""
+        """Whether this client was given that id for a task, and has cleared nothing since."""
         if number in self._lease:
             return False
         return any(number in block for block in self._given)
@@ -458,8 +471,10 @@ class TaskConnection(Connection):
         *,
         timeout: float = CONNECT_TIMEOUT.default,
         leave_within: float = CONFIRM_TIMEOUT.default,
+        name: str = "",
     ) -> None:
-        super().__init__(furl_or_file, reactor, dial, "task", partial(TaskSession, leave_within), timeout)
+        new_session = partial(TaskSession, leave_within)
+        super().__init__(furl_or_file, reactor, dial, "task", new_session, timeout, name)
 
     def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
@@ -475,8 +490,8 @@ class TaskConnection(Connection):
 
 
 def task_connection(
-    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration, name: str = ""
 ) -> TaskConnection:
     """A way to the Task interface, as the configuration wants it."""
     timeout, leave_within = settings[CONNECT_TIMEOUT], settings[CONFIRM_TIMEOUT]
-    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within)
+    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within, name=name)

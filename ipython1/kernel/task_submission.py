@@ -12,7 +12,7 @@ from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
 from ipython1.kernel.shared import SHARED_FROM, digest
-from ipython1.kernel.task import OPTIONS, BaseTask, MapTask, StringTask
+from ipython1.kernel.task import MAX_STEPS, OPTIONS, BaseTask, MapTask, StringTask
 
 LISTS = ("after", "follow")
 """The options that are ids of tasks."""
@@ -63,16 +63,20 @@ class Submit(Request):
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
     `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
-    only by their digests: the session sends each once.  `group` is told when a watched task has ended.
+    only by their digests: the session sends each once.  `group` is told when a watched task has ended.  With `confirm` it
+    is answered only when the controller has the task.
     """
 
     watch: bool = False
     owners: Sequence[Any] = ()
     functions: Sequence[SharedFunction] = ()
     group: Group | None = None
+    confirm: bool = False
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""
+        if self.verb == "resubmit":
+            return []
         options, steps = self.args["options"], self.args["steps"]
         named = [number for name in LISTS for number in options.get(name, ())]
         return named + [number for step in steps for number in step["results"]]
@@ -116,6 +120,8 @@ class Steps:
 
         `results` are the tasks whose results stand in it, each with the client whose pending result it was.
         """
+        if len(self.steps) == MAX_STEPS:
+            raise ValueError(f"a task has at most {MAX_STEPS - 1} recovery tasks, one after the other")
         depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
         functions = [value for value in content if isinstance(value, SharedFunction)]
         values = depend + [value for value in content if isinstance(value, Serialized)]
@@ -157,6 +163,14 @@ def submission(task: Any, watch: bool = False) -> Submit:
     steps.add_recovery(task)
     shown = label("run", task.expression) if isinstance(task, StringTask) else f"run({name_of(task.function)})"
     return _submit(task, steps, shown, watch)
+
+
+def resubmission(task: int, watch: bool) -> Submit:
+    """The command that submits a task of earlier anew; only the controller knows what is in it."""
+    shown = label("resubmit", task)
+    return Submit(
+        "resubmit", {"of": task}, label=shown, method="resubmit", quick=True, watch=watch, confirm=True
+    )
 
 
 def call_submission(
@@ -226,11 +240,14 @@ def _check_options(options: dict[str, Any]) -> None:
         options["targets"] = targets = list(targets) if isinstance(targets, Iterable) else [targets]
         if not all(type(engine) is int for engine in targets):
             raise TypeError(f"targets of a task are the ids of engines, not {targets!r:.80}")
+        if not targets:
+            raise ValueError("targets of a task are at least one engine: with none it would never run")
     resources = options.get("resources", {})
     if not isinstance(resources, dict) or not all(map(_is_amount, resources.items())):
         raise TypeError(f"resources of a task are numbers by the names of properties, not {resources!r:.80}")
-    if not isinstance(options.get("priority", 0), int | float):
-        raise TypeError(f"priority of a task is a number, not {options['priority']!r:.80}")
+    priority = options.get("priority", 0)
+    if not isinstance(priority, int | float) or priority != priority:
+        raise TypeError(f"priority of a task is a number, not {priority!r:.80}")
     if "after_any" in options:
         options["after_any"] = bool(options["after_any"])
 

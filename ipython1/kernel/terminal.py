@@ -1,9 +1,10 @@
-"""Colours for what is shown at a terminal; what goes into a pipe, a file or a test stays plain."""
+"""What is shown: in colours at a terminal, plain in a pipe, a file or a test, and nowhere when nobody reads it any more."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 _COLOURS = {"green": "\x1b[0;32m", "blue": "\x1b[0;34m", "red": "\x1b[0;31m"}
 _NORMAL = "\x1b[0m"
@@ -14,6 +15,13 @@ def at_terminal() -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def silence(stream: TextIO) -> None:
+    """Have what is written to this stream go nowhere, now that nobody reads it: not at the end of the process, either."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def paint(colour: str, text: str) -> str:

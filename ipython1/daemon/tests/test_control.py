@@ -147,6 +147,7 @@ def serve(report):
         return 0
     if sys.argv[2] == "broken":
         raise ValueError("broken")
+    report.complain("for standard error")
     report.finish(int(sys.argv[2]))
     report.say("nobody hears this")
     return 0
@@ -161,9 +162,9 @@ class DetachTests(TestCase):
 
     async def detached(self, how: str) -> tuple[int, str, str]:
         log = Path(self.mktemp()).absolute()
-        program = Program(self, sys.executable, "-c", DETACHED, str(log), how)
-        status = await program.ended()
-        return status, program.output, log.read_text()
+        self.program = Program(self, sys.executable, "-c", DETACHED, str(log), how)
+        status = await self.program.ended()
+        return status, self.program.output, log.read_text()
 
     @asynchronous
     async def test_report(self) -> None:
@@ -171,7 +172,9 @@ class DetachTests(TestCase):
         for status in (0, 3):
             ended, said, log = await self.detached(str(status))
             self.assertEqual(ended, status)
-            self.assertEqual(said, "session True, leader False\nterminal ''\n")
+            complaint = "for standard error\n"
+            self.assertEqual(said.replace(complaint, ""), "session True, leader False\nterminal ''\n")
+            self.assertEqual(self.program.errors, complaint)
             self.assertEqual(log, "stray\n")
 
     @asynchronous

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from ipython1.daemon import state as state_module
 from ipython1.daemon.clusters import Standing, clean, look, look_for_all, put_in_order
 from ipython1.daemon.state import FAILED, ClusterState, PartRecord, ProcessId, StateFolder
+from ipython1.kernel.controller.lock import ControllerLock
 from ipython1.kernel.error import ClusterError, ClusterRunning, NoSuchCluster, SecurityError
 from ipython1.kernel.places import Places
 from ipython1.kernel.tests.program import Program, asynchronous
@@ -188,6 +190,20 @@ class StandingTests(FolderCase):
         self.assertFalse(self.places.state_dir.exists())
 
     @asynchronous
+    async def test_just_ended(self) -> None:
+        """What ends by itself just before it is ended is no error."""
+        orphan = await self.process()
+        self.leave(self.state(ProcessId.own(), self.identity(orphan)))
+
+        def too_late(process: psutil.Process) -> None:
+            raise psutil.NoSuchProcess(process.pid)
+
+        self.patch(psutil.Process, "terminate", too_late)
+        self.assertEqual(len(clean(self.places)), 1)
+        orphan.signal("INT")
+        await orphan.ended()
+
+    @asynchronous
     async def test_reused_id(self) -> None:
         """A process that has the id now, but began at another time or after another boot, is left alone."""
         other = await self.process()
@@ -220,7 +236,49 @@ class StandingTests(FolderCase):
         self.assertIn("started on elsewhere", str(self.assertRaises(ClusterError, put_in_order, self.folder)))
 
     def test_not_readable(self) -> None:
-        """A record that is none is an error that names the file."""
-        self.leave(self.state(ProcessId.own()))
-        (self.places.state_dir / "state.json").write_text("{")
+        """A record that makes no sense is told, by name; cleaning removes it, and starting does not mind."""
+        for content in (b"{", b"", b"[]", b"\xff", b'{"schema": 99}'):
+            self.places.state_dir.mkdir(parents=True)
+            (self.places.state_dir / "state.json").write_bytes(content)
+            (found,) = look_for_all(self.places.ipython_dir)
+            self.assertEqual(found.standing, Standing.UNREADABLE)
+            self.assertIn("state.json", found.text())
+            self.assertIn("ipcluster clean", str(self.assertRaises(NoSuchCluster, found.control)))
+            self.assertEqual(put_in_order(self.folder), [])
+            self.assertIn("could not be read", *clean(self.places))
+            self.assertEqual((look_for_all(self.places.ipython_dir), self.places.state_dir.exists()), ([], False))
+
+    def test_not_readable_while_it_runs(self) -> None:
+        """What another version has written is left alone while it runs, and if it was written on another host."""
+        self.places.state_dir.mkdir(parents=True)
+        file = self.places.state_dir / "state.json"
+        file.write_text('{"schema": 99, "supervisor": {"host": "elsewhere"}}')
+        for ask, what in ((look, self.places), (clean, self.places), (put_in_order, self.folder)):
+            self.assertIn("schema 99", str(self.assertRaises(ClusterError, ask, what)))
+        self.assertTrue(file.exists())
+        file.write_text("{")
+        self.folder.acquire()
+        self.addCleanup(self.folder.release)
         self.assertIn("state.json", str(self.assertRaises(ClusterError, look, self.places)))
+
+    def test_no_folder(self) -> None:
+        """Where a file takes the place of a folder there are no clusters."""
+        self.places.ipython_dir.mkdir()
+        self.places.state_dir.parent.write_text("")
+        self.assertEqual(look(self.places).standing, Standing.NONE)
+        self.assertEqual(look_for_all(self.places.ipython_dir), [])
+
+    def test_furls_of_another(self) -> None:
+        """The files of a controller that was started by hand since then stay; those of the cluster that was killed go."""
+        self.places.security_dir.mkdir(parents=True)
+        furl = self.places.security_dir / "ipcontroller-mec.furl"
+        furl.touch()
+        another = ControllerLock(self.places.security_dir)
+        another.acquire()
+        self.addCleanup(another.release)
+        for stays in (True, False):
+            self.leave(self.state(ProcessId.own()))
+            clean(self.places)
+            self.assertEqual(furl.exists(), stays)
+            another.release()
+        self.assertEqual(list(self.places.security_dir.iterdir()), [])

@@ -12,7 +12,7 @@ from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.taskclient import abandon
+from ipython1.kernel.taskclient import abandon_waiting
 
 
 class TaskExecutor(concurrent.futures.Executor):
@@ -59,13 +59,15 @@ class TaskExecutor(concurrent.futures.Executor):
         return itertools.chain.from_iterable(parts)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more functions; `wait` for those that were submitted, or abort them with `cancel_futures`."""
+        """Take no more functions, and `wait` for those that were submitted.
+
+        With `cancel_futures` those that have not begun are aborted: they end with `TaskAborted`.
+        """
         with self._lock:
             self._over = True
         left = [pending for pending in self._submitted if not pending.done()]
         if cancel_futures and left:
-            self.client._perform(
-                abandon([pending.taskid for pending in left if pending.taskid is not None]), "shutdown"
-            )
+            numbers = [pending.taskid for pending in left if pending.taskid is not None]
+            self.client._perform(abandon_waiting(numbers), "shutdown")
         if wait:
             concurrent.futures.wait(left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipython1.daemon.detach import STATUS
+from ipython1.daemon.detach import COMPLAINT, STATUS
 from ipython1.kernel.error import ClusterError, ClusterRunning, ConfigError, KernelError
 from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, RUNNING, WRONG
 
@@ -29,7 +29,7 @@ class Said:
     @property
     def text(self) -> str:
         """The lines."""
-        return self._data.partition(STATUS)[0].decode("utf-8", "replace")
+        return self._data.partition(STATUS)[0].replace(COMPLAINT, b"").decode("utf-8", "replace")
 
 
 def start_error(text: str, status: int) -> KernelError:
@@ -42,10 +42,11 @@ def start_error(text: str, status: int) -> KernelError:
     for place in reversed(range(len(lines))):
         if lines[place].startswith(f"{PROGRAM}: "):
             reason = [lines[place].removeprefix(f"{PROGRAM}: "), *lines[place + 1 :]]
-            return kind("\n    ".join([*reason, *_details(lines[:place])]))
+            return kind("\n    ".join([*reason, *_details(lines[:place], reason[0])]))
     return kind("\n    ".join([f"the cluster could not be started ({PROGRAM} ended with status {status})", *lines]))
 
 
-def _details(lines: list[str]) -> list[str]:
-    """What the parts have said before, without what goes without saying."""
-    return [line for line in lines if not line.startswith("Starting a controller")]
+def _details(lines: list[str], reason: str) -> list[str]:
+    """What the parts have said before, without what goes without saying and what is said in the reason."""
+    said = ("Starting a controller", "ipcontroller: stopping")
+    return [line for line in lines if not line.startswith(said) and not reason.endswith(line.partition(": ")[2] or line)]

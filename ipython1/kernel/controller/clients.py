@@ -38,6 +38,8 @@ class ClientSession:
     log = Logger()
 
     def __init__(self, interface: Commands, hello: Mapping[str, Any], link: Link) -> None:
+        self.hello = hello
+        """What the client said of itself."""
         self.key: str = hello["session"]
         self.name: str = hello.get("name", "")
         self.link = link

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ipython1.kernel.controller.again import Again
+from ipython1.kernel.controller.audit import Audit
 from ipython1.kernel.controller.calls import Call, Claim, Sink, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.command_journal import CommandJournal, Known
@@ -45,7 +46,9 @@ class MultiEngine:
         store: Store | None = None,
     ) -> None:
         self._engines = engines
-        self._journal = CommandJournal(MemoryStore() if store is None else store)
+        store = MemoryStore() if store is None else store
+        self._journal = CommandJournal(store)
+        self._audit = Audit(store, self.role)
         self._again = Again(engines, self._journal, self._perform, self._refuse)
         engines.adopters.append(self._adopt)
         self._shutdown = shutdown
@@ -60,6 +63,7 @@ class MultiEngine:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._audit.seen(hello)
         return client
 
     def client_left(self, client: ClientSession) -> None:
@@ -68,6 +72,7 @@ class MultiEngine:
             del self.clients[client.key]
             self.results.client_left(client.key)
             self._engines.client_left(client.key)
+        self._audit.seen(client.hello)
         self._again.client_left(client)
         self._failed.pop(client, None)
 
@@ -224,6 +229,8 @@ class MultiEngine:
             call.whole(self._engines.registry.ids())
         elif call.verb == "get_pending":
             self.results.get_pending(call)
+        elif call.verb == "command_history":
+            self._audit.commands(call)
         elif call.verb == "clear_pending":
             self.results.clear_pending(call)
         else:

@@ -48,7 +48,7 @@ INTERFACES: Iterable[InterfaceFactory] = (MultiEngine, TaskController)
 """Those that a controller has unless it is told otherwise."""
 
 
-def interfaces(config: ControllerConfig, store: Store) -> list[InterfaceFactory]:
+def interfaces(config: ControllerConfig, store: Store | None = None) -> list[InterfaceFactory]:
     """`INTERFACES`, as the configuration wants them and with that store, and those that it names.
 
     Raises what `named_scheduler` and `NamedInterface` do.

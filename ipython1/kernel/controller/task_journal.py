@@ -76,6 +76,14 @@ class TaskJournal:
         """These tasks are to be forgotten."""
         self._store.tasks_cleared(tasks)
 
+    def task(self, task: int) -> Deferred[StoredTask | None]:
+        """A task as it was submitted, if that is stored; StoreError if it cannot be read."""
+        return self._store.task(task)
+
+    def function(self, digest: str) -> Deferred[StoredFunction | None]:
+        """A shared function, if it is stored; StoreError if it cannot be read."""
+        return self._store.function(digest)
+
     def result(self, task: int) -> Deferred[StoredResult | None]:
         """What a task came to, if that is stored; StoreError if it cannot be read."""
         return self._store.result(task)

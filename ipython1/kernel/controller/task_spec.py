@@ -11,9 +11,8 @@ from ipython1.kernel.controller.task_values import Step, TaskSpec
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.shared import digest
+from ipython1.kernel.task import MAX_STEPS
 
-MAX_STEPS = 100
-"""A task and its recovery tasks are so many at the most."""
 MAX_NEEDS = 10_000
 """A task takes the results of so many others at the most."""
 

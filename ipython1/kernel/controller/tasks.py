@@ -15,12 +15,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.arrivals import Arrivals
+from ipython1.kernel.controller.audit import Audit
 from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.queue import Entry, NoOwner
 from ipython1.kernel.controller.registry import EngineState
+from ipython1.kernel.controller.resubmit import Content, content_of
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, attempt_id, attempt_of
@@ -64,8 +66,16 @@ MAX_BACKLOG = 256 << 20
 """While so many bytes wait to be stored, no more tasks are taken."""
 
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
-_IN_ORDER = ("keep_function", "submit")
-_UNCONCERNED = ("lease_tasks", "keep_function", "wait_tasks", "task_status", "count_engines", "spin")
+_IN_ORDER = ("keep_function", "submit", "resubmit")
+_UNCONCERNED = (
+    "lease_tasks",
+    "keep_function",
+    "task_history",
+    "wait_tasks",
+    "task_status",
+    "count_engines",
+    "spin",
+)
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
@@ -89,7 +99,9 @@ class TaskController:
         results: TaskStore | None = None,
         store: Store | None = None,
     ) -> None:
-        self.journal = TaskJournal(MemoryStore() if store is None else store)
+        store = MemoryStore() if store is None else store
+        self.journal = TaskJournal(store)
+        self._audit = Audit(store, self.role)
         self.scheduler = scheduler()
         self.results = TaskStore() if results is None else results
         self.clients: dict[str, ClientSession] = {}
@@ -131,6 +143,7 @@ class TaskController:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._audit.seen(hello)
         self._arrivals[client] = Arrivals(self._perform)
         return client
 
@@ -138,6 +151,7 @@ class TaskController:
         """See `clients.Commands`.  Its tasks go on."""
         if self.clients.get(client.key) is client:
             del self.clients[client.key]
+        self._audit.seen(client.hello)
         self._arrivals.pop(client, None)
         self._functions.client_left(client)
 
@@ -167,7 +181,7 @@ class TaskController:
         if not self.journal.keeps or call.verb in _UNCONCERNED:
             return []
         named = [*call.args.get("tasks", ())] if call.verb != "submit" else dependencies(call.args)
-        if "task" in call.args and (call.verb != "submit" or message.fields.get("again")):
+        if "task" in call.args and (call.verb not in ("submit", "resubmit") or message.fields.get("again")):
             named.append(call.args["task"])
         return [task for task in dict.fromkeys(named) if type(task) is int and self._is_forgotten(task)]
 
@@ -204,23 +218,55 @@ class TaskController:
         self.journal.leased(self._next_id).addCallback(lambda _: call.whole([first, count]))
 
     def _submit(self, call: Call, message: Message) -> None:
+        if not self._came_before(call, message):
+            bodies: list[Any] = message.bodies
+            headers, label = message.fields["values"], message.fields["label"]
+            functions = self._functions.of(call.client)
+            self._accept(call, Content(call.args, headers, bodies, label, functions))
+
+    def _came_before(self, call: Call, message: Message) -> bool:
+        """Whether this submission was answered before; then it is again."""
         task = call.args["task"]
         if not 0 <= task < self._next_id:
             raise IndexError(f"{task} is not an id that was leased for a task")
-        if task in self.scheduler.tasks:
-            # It was submitted before, and its confirmation lost.
+        if task in self._storing:
+            self.journal.settled().addCallback(lambda _: self._perform(call, message))
+        elif task in self.scheduler.tasks:
+            # Its confirmation was lost.
             call.whole()
             self._tell_done(call.client, task)
-            return
-        bodies: list[Any] = message.bodies
-        headers, label = message.fields["values"], message.fields["label"]
-        submitted = submission(call.args, headers, bodies, label, self._functions.of(call.client))
+        else:
+            return False
+        return True
+
+    def _resubmit(self, call: Call, message: Message) -> None:
+        self._audit.check_keeps()
+        if not self._came_before(call, message):
+            accepted = Deferred.fromCoroutine(self._accept_again(call))
+            accepted.addErrback(self._audit.failed, call)
+
+    async def _accept_again(self, call: Call) -> None:
+        content = await content_of(self.journal, call.args["of"], call.args["task"])
+        if content is None:
+            raise self._unknown(call.args["of"], "so it cannot be submitted again")
+        for other in dependencies(content.args):
+            if self._is_forgotten(other):
+                outcome = await self.journal.result(other)
+                if outcome is not None:
+                    self.remember(other, task_result(outcome), Outcome(outcome.outcome))
+        self._accept(call, content)
+
+    def _accept(self, call: Call, content: Content) -> None:
+        """A task came: it is taken as soon as it is stored."""
+        headers, bodies, label = content.headers, content.bodies, content.label
+        submitted = submission(content.args, headers, bodies, label, content.functions)
+        task = submitted.spec.id
         self._check_dependencies(submitted.spec)
         live = LiveTask(call.client.key, submitted.spec.label, submitted.work, time.time())
         self._check_room(task, live)
         self._storing[task] = live
         self._bytes += live.size
-        document = {"args": call.args, "values": headers, "label": label}
+        document = {"args": content.args, "values": headers, "label": label}
         stored = self.journal.submitted(task, live, call.client.name, document, bodies)
         stored.addCallbacks(
             self._stored,
@@ -228,6 +274,9 @@ class TaskController:
             callbackArgs=(call, submitted, live),
             errbackArgs=(call, task, live),
         )
+
+    def _history(self, call: Call, message: Message) -> None:
+        self._audit.tasks(call)
 
     def _stored(self, _: None, call: Call, submitted: Submission, live: LiveTask) -> None:
         """A task that came is stored: it is taken."""
@@ -413,6 +462,8 @@ class TaskController:
         "wait_tasks": _wait,
         "watch_tasks": _watch,
         "abort_task": _abort,
+        "resubmit": _resubmit,
+        "task_history": _history,
         "task_status": _status,
         "count_engines": _count_engines,
         "spin": _spin,

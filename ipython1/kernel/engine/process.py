@@ -27,6 +27,9 @@ from ipython1.kernel.engine.output import Capture
 from ipython1.kernel.framing import Message, encode
 from ipython1.kernel.messages import CommandId, NoneType, Types
 
+EXITED = "exited with status "
+"""How the text begins that says how a process ended which ended by itself."""
+
 MODULE = "ipython1.core.process"
 GRACE = 2.0
 """Seconds after which an interpreter that was asked to end is killed."""
@@ -236,7 +239,7 @@ def _pair(theirs: contextlib.ExitStack) -> tuple[socket.socket, int]:
 def describe_end(status: BaseException | None) -> str:
     """How a process ended, in words, from what Twisted reports."""
     if not isinstance(status, ProcessTerminated):
-        return "exited with status 0"
+        return f"{EXITED}0"
     return describe_status(status.exitCode if status.signal is None else -status.signal)
 
 
@@ -244,7 +247,7 @@ def describe_status(status: int) -> str:
     """How a process ended, in words; the negative number of a signal if it was one."""
     if status < 0:
         return f"killed by signal {-status}, {signal_name(-status)}"
-    return f"exited with status {status}"
+    return f"{EXITED}{status}"
 
 
 def signal_name(number: int) -> str:

@@ -10,12 +10,13 @@ import ipython1
 from ipython1.kernel.config.settings import LAUNCHER
 from ipython1.kernel.error import IPythonError, LaunchError
 from ipython1.kernel.scripts import ipcluster_start as start
-from ipython1.kernel.scripts.ipcluster_common import PROGRAM, Subcommand, exit_status
+from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, Subcommand, exit_status
 from ipython1.kernel.scripts.ipcluster_config import CONFIG
 from ipython1.kernel.scripts.ipcluster_engines import ENGINES, RESTART
 from ipython1.kernel.scripts.ipcluster_status import LIST, LOGS, STATUS
 from ipython1.kernel.scripts.ipcluster_stop import CLEAN, STOP
-from ipython1.kernel.scripts.options import add_places, add_setting, configured, places_of
+from ipython1.kernel.scripts.options import PLACES, Parser, add_places, add_setting, configured, places_of
+from ipython1.kernel.terminal import silence
 
 START = "start"
 """The subcommand that is meant when none is named."""
@@ -34,7 +35,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
 
 def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for a command line; which options ``start`` has depends on the launcher that is named there."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="Start and manage clusters: a controller and engines. Without a command, 'start' is meant:"
         " ipcluster -n 4.",
@@ -72,10 +73,11 @@ def _add_kinds(commands: argparse._SubParsersAction, arguments: Sequence[str]) -
     """Each launcher as a command of its own, as in ``ipcluster local -n 4``."""
     from ipython1.kernel.launch.launcher import find_launcher, launcher_names
 
-    # Those of others are imported only if they are meant, or all are to be shown.
+    # Those of others are imported only if they are meant, or all are to be shown: by the help, or to somebody who has
+    # named what does not exist.
     named = arguments[0] if arguments else ""
     for name in launcher_names():
-        if name in SUBCOMMANDS or (name != named and named not in ("-h", "--help")):
+        if name in SUBCOMMANDS or (name != named and named in (START, *SUBCOMMANDS)):
             continue
         try:
             summary = find_launcher(name).summary
@@ -91,7 +93,7 @@ def _launcher(arguments: Sequence[str]) -> str:
     """The launcher that ``ipcluster start`` is told to use."""
     if not arguments or arguments[0] != START:
         return LAUNCHER.default
-    early = argparse.ArgumentParser(prog=f"{PROGRAM} {START}", add_help=False, allow_abbrev=False)
+    early = Parser(prog=f"{PROGRAM} {START}", add_help=False, allow_abbrev=False)
     add_setting(early, LAUNCHER)
     add_places(early)
     options, _ = early.parse_known_args(list(arguments))
@@ -102,9 +104,19 @@ def _sentence(summary: str) -> str:
     return f"{summary[0].upper()}{summary[1:]}."
 
 
+def _command_first(argv: Sequence[str]) -> list[str]:
+    """The command line, in which the options that all commands have may also stand before the command."""
+    place = 0
+    while place < len(argv) and argv[place].partition("=")[0] in PLACES:
+        place += 1 if "=" in argv[place] else 2
+    if place < len(argv) and not argv[place].startswith("-"):
+        return [argv[place], *argv[:place], *argv[place + 1 :]]
+    return list(argv)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """What the command line says; exits with status 2 if it is wrong."""
-    arguments = list(argv)
+    arguments = _command_first(argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, START)
     try:
@@ -122,11 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         status: int = options.run(options, options.places)
+        sys.stdout.flush()
     except IPythonError as problem:
         print(f"{PROGRAM}: {problem}", file=sys.stderr)
         return exit_status(problem)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # As with "| head": who reads it has seen enough.
+        silence(sys.stdout)
+        return FINE
     return status
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipython1.kernel.error import ClusterRunning, ConfigError, NoSuchCluster
 from ipython1.kernel.places import Places
+from ipython1.kernel.terminal import silence
 
 if TYPE_CHECKING:
     from ipython1.daemon.clusters import Found
@@ -37,6 +39,14 @@ def exit_status(problem: Exception) -> int:
     if isinstance(problem, ClusterRunning):
         return RUNNING
     return WRONG if isinstance(problem, ConfigError) else FAILED
+
+
+def show(text: str) -> None:
+    """Write to standard output, unless nobody reads it any more: then there is nothing wrong with the command."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence(sys.stdout)
 
 
 def ask(places: Places, verb: str, timeout: float, **args: Any) -> Any:

@@ -10,7 +10,7 @@ from ipython1.config.setting import DEFAULT, Configuration, Setting
 from ipython1.config.writing import shown
 from ipython1.kernel.config import config_manager
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.ipcluster_common import FINE, Subcommand
+from ipython1.kernel.scripts.ipcluster_common import FINE, Subcommand, show
 from ipython1.kernel.scripts.options import configured
 
 
@@ -30,7 +30,7 @@ def _config(options: argparse.Namespace, places: Places) -> int:
         return FINE
     configuration = configured(options.parser, options, places)
     if options.json:
-        print(json.dumps(as_plain(configuration, places), indent=1))
+        show(json.dumps(as_plain(configuration, places), indent=1))
     else:
         _show(configuration, places)
     return FINE

@@ -182,7 +182,7 @@ def _serve(plan: Any, configuration: Any, log: Callable[[], None], report: Repor
             if report is None:
                 complain(PROGRAM, str(problem))
             else:
-                report.say(f"{PROGRAM}: {problem}")
+                report.complain(f"{PROGRAM}: {problem}")
             return exit_status(problem)
         return FINE
 

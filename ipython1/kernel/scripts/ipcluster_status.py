@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ipython1.kernel.places import Places
-from ipython1.kernel.scripts.ipcluster_common import FINE, NOT_RUNNING, Subcommand, as_plain
+from ipython1.kernel.scripts.ipcluster_common import FINE, NOT_RUNNING, Subcommand, as_plain, show
 
 STATUS_WITHIN = 10.0
 """Seconds in which a cluster has to say how it is."""
@@ -25,15 +25,15 @@ def _status(options: argparse.Namespace, places: Places) -> int:
     running = found.standing is Standing.RUNNING
     plain = as_plain(found, ask(found.control(), "status", timeout=STATUS_WITHIN) if running else None)
     if options.json:
-        print(json.dumps(plain, indent=1))
+        show(json.dumps(plain, indent=1))
     elif running:
         from ipython1.kernel.scripts.ipcluster_view import console, show_status
 
         show_status(plain, console())
     else:
-        print(found.text())
+        show(found.text())
         for label, process in found.orphans():
-            print(f"  {label} (pid {process.pid}) still runs; it ends by itself in a few seconds, or with clean")
+            show(f"  {label} (pid {process.pid}) still runs; it ends by itself in a few seconds, or with clean")
     return FINE if running else NOT_RUNNING
 
 
@@ -42,13 +42,13 @@ def _list(options: argparse.Namespace, places: Places) -> int:
 
     clusters = [as_plain(found) for found in look_for_all(places.ipython_dir)]
     if options.json:
-        print(json.dumps(clusters, indent=1))
+        show(json.dumps(clusters, indent=1))
     elif clusters:
         from ipython1.kernel.scripts.ipcluster_view import console, show_list
 
         show_list(clusters, console())
     else:
-        print(f"no clusters run in {places.ipython_dir}")
+        show(f"no clusters run in {places.ipython_dir}")
     return FINE
 
 

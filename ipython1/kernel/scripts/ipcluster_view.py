@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ipython1.kernel.terminal import silence
 
 WIDTH = 120
 """Columns where there is no terminal to ask: what is piped or kept in a file is not broken to the width of none."""
@@ -22,13 +25,20 @@ _COLOURS = {
     "stopping": "yellow",
     "failed": "red",
     "lost": "red",
+    "unreadable": "red",
 }
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Who reads it has seen enough, as with ``| head``: that is no failure of the command."""
+        silence(sys.stdout)
 
 
 def console() -> Console:
     """Writes to standard output: with colours at a terminal, and plain text elsewhere."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=WIDTH)
+    made = _Output(highlight=False)
+    return made if made.is_terminal else _Output(highlight=False, width=WIDTH)
 
 
 def state_text(state: str) -> Text:
@@ -101,6 +111,9 @@ def show_list(clusters: Sequence[Mapping[str, Any]], out: Console) -> None:
     """The clusters of a folder."""
     table = _table("cluster", "state", "engines", "since", "pid", "host")
     for plain in clusters:
+        if "supervisor" not in plain:
+            table.add_row(plain["name"], state_text(plain["standing"]), "-", "-", "-", "-")
+            continue
         state = plain["state"] if plain["standing"] == "running" else plain["standing"]
         parts = plain["parts"]
         table.add_row(

@@ -33,7 +33,15 @@ from ipython1.kernel.config.settings import (
 )
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.patience import Patience
-from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of, positive
+from ipython1.kernel.scripts.options import (
+    Gone,
+    Parser,
+    add_places,
+    add_setting,
+    configured,
+    places_of,
+    positive,
+)
 from ipython1.kernel.store.opening import StoreConfig
 
 if TYPE_CHECKING:
@@ -77,7 +85,7 @@ class Config:
 
 def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ipcontroller",
         description="Start a controller, to which engines and clients connect. It writes FURL files for them: who"
         " has the file may connect. Ctrl-C ends it.",

@@ -23,7 +23,7 @@ from ipython1.kernel.config.settings import (
     TIMEOUT,
 )
 from ipython1.kernel.engine.connect import Address
-from ipython1.kernel.scripts.options import Gone, add_places, add_setting, configured, places_of
+from ipython1.kernel.scripts.options import Gone, Parser, add_places, add_setting, configured, places_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Config:
 
 def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ipengine",
         description="Start engines on this host and register them with a controller, which may be started before"
         " or after. Ctrl-C ends them.",

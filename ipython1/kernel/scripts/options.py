@@ -14,6 +14,14 @@ from ipython1.kernel.error import ConfigError
 from ipython1.kernel.places import DEFAULT_CLUSTER, Places, find_places
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong: below the usage, which has all options that there are, nobody would find it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 class Gone(argparse.Action):
     """An option of older versions: says what to do instead."""
 
@@ -29,19 +37,23 @@ def positive(text: str) -> int:
     return number
 
 
+PLACES = ("--ipython-dir", "--profile", "--cluster-id")
+"""The options of `add_places`."""
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     """The options that say where files are, and of which cluster; `places_of` has what they mean."""
     group = parser.add_argument_group("files and clusters")
     group.add_argument(
-        "--ipython-dir", metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
+        PLACES[0], metavar="DIR", help="the ipython directory (default: $IPYTHONDIR, else ~/.ipython)"
     )
     group.add_argument(
-        "--profile",
+        PLACES[1],
         metavar="NAME",
         help="use the folder profile_NAME of the ipython directory instead of the directory itself",
     )
     group.add_argument(
-        "--cluster-id",
+        PLACES[2],
         metavar="NAME",
         help=f"which cluster: those of different names run side by side (default: {DEFAULT_CLUSTER})",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import signal
 import sys
@@ -28,6 +27,7 @@ from zope.interface import implementer
 
 from ipython1.kernel.config.settings import LOG_COUNT, LOG_SIZE
 from ipython1.kernel.error import IPythonError
+from ipython1.kernel.terminal import silence
 
 MAX_DESCRIPTORS = 1 << 16
 """No more than this: some programs that engines start try to close every descriptor that there may be."""
@@ -50,9 +50,7 @@ def _write(text: str, stream: TextIO) -> None:
     except OSError:
         # Nobody reads it any more: the parent was killed, or the terminal is gone. That must not keep a command from
         # ending its own children.
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
+        silence(stream)
 
 
 def start_logging(

@@ -36,6 +36,7 @@ from ipython1.kernel.store.values import (
     Snapshot,
     StoredCommand,
     StoredEngine,
+    StoredFunction,
     StoredOutcome,
     StoredResult,
     StoredSession,
@@ -249,6 +250,10 @@ class DurableStore(Store):
     def task(self, task: int) -> Deferred[StoredTask | None]:
         """See `Store`."""
         return self._read(self._keeper.task, task)
+
+    def function(self, digest: str) -> Deferred[StoredFunction | None]:
+        """See `Store`."""
+        return self._read(self._keeper.function, digest)
 
     def result(self, task: int) -> Deferred[StoredResult | None]:
         """See `Store`."""

@@ -14,6 +14,7 @@ from ipython1.kernel.store.values import (
     Snapshot,
     StoredCommand,
     StoredEngine,
+    StoredFunction,
     StoredOutcome,
     StoredResult,
     StoredSession,
@@ -119,6 +120,10 @@ class Store(ABC):
     @abstractmethod
     def task(self, task: int) -> Deferred[StoredTask | None]:
         """A task as it was submitted, whether it has ended or not; StoreError if it is damaged."""
+
+    @abstractmethod
+    def function(self, digest: str) -> Deferred[StoredFunction | None]:
+        """A shared function; None if it is not stored, StoreError if it is damaged."""
 
     @abstractmethod
     def result(self, task: int) -> Deferred[StoredResult | None]:

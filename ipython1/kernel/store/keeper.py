@@ -18,12 +18,12 @@ from ipython1.kernel.store.files import Files
 from ipython1.kernel.store.interface import Outcomes
 from ipython1.kernel.store.limits import Retention
 from ipython1.kernel.store.loading import Loader
-from ipython1.kernel.store.packing import TASK_OWNERS, NewFile, outcome_of, result_of, task_of
+from ipython1.kernel.store.packing import TASK_OWNERS, NewFile, function_of, outcome_of, result_of, task_of
 from ipython1.kernel.store.retention import ownerless, sweep
-from ipython1.kernel.store.schema import commands, files, payloads, results, tasks
+from ipython1.kernel.store.schema import commands, files, functions, payloads, results, tasks
 from ipython1.kernel.store.statements import Statements
 from ipython1.kernel.store.trouble import is_damage, is_lost, store_error
-from ipython1.kernel.store.values import LIVE_STATES, Snapshot, StoredResult, StoredTask
+from ipython1.kernel.store.values import LIVE_STATES, Snapshot, StoredFunction, StoredResult, StoredTask
 
 T = TypeVar("T")
 
@@ -126,6 +126,11 @@ class Keeper:
             .where(column.id == task)
         )
         return None if row is None else self._read(lambda: task_of(row[:-1], row[-1], self._fetch))
+
+    def function(self, digest: str) -> StoredFunction | None:
+        """See `Store`."""
+        row = self._row(select(functions.c.packed).where(functions.c.digest == digest))
+        return None if row is None else self._read(lambda: function_of(digest, row[0], self._fetch))
 
     def result(self, task: int) -> StoredResult | None:
         """See `Store`."""

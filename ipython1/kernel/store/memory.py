@@ -14,6 +14,7 @@ from ipython1.kernel.store.values import (
     Snapshot,
     StoredCommand,
     StoredEngine,
+    StoredFunction,
     StoredOutcome,
     StoredResult,
     StoredSession,
@@ -78,6 +79,10 @@ class MemoryStore(Store):
         """See `Store`."""
 
     def task(self, task: int) -> Deferred[StoredTask | None]:
+        """See `Store`."""
+        return succeed(None)
+
+    def function(self, digest: str) -> Deferred[StoredFunction | None]:
         """See `Store`."""
         return succeed(None)
 

@@ -41,6 +41,7 @@ class FakeCluster:
         self.histories: dict[int, list[list[Any]]] = {engine: [] for engine in range(engines)}
         self.received: list[Message] = []
         self.links: list[FakeLink] = []
+        self.names: list[str] = []
         self.house = ""
         self.unreachable = False
         self.held_back = False
@@ -77,10 +78,12 @@ class FakeCluster:
         timeout: float,
         session: str,
         again: Callable[[], str],
+        name: str = "",
     ) -> FakeLink:
         """Stands for `ipython1.kernel.dial.dial`."""
         if furl != FURL or self.unreachable:
             raise ConnectionError("nobody there")
+        self.names.append(name)
         link = FakeLink(self, receiver)
         self.links.append(link)
         return link

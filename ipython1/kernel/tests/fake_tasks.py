@@ -29,7 +29,10 @@ class FakeTasks(FakeCluster):
         self.outcomes: dict[int, Message] = {}
         self.waiting: list[tuple[FakeLink, int, dict[str, Any], list[Serialized]]] = []
         self.aborted: list[int] = []
+        # What is said of how tasks stand, next, in place of how they do.
+        self.statuses: list[dict[str, Any]] = []
         self.functions: dict[str, Serialized] = {}
+        self.named: set[str] = set()
         self._asked: list[tuple[FakeLink, Message]] = []
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -46,7 +49,7 @@ class FakeTasks(FakeCluster):
         super().restart()
         self._unconfirmed.clear()
         self._asked.clear()
-        self.functions.clear()
+        self.named.clear()
 
     @property
     def unconfirmed(self) -> int:
@@ -70,6 +73,7 @@ class FakeTasks(FakeCluster):
         elif verb == "keep_function":
             (function,) = split(message.fields["values"], message.bodies)
             self.functions[args["digest"]] = function
+            self.named.add(args["digest"])
             if not self.silent:
                 self._reply(link, message, None)
         elif verb == "watch_tasks":
@@ -97,6 +101,9 @@ class FakeTasks(FakeCluster):
             self._reply(link, message, None)
             values = split(message.fields["values"], message.bodies)
             number = message.fields["args"]["task"]
+            functions = {step["function"] for step in message.fields["args"]["steps"]} - {None}
+            if not functions <= self.named:
+                raise AssertionError("a task came before its function")
             if number in self.outcomes:
                 link.receiver.message_received(self.outcomes[number])
                 continue
@@ -183,6 +190,8 @@ class FakeTasks(FakeCluster):
                 self._fail(link, message, IndexError(f"there is no task {wanted[0]}"))
 
     def _status(self, verbose: bool) -> dict[str, Any]:
+        if self.statuses:
+            return self.statuses.pop()
         ended = {True: [], False: []}
         for number, done in self.outcomes.items():
             ended[done.fields["ok"]].append(number)

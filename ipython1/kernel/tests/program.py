@@ -54,6 +54,8 @@ class Program(protocol.ProcessProtocol):
         self.arguments = arguments
         self.output = ""
         """What it has written to standard output and standard error."""
+        self.errors = ""
+        """What it has written to standard error."""
         self._stdin = stdin
         self._status: int | None = None
         self._waiting: list[Deferred[None]] = []
@@ -122,7 +124,10 @@ class Program(protocol.ProcessProtocol):
             self.transport.closeStdin()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self.output += data.decode("utf-8", "replace")
+        text = data.decode("utf-8", "replace")
+        self.output += text
+        if childFD == 2:
+            self.errors += text
         self._tell()
 
     def processEnded(self, reason: Failure) -> None:

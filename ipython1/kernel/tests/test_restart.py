@@ -23,6 +23,7 @@ from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
+from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.shared import SHARED_FROM
 from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.tests.test_wire import Settings
@@ -56,7 +57,9 @@ class RestartTests(TestCase):
     async def listen(self, house: str) -> None:
         patience = Patience(grace=20.0)
         settings = Settings(Places(self.folder))
-        self.tub = ControllerTub(settings, self.service.doors, reactor, patience, house)
+        store = MemoryStore()
+        store.house = house
+        self.tub = ControllerTub(settings, self.service.doors, reactor, patience, store)
         await self.tub.start()
 
     async def restart(self, house: str = house) -> None:

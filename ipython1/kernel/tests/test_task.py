@@ -62,6 +62,8 @@ class TaskTests(SynchronousTestCase):
         self.assertRaises(ValueError, setattr, second, "recovery_task", first)
         self.assertRaises(ValueError, setattr, first, "recovery_task", first)
         self.assertIs(first.recovery_task, second)
+        # What 0.10.2 raised.
+        self.assertRaises(RuntimeError, setattr, first, "recovery_task", first)
 
     def test_names(self) -> None:
         """Users find them where the original had them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import gc
 import itertools
 import threading
+import time
 from typing import Any
 
 from twisted.internet import reactor, threads
@@ -16,6 +18,7 @@ from ipython1.kernel import client, error, task_session, taskclient
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.tests.test_blocking import in_thread
 from ipython1.kernel.shared import MAX_FUNCTIONS
+from ipython1.kernel.task import MAX_STEPS
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 
@@ -272,6 +275,18 @@ class ConfirmTests(TaskTestCase):
         self.assertRaises(IndexError, self.tc.run, client.StringTask("", after=[first, 500]))
 
     @in_thread
+    def test_cleared_dependency(self) -> None:
+        """Whether a task is left when some were cleared, run learns from the controller, too."""
+        first = self.tc.run(client.StringTask(""))
+        self.tc.clear()
+        second = self.tc.run(client.StringTask(""))
+        self.tasks.refuse = IndexError(f"there is no task {first}")
+        with self.assertRaisesRegex(IndexError, "there is no task 0"):
+            self.tc.run(client.StringTask("", after=first))
+        refused = self.tc.run(client.StringTask("", after=second))
+        self.assertRaises(IndexError, self.tc.why, refused)
+
+    @in_thread
     def test_lost(self) -> None:
         """Who waits when the connection is lost, is told; the next call opens another."""
         self.held_back()
@@ -493,10 +508,92 @@ class FutureTests(TaskTestCase):
         self.assertRaises(RuntimeError, executor.submit, abs, 1)
         self.held_back()
         executor = self.tc.executor()
-        pending = executor.submit(abs, 1)
-        executor.shutdown(cancel_futures=True)
+        running, pending = executor.submit(abs, 1), executor.submit(abs, 2)
+        status = {"scheduled": [pending.taskid], "pending": [running.taskid], "succeeded": [], "failed": []}
+        self.tasks.statuses.append(status)
+        executor.shutdown(wait=False, cancel_futures=True)
         self.assertIsInstance(pending.exception(), error.TaskAborted)
+        self.assertFalse(running.done())
+        reactor.callFromThread(self.tasks.go_on)
+        self.assertEqual(running.result(), 1)
+
+    @in_thread
+    def test_impossible(self) -> None:
+        """What could never be run is refused by the call."""
+        chain = client.StringTask("")
+        for _ in range(MAX_STEPS - 1):
+            chain = client.StringTask("", recovery_task=chain)
+        self.tc.run(chain)
+        self.assertRaises(ValueError, self.tc.run, client.StringTask("", recovery_task=chain))
+        self.assertRaises(ValueError, self.tc.run, client.StringTask("", targets=[]))
+        self.assertRaises(TypeError, self.tc.run, client.StringTask("", priority=float("nan")))
+        self.tc.run(client.StringTask("", targets=0, priority=-0.5))
 
 
 def abs_of(x: int) -> int:
     return abs(x)
+
+
+class RestartTests(TaskTestCase):
+    """A controller that is killed and started again on the same store."""
+
+    def restart(self) -> None:
+        threads.blockingCallFromThread(reactor, self.tasks.restart)
+
+    def setUp(self) -> Deferred[None]:
+        connecting = super().setUp()
+        self.tasks.house = "a house"
+        return connecting
+
+    @in_thread
+    def test_futures(self) -> None:
+        """What was submitted, and what is while there is no controller, comes to its end."""
+        self.held_back()
+        blob = bytes(taskclient.BATCH * 100)
+        pending = [self.tc.submit(abs_of, -number) for number in range(50)]
+        executor = self.tc.executor()
+        lazy = executor.map(functools.partial(length_of, blob), range(20))
+        self.restart()
+        pending += [self.tc.submit(abs_of, -number) for number in range(50, 100)]
+        executed = [executor.submit(abs_of, number) for number in range(20)]
+        self.go_on()
+        self.assertEqual([each.r for each in pending], list(range(100)))
+        self.assertEqual([each.result() for each in executed], list(range(20)))
+        self.assertEqual(list(lazy), [len(blob)] * 20)
+
+    @in_thread
+    def test_maps(self) -> None:
+        """An endless map, ordered or not, and one that is not, go on."""
+        for ordered in (True, False):
+            results = self.tc.imap(abs_of, itertools.count(1), ordered=ordered, max_outstanding=10)
+            found = []
+            for number in range(500):
+                found.append(next(results))
+                if number % 100 == 50:
+                    self.restart()
+            results.close()
+            self.assertEqual(len(set(found)), 500)
+            if ordered:
+                self.assertEqual(found, list(range(1, 501)))
+        mapping = threading.Timer(0.0, self.restart)
+        mapping.start()
+        self.assertEqual(self.tc.map(abs_of, range(2000), chunksize=1), list(range(2000)))
+        mapping.join()
+
+    @in_thread
+    def test_waiting(self) -> None:
+        """Calls that wait in a thread of their own."""
+        self.held_back()
+        number = self.tc.run(client.MapTask(abs_of, [-5]))
+        with concurrent.futures.ThreadPoolExecutor() as threads_:
+            asking = threads_.submit(self.tc.get_task_result, number, block=True)
+            barrier = threads_.submit(self.tc.barrier, [number], timeout=10)
+            while len(self.tasks.verbs) < 4:
+                time.sleep(0.01)
+            self.restart()
+            self.go_on()
+            self.assertEqual((asking.result(), barrier.result()), (5, None))
+
+
+def length_of(blob: bytes, number: int) -> int:
+    return len(blob)

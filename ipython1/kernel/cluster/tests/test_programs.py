@@ -264,7 +264,7 @@ class ClusterTests(ProgramCase):
             said = await self.output(CLASHES.format(port=port))
         self.assertIn("2 ['2', '2']", said)
         self.assertRegex(said, "wrong: argument -n/--num: .*at least 1 is needed")
-        self.assertRegex(said, rf"failed: ipcontroller did not come up(.|\n)*port {port} of this host: Address already in use")
+        self.assertRegex(said, rf"failed: ipcontroller did not come up: cannot listen on port {port} of this host: Address already in use")
         self.assertIn("wrong: unrecognized arguments: --bogus=1", said)
         self.assertIn("wrong: there is no launcher 'none': known are", said)
         self.assertIn("wrong: -n is not for ssh", said)

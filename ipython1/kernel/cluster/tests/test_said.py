@@ -58,8 +58,11 @@ class SaidTests(SynchronousTestCase):
                 ClusterError,
                 "it failed\n        why\n    ipcontroller: no",
             ),
+            ("ipengine: why\n\x01ipcluster: it failed: why\n", FAILED, ClusterError, "it failed: why"),
             ("Traceback\n", FAILED, ClusterError, "the cluster could not be started.*status 1.*\n    Traceback"),
         ):
-            problem = start_error(text, status)
+            said = Said()
+            said.add(text.encode())
+            problem = start_error(said.text, status)
             self.assertIs(type(problem), kind)
             self.assertRegex(str(problem), f"^{expected}$")

@@ -6,6 +6,7 @@ and nothing outside from within.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -122,7 +123,8 @@ class Network:
             # A namespace goes with the last process in it.
             processes = host.processes()
             for process in processes:
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                    process.kill()
             psutil.wait_procs(processes, timeout=10)
             _run("ip", "netns", "del", host.namespace)
         _run("ip", "netns", "del", self._switch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -84,7 +85,8 @@ class Sshd:
         except psutil.Error:
             return
         for process in sessions:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                process.kill()
         psutil.wait_procs(sessions, timeout=10)
 
     def sessions(self) -> list[psutil.Process]:

@@ -286,7 +286,7 @@ class ProcessTests(TestCase):
         places = Places(folder)
         folder.mkdir()
         (folder / "ipython1.kernel.ini").write_text(
-            f"[controller]\ninterface = 127.0.0.1\n{KEPT_TASK_RESULTS.key} = 2\n[engine]\ntimeout = 30\n"
+            f"[controller]\ninterface = 127.0.0.1\n{KEPT_TASK_RESULTS.key} = 2\n[store]\nurl = memory\n[engine]\ntimeout = 30\n"
         )
         controller = Program(
             self,

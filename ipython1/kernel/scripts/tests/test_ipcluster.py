@@ -72,15 +72,30 @@ class OptionTests(SynchronousTestCase):
             self.assertEqual(passed("controller", parsed), of_controller)
             self.assertEqual(passed("engine", parsed), ("--memory-limit=80%",))
 
+    def test_places_first(self) -> None:
+        """Which cluster is meant may also be said before the command."""
+        for argv, command in (
+            (["--profile", "lab", "stop"], "stop"),
+            (["--cluster-id=b", "--profile=lab", "status", "--json"], "status"),
+            (["--profile", "lab", "local", "-n", "4"], "local"),
+            (["--profile", "stop", "-n", "4"], "start"),
+            (["--profile", "lab", "engines", "add", "2"], "engines"),
+        ):
+            options = parse(argv)
+            self.assertEqual(options.command, command)
+            profile = "stop" if command == "start" else "lab"
+            self.assertEqual(options.places.ipython_dir.name, f"profile_{profile}")
+        self.assertIn("--profile", self.refused("--profile"))
+
     def test_wrong(self) -> None:
         """What makes no sense is refused, by name."""
-        self.assertIn("'pbs'", self.refused("pbs", "-n", "4"))
+        self.assertRegex(self.refused("pbs", "-n", "4"), "^ipcluster: error: .*'pbs'.*'local', 'ssh'")
         self.assertIn("at least 1 is needed", self.refused("-n", "0"))
         self.assertIn("--bogus", self.refused("local", "--bogus"))
         self.assertIn("known are local", self.refused("start", "--launcher", "pbs"))
         self.assertIn("no number of restarts", self.refused("--max-restarts", "many"))
         self.assertIn("no id of an engine", self.refused("engines", "remove", "all"))
-        self.assertIn("--cluster-id", self.refused("status", "--cluster-id", "../b"))
+        self.assertIn("name of a cluster", self.refused("status", "--cluster-id", "../b"))
 
     def test_old_options(self) -> None:
         """Options of IPython 0.10 are refused with what takes their place."""
@@ -92,7 +107,7 @@ class OptionTests(SynchronousTestCase):
             (("local", "--logdir", "here"), "--ipython-dir"),
         ):
             said = self.refused(*argv)
-            self.assertIn("does not exist any more", said)
+            self.assertRegex(said, "^ipcluster [a-z]+: error: -.* does not exist any more: .*\n$")
             self.assertIn(instead, said)
 
 
@@ -134,7 +149,49 @@ class ClusterCase(TestCase):
     def assert_nothing_left(self) -> None:
         """No file is left of a cluster but its logs."""
         left = [path.name for path in self.folder.rglob("*") if path.is_file() or path.is_socket()]
-        self.assertEqual([name for name in left if ".log" not in name and name != "ipcontroller.lock"], [])
+        # What was done is kept for the next start.
+        self.assertEqual([name for name in left if ".log" not in name and name != "ipcontroller.sqlite"], [])
+
+
+class OutputTests(ClusterCase):
+    """What commands write where nobody reads it."""
+
+    UNREAD = (
+        "import os, subprocess, sys; theirs, ours = os.pipe(); os.close(theirs);"
+        " print('status', subprocess.run(sys.argv[1:], stdout=ours).returncode)"
+    )
+
+    @asynchronous
+    async def test_unread(self) -> None:
+        """As with "| head", which has seen enough: nothing is said of it, and the exit status is the usual one."""
+        (self.folder / "log").mkdir(parents=True)
+        (self.folder / "log" / "ipcluster.log").write_text("2026-01-01T10:00:00+0000 [a#info] one\n")
+        for argv, status in (
+            (["config"], FINE),
+            (["config", "--json"], FINE),
+            (["list"], FINE),
+            (["logs"], FINE),
+            (["clean"], FINE),
+            (["status"], NOT_RUNNING),
+            (["status", "--json"], NOT_RUNNING),
+        ):
+            command = [sys.executable, "-m", "ipython1.kernel.scripts.ipcluster", *argv]
+            program = Program(
+                self, sys.executable, "-c", self.UNREAD, *command, environment={"IPYTHONDIR": str(self.folder)}
+            )
+            self.assertEqual(await program.ended(), 0, program.output)
+            self.assertEqual(program.output, f"status {status}\n")
+
+    @asynchronous
+    async def test_unread_start(self) -> None:
+        """A cluster in the background starts, whether anybody reads that it does or not."""
+        command = [sys.executable, "-m", "ipython1.kernel.scripts.ipcluster", "start", "-n", "1", "--daemonize"]
+        command += ["--interface", "127.0.0.1"]
+        program = Program(self, sys.executable, "-c", self.UNREAD, *command, environment={"IPYTHONDIR": str(self.folder)})
+        self.assertEqual(await program.ended(), 0, program.output)
+        self.assertEqual(program.output, f"status {FINE}\n")
+        self.assertEqual((await self.said("engines")).split(), ["0"])
+        await self.said("stop")
 
 
 class ForegroundTests(ClusterCase):
@@ -230,8 +287,8 @@ class ForegroundTests(ClusterCase):
         for options in ([], ["--daemonize"]):
             cluster = self.cluster("--port", str(port), *options)
             self.assertEqual(await cluster.ended(), FAILED)
-            self.assertIn(f"cannot listen on port {port}", cluster.output)
-            self.assertIn("ipcontroller did not come up", cluster.output)
+            self.assertIn(f"ipcluster: ipcontroller did not come up: cannot listen on port {port}", cluster.errors)
+            self.assertEqual(cluster.output.count("cannot listen"), 1)
             self.assert_nothing_left()
 
     @asynchronous

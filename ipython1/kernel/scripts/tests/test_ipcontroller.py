@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.controller.config import READY, ControllerConfig
-from ipython1.kernel.controller.lock import ControllerLock
+from ipython1.kernel.controller.lock import LOCK_FILE, ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
@@ -118,7 +119,33 @@ class LockTests(SynchronousTestCase):
         problem = self.assertRaises(ControllerCreationError, second.acquire)
         self.assertIn(f"another controller (pid {os.getpid()}) is running", str(problem))
         first.release()
+        self.assertEqual(list(self.folder.iterdir()), [])
         second.acquire()
+
+    def test_removed_before_it_was_locked(self) -> None:
+        """A lock that one gets on a file which its last holder has removed meanwhile is none."""
+        first, second, third = (ControllerLock(self.folder) for _ in range(3))
+        self.addCleanup(second.release)
+        first.acquire()
+        flock = fcntl.flock
+
+        def late(descriptor: int, operation: int) -> None:
+            first.release()
+            flock(descriptor, operation)
+
+        self.patch(fcntl, "flock", late)
+        second.acquire()
+        self.assertRaises(ControllerCreationError, third.acquire)
+
+    def test_removed_by_others(self) -> None:
+        """Who has lost the file does not remove the one that somebody else has made since."""
+        first, second, third = (ControllerLock(self.folder) for _ in range(3))
+        self.addCleanup(second.release)
+        first.acquire()
+        (self.folder / LOCK_FILE).unlink()
+        second.acquire()
+        first.release()
+        self.assertRaises(ControllerCreationError, third.acquire)
 
     def test_no_folder(self) -> None:
         """A lock that cannot be written says so."""
