@@ -32,6 +32,9 @@ INTERPRETER = "ipython1.core.process"
 """By this module the interpreters are known among the children of agents."""
 READY_WITHIN = 90.0
 END_WITHIN = 10.0
+STACKS_WITHIN = 2.0
+SHOW_STACKS = ("-X", "faulthandler")
+"""On SIGABRT a process writes where its threads are, and ends."""
 FOUND_WITHIN = LONGEST_DELAY + 1.0
 """Seconds after which those have dialed again that are not slower than the controller is at its start."""
 
@@ -59,7 +62,7 @@ class Process(ProcessProtocol):
         environment = {**os.environ, "IPYTHONDIR": plan.folder, "PYTHONPATH": source}
         started: Any = reactor
         self._process = started.spawnProcess(
-            self, sys.executable, [sys.executable, "-m", *arguments], env=environment, path=plan.folder
+            self, sys.executable, [sys.executable, *SHOW_STACKS, "-m", *arguments], env=environment, path=plan.folder
         )
         self.pid = self._process.pid
 
@@ -303,6 +306,10 @@ class Cluster:
             process.signal(signal.SIGTERM)
         await within(END_WITHIN, lambda: not any(process.runs for process in running))
         left = {process.name: process.pid for process in running if process.runs}
+        for process in running:
+            # What hangs says where.
+            process.signal(signal.SIGABRT)
+        await within(STACKS_WITHIN, lambda: not any(process.runs for process in running))
         for process in running:
             process.signal(signal.SIGKILL)
             await process.over()
