@@ -12,11 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ipython1.kernel.controller.again import Again
+from ipython1.kernel.framing import Message
 from ipython1.kernel.scripts import child
 from ipython1.kernel.session import Batch, Session
+from ipython1.kernel.store.keeper import Keeper
 
 EVERY = 40
 """One in so many batches suffers from the fault."""
+SKIPPED = 5
+"""... and one in so many commits."""
 REPEATED = 5
 """So many messages come again after a loss of the connection."""
 
@@ -62,10 +67,38 @@ def forget_repeat() -> None:
     Session._accept = accept_all  # type: ignore[method-assign]
 
 
-BREAKS: dict[str, Callable[[], None]] = {"drop-ack": drop_ack, "forget-repeat": forget_repeat}
+def forget_commands() -> None:
+    """A command that comes again, after a restart of the controller, is taken for new."""
+    takes = Again.takes
+
+    def take(self: Again, client: Any, message: Message) -> bool:
+        message.fields.pop("again", None)
+        return takes(self, client, message)
+
+    Again.takes = take  # type: ignore[method-assign]
+
+
+def skip_commit() -> None:
+    """What is to be stored is not, now and then, and is reported as stored."""
+    write = Keeper.write
+    count = itertools.count(1)
+
+    def write_or_not(self: Keeper, batches: Sequence[Any]) -> None:
+        if next(count) % SKIPPED:
+            write(self, batches)
+
+    Keeper.write = write_or_not  # type: ignore[method-assign]
+
+
+BREAKS: dict[str, tuple[Callable[[], None], ...]] = {
+    "drop-ack": (drop_ack,),
+    "skip-commit": (skip_commit,),
+    "forget-repeat": (forget_repeat, forget_commands),
+}
+"""The faults by their names, and what makes them."""
 
 
 if __name__ == "__main__":
-    fault = sys.argv.pop(1)
-    BREAKS[fault]()
+    for fault in BREAKS[sys.argv.pop(1)]:
+        fault()
     sys.exit(child.main())

@@ -24,7 +24,7 @@ from ipython1.kernel.controller.config import READY
 from ipython1.kernel.furl import read_furl, secret, tub_and_location, write_private
 from ipython1.kernel.places import FURL_FILES
 from ipython1.kernel.redial import LONGEST_DELAY
-from ipython1.kernel.tests.chaos.plan import Plan
+from ipython1.kernel.tests.chaos.plan import WATCH, Plan
 from ipython1.kernel.tests.chaos.proxy import Proxy
 
 PACKAGE = "ipython1.kernel.tests.chaos"
@@ -62,7 +62,11 @@ class Process(ProcessProtocol):
         environment = {**os.environ, "IPYTHONDIR": plan.folder, "PYTHONPATH": source}
         started: Any = reactor
         self._process = started.spawnProcess(
-            self, sys.executable, [sys.executable, *SHOW_STACKS, "-m", *arguments], env=environment, path=plan.folder
+            self,
+            sys.executable,
+            [sys.executable, *SHOW_STACKS, "-m", *arguments],
+            env=environment,
+            path=plan.folder,
         )
         self.pid = self._process.pid
 
@@ -156,11 +160,15 @@ class Cluster:
             raise NotStarted(f"{process.name} did not start; what it said is in {process.name}.out")
 
     async def start_clients(self) -> None:
-        """All clients, and the one that watches."""
+        """All clients, and the one that watches; returns when each of them works."""
         for number in range(self._plan.clients):
             await self._add_proxy(f"client-{number}", ("multiengine", "task"))
             self.start_client(number)
+        logs = [self._plan.path(f"client-{number}.0.jsonl") for number in range(self._plan.clients)]
+        logs.append(self._plan.path(WATCH))
         self.ask("watch")
+        if not await within(READY_WITHIN, lambda: all(log.exists() and log.stat().st_size for log in logs)):
+            raise NotStarted("a client did not start; what it said is in client-NUMBER.out")
 
     async def _add_proxy(self, name: str, roles: tuple[str, ...]) -> None:
         furls = {role: read_furl(self._furl_file(role), role) for role in roles}

@@ -88,6 +88,10 @@ class TaskLoad:
         """Whether this client is to submit more now: its share of the tasks is spread over the time."""
         if not self._share:
             return True
+        if not self._plan.began:
+            # Those that come first begin before the time does.
+            self._plan = Plan.load(self._plan.folder)
+            return False
         due = self._share * min(1.0, (time.monotonic() - self._plan.began) / self._plan.seconds)
         return self._before + self.ops.count < due
 

@@ -69,7 +69,9 @@ class Plan:
 
     def save(self) -> None:
         """Write it where the processes of the run find it."""
-        self.path(_PLAN).write_text(json.dumps(asdict(self)))
+        new = self.path(f"{_PLAN}.new")
+        new.write_text(json.dumps(asdict(self)))
+        new.replace(self.path(_PLAN))
 
     @classmethod
     def load(cls, folder: str) -> Plan:

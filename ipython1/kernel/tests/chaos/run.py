@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,11 @@ from ipython1.kernel.tests.chaos.schedule import schedule
 RETENTION = """[controller]
 kept_task_results = 10000000
 kept_task_results_size = 4G
+[store]
+tasks_count = 10000000
+tasks_size = 100G
+commands_count = 10000000
+commands_size = 100G
 """
 """Each confirmed task is asked for at last."""
 
@@ -45,9 +51,10 @@ async def run(plan: Plan) -> Course:
     try:
         plan.save()
         await cluster.start()
+        await cluster.start_clients()
         plan = replace(plan, began=time.monotonic())
         plan.save()
-        await cluster.start_clients()
+        print(f"load begins, for {plan.seconds:g} s; the logs are in {plan.folder}", file=sys.stderr, flush=True)
         injector.begin(schedule(plan.seed, plan.seconds, plan.shape, plan.kinds, plan.gap, plan.longest))
         await _pause(plan.seconds)
         injector.end()
