@@ -605,8 +605,8 @@ class TaskController:
             attempt = instruction.task, instruction.attempt
             entry = self._entries.get(attempt)
             if attempt in self._departing:
+                # It is back when it would have left: who sends it again at once might go on doing so for ever.
                 self._departing.remove(attempt)
-                self.attempt_ended(*attempt, "returned", None, "")
             elif entry is not None:
                 self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
         elif isinstance(instruction, AskDepend):
@@ -638,6 +638,8 @@ class TaskController:
         if (send.task, send.attempt) in self._departing:
             self._departing.remove((send.task, send.attempt))
             self._leave(send, entry)
+        else:
+            self.attempt_ended(send.task, send.attempt, "returned", None, "")
 
     def _leave(self, send: Send, entry: Entry) -> None:
         if send.engine in self._engines.registry:
