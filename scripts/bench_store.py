@@ -66,7 +66,7 @@ def restart(scale: float) -> None:
         status = client.TaskClient().queue_status()
         took = time.monotonic() - start
         assert status["scheduled"] == count, status
-        print(f"restart with {count} tasks: ready after {ready:.2f} s, has answered after {took:.2f} s, {resident(after.pid)} MB")
+        print(f"restart with {count} tasks: ready after {ready:.2f} s, has answered after {took:.2f} s, {resident(after.pid) // 1024} MB")
         after.communicate()
 
 
