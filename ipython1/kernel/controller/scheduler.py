@@ -655,6 +655,8 @@ class Scheduler:
             waits, stuck = worker.waits(now), worker.is_stuck(now)
             if not stuck and waits is not None and waits < AHEAD / 2:
                 continue
+            if idle.occupied and not worker.occupied and worker.has_room(now, without=1):
+                continue  # It would be sent there again, before the one that has commands of others.
             for attempt in reversed(worker.attempts if stuck else worker.attempts[1:]):
                 task = self._task_of(attempt)
                 if task is None or attempt.started is not None or attempt.returning:

@@ -25,9 +25,9 @@ class KilledControllerTests(TestCase):
             self, sys.executable, "-m", module, scenario, environment=cluster.environment, folder=folder
         )
         for number in range(1, ROUNDS + 1):
-            await client.said(r"(round\s+){%d}" % number)
+            await client.said(rf"(round\s+){{{number}}}")
             controller(cluster).kill()
-            await cluster.program.said(r"(?s)(starting it again.*){%d}" % number)
+            await cluster.program.said(rf"(?s)(starting it again.*){{{number}}}")
         self.assertEqual(await client.ended(), 0, f"{client.output}\n{cluster.program.output}")
         self.assertIn(f"{scenario}: done", client.output)
 

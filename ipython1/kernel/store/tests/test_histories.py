@@ -63,6 +63,8 @@ class HistoryTests(StoreCase):
             while position < LENGTH:
                 output = await self.killed_after(seed, position, chance.randrange(50, 400))
                 put, settled = (self.last(word, output, position) for word in ("put", "settled"))
+                if "all" in output:
+                    settled = LENGTH
                 store, snapshot = await self.opened()
                 while position < settled:
                     model.play(steps[position])
@@ -76,9 +78,6 @@ class HistoryTests(StoreCase):
                     position += 1
                 await self.check(store, snapshot, model)
                 await store.close()
-                if "all" in output:
-                    self.assertEqual(settled, LENGTH)
-                    break
 
     def last(self, word: str, output: str, position: int) -> int:
         """The last number that was written behind that word."""
