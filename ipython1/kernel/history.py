@@ -19,7 +19,8 @@ def past(
 ) -> Steps[list[dict[str, Any]]]:
     """The rows that a query is about, the newest first; all of them if `limit` is None.
 
-    With `own`, those of sessions that have the same name as that of the client who asks.  TypeError or ValueError if it cannot be one.
+    With `own`, those of sessions that have the same name as that of the client who asks.  TypeError or ValueError if it
+    cannot be one.
     """
     query = {word: value for word, value in asked.items() if value is not None}
     for word in ("since", "until"):

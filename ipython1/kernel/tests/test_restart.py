@@ -28,7 +28,7 @@ from ipython1.kernel.shared import SHARED_FROM
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.task_session import TaskConnection
-from ipython1.kernel.tests.test_wire import Settings
+from ipython1.kernel.tests.test_wire import Opened, Recorder, Settings
 
 CONFIG = ControllerConfig(Places(Path("/nowhere")))
 LARGE = 12_000_000
@@ -180,6 +180,19 @@ class RestartTests(RestartTestCase):
         await self.restart()
         self.assertEqual(await asking, [0, 1])
         self.assertEqual(await mec.get_ids(), [0, 1])
+
+    async def test_other_interfaces(self) -> None:
+        """What the interfaces of users are asked is not stored: their clients are told of no store."""
+        store = MemoryStore()
+        store.house = self.house
+        doors = {"counters": Opened(), "task": Opened()}
+        tub = ControllerTub(Settings(Places(Path(self.mktemp()))), doors, reactor, Patience(), store)
+        await tub.start()
+        links = [await dial(tub.furls[role], role, Recorder(), reactor=reactor, timeout=10) for role in doors]
+        self.assertEqual([link.peer["house"] for link in links], ["", self.house])
+        await hang_up_all()
+        await tub.stop()
+        await flushEventualQueue()
 
     async def test_another_store(self) -> None:
         """A controller with another store does not know what waits."""
