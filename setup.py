@@ -27,7 +27,7 @@ REQUIRED = [
     "SQLAlchemy>=2.0.30",
 ]
 POSTGRESQL = [
-    "psycopg[binary]>=3.2",
+    "psycopg[binary]>=3.2.1",
 ]
 TEST = [
     "hypothesis>=6.100",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -100,7 +101,7 @@ class Cluster:
         return over
 
     def _remove_folders(self) -> None:
-        for folder in (self._places.security_dir, self._places.log_dir):
+        for folder in (self._places.security_dir, self._places.log_dir, self._places.store_file.parent):
             shutil.rmtree(folder, ignore_errors=True)
 
     def stop(self) -> None:
@@ -134,8 +135,7 @@ def running_text(places: Places) -> str:
 def ready_text(places: Places, engines: int, daemon: bool) -> str:
     """How to connect to a cluster that is ready, and how to stop it."""
     file = places.security_dir / FURL_FILES["multiengine"]
-    options = " ".join(["", *places.typed_options()])
-    how = f"ipcluster stop{options}" if daemon else "Ctrl-C"
+    how = shlex.join(["ipcluster", "stop", *places.typed_options()]) if daemon else "Ctrl-C"
     return (
         f"\nThe cluster is ready, with {count(engines)}. To use it, in IPython or Python on this host:\n\n"
         "    from ipython1.kernel import client\n"

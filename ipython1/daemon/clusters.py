@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -80,7 +81,7 @@ class Found:
 
     def command(self, verb: str) -> str:
         """The command that does this with the cluster, as one would type it."""
-        return " ".join(["ipcluster", verb, *self.places.typed_options()])
+        return shlex.join(["ipcluster", verb, *self.places.typed_options()])
 
 
 def _elsewhere(state: ClusterState) -> str:

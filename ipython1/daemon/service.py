@@ -175,7 +175,14 @@ class ClusterService:
         starting = self.supervisor.parts[label].state is PartState.STARTING
         if member is None or not starting or not reason.startswith(EXITED):
             return reason
-        return member.message or reason
+        return member.message or self._engine_problem(member) or reason
+
+    def _engine_problem(self, member: Member) -> str:
+        """Why its last engine has gone, in one line: what the agent says of it, and the end of what the engine wrote."""
+        gone = [line for line in member.recent if gone_engine(line) is not None]
+        if not gone:
+            return ""
+        return gone[-1] if gone[-1] == member.recent[-1] else f"{gone[-1]} {member.recent[-1].strip()}"
 
     # What is to be done.
 

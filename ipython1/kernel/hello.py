@@ -10,10 +10,10 @@ import platform
 import secrets
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ipython1
+from ipython1.kernel.alive import Process, boot_id
 from ipython1.kernel.error import FURLError, IncompatiblePeer, ProtocolError
 from ipython1.kernel.messages import PROTOCOL
 
@@ -39,15 +39,6 @@ _attempts = itertools.count(1)
 def new_id() -> str:
     """A fresh id of a session or of an incarnation of the controller: 128 random bits as 32 hexadecimal digits."""
     return secrets.token_hex(16)
-
-
-@functools.cache
-def boot_id() -> str:
-    """What tells this boot of this host from any other; empty where the system has no such thing."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 @functools.cache
@@ -99,6 +90,10 @@ def hello(
     after a later one, and must not take the session away from that.  `name` is what the user calls the session.
     """
     said = {"role": role, "session": session, "ticket": ticket, "received": received, "attempt": next(_attempts)}
+    if role == "engine":
+        # So that the controller, or another agent here, can tell one that has ended from one that cannot be reached.
+        process = Process.this()
+        said |= {"namespace": process.namespace, "created": process.created}
     return {**identity(), **said, "name": name, "user": user()}
 
 

@@ -86,6 +86,8 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "index": (int, NoneType),
         "values": (list, NoneType),
     },
+    # Which of these processes, [pid, when it was created], are not on the agent's host any more?
+    "look": {"processes": (list,)},
     # Give back those of these commands that have not started.
     "cancel": {"engine": (int,), "ids": (list,)},
 }
@@ -120,6 +122,8 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
     "died": {"engine": (int,), "generation": (int,), "reason": (str,)},
     # The successor is ready: commands for `generation` may come.
     "restarted": {"engine": (int,), "generation": (int,), "pid": (int,)},
+    # These processes, of which the controller has asked, are not there any more.
+    "ended": {"processes": (list,)},
     # The engine is gone for good.
     "gone": {"engine": (int,), "reason": (str,)},
 }

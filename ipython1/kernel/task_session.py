@@ -149,6 +149,8 @@ class TaskSession(ClientSession):
         if request.verb == "task_result" and request.args["block"] and number in self._watched:
             return self._watch(request.args["task"])
         # The controller must know a task before it is asked for it.
+        if request.verb == "task_history" and self._unconfirmed:
+            return Deferred.fromCoroutine(self._call_with_all(request))
         named = [number, *(request.args.get("tasks") or ())]
         late = [self._unconfirmed[each] for each in named if each in self._unconfirmed]
         if late:
@@ -158,6 +160,14 @@ class TaskSession(ClientSession):
         if request.verb == "clear_tasks":
             self._forget_given()
         return super().call(request, hold)
+
+    async def _call_with_all(self, request: Request) -> Answer:
+        """Send a command when all that was submitted until now is confirmed."""
+        until_now = [submission.wait() for submission in self._unconfirmed.values()]
+        await DeferredList(until_now, consumeErrors=True)
+        if not self.alive:
+            raise ConnectionError(f"the connection was lost before {request.name} was sent")
+        return await super().call(request)
 
     async def _call_later(self, request: Request, late: list[_Outcome]) -> Answer:
         await DeferredList([submission.wait() for submission in late], consumeErrors=True)

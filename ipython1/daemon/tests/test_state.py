@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,12 @@ class StandingTests(FolderCase):
         self.assertEqual(len(clean(self.places)), 1)
         other.signal("INT")
         self.assertEqual(await other.ended(), -2)
+
+    def test_command(self) -> None:
+        """Commands are told as one can type them."""
+        places = Places(Path("/a b/it's"), "c")
+        typed = look(places).command("start")
+        self.assertEqual(shlex.split(typed), ["ipcluster", "start", "--ipython-dir", "/a b/it's", "--cluster-id", "c"])
 
     def test_rebooted(self) -> None:
         """After the machine was started again the text says so."""

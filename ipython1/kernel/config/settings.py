@@ -158,7 +158,9 @@ KEPT_TASKS_AGE = _store.setting(
     "Tasks that have ended, and their results, are kept for so long; 0 stands for ever.",
     unit="seconds",
 )
-KEPT_TASKS_COUNT = _store.setting("tasks_count", COUNT, 100_000, "So many of them are kept; the oldest go first.")
+KEPT_TASKS_COUNT = _store.setting(
+    "tasks_count", COUNT, 100_000, "So many of them are kept; the oldest go first."
+)
 KEPT_TASKS_BYTES = _store.setting(
     "tasks_size", Size(), 4 << 30, "So much room they may take together.", unit="bytes"
 )
@@ -170,7 +172,10 @@ KEPT_COMMANDS_AGE = _store.setting(
     unit="seconds",
 )
 KEPT_COMMANDS_COUNT = _store.setting(
-    "commands_count", COUNT, 100_000, "So many of them are kept; a command counts once for each of its engines. The oldest go first."
+    "commands_count",
+    COUNT,
+    100_000,
+    "So many of them are kept; a command counts once for each of its engines. The oldest go first.",
 )
 KEPT_COMMANDS_BYTES = _store.setting(
     "commands_size", Size(), 1 << 30, "So much room they may take together.", unit="bytes"

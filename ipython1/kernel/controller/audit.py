@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.calls import Call
 from ipython1.kernel.error import ClientError, KernelError, ProtocolError, StoreError
-from ipython1.kernel.history import query_problem
+from ipython1.kernel.queries import query_problem
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.values import StoredSession
 

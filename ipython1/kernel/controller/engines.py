@@ -229,13 +229,17 @@ class Engines:
         """All such engines."""
         return [engine for engine in self.registry.ids() if self.is_awaited(engine)]
 
+    def records_awaited(self) -> list[EngineRecord]:
+        """The same, as they are registered."""
+        return [self.registry[engine] for engine in self.awaited()]
+
     def sent_before(self, engine: int, entry: Entry) -> None:
         """An earlier controller has sent this entry to an engine that is awaited."""
         self._engines[engine].queue.sent_before(entry)
 
     def find_awaited(self, agent: str, place: int) -> EngineRecord | None:
         """The engine of that agent, in that place, if it is awaited."""
-        records = (self.registry[engine] for engine in self.awaited())
+        records = self.records_awaited()
         return next((record for record in records if (record.agent, record.place) == (agent, place)), None)
 
     def reclaim(self, engine: int, agent: AgentLink, held: Sequence[Held]) -> None:

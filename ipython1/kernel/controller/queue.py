@@ -337,6 +337,8 @@ class EngineQueue:
         """
         known = {entry for entry, _ in held}
         missing = [entry for entry in self._sent if entry not in known]
+        for entry in missing:
+            entry.sent = False
         for entry, began in held:
             if entry not in self._sent:
                 self._enter(entry)
@@ -344,6 +346,8 @@ class EngineQueue:
         self._sent = [entry for entry, _ in held]
         self._generation = generation
         self._ready, self._away = True, False
+        for entry in missing:
+            entry.sent = False
         reason = "it had not come when the controller ended"
         returned = [self._fail(entry, entry.taken_back or self._cleared(entry, reason)) for entry in missing]
         return [*returned, *self._pump()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ipython1.kernel.alive import Process
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.error import EngineCreationError, InvalidEngineID, NoEnginesRegistered
 
@@ -30,6 +31,7 @@ class EngineRecord:
 
     `agent` is the key of the session that it came by, `place` which of that agent's interpreters it is, and
     `generation` counts its interpreters.  `away` is why and since when its agent cannot be reached; None if it can.
+    `process` is the agent's own.
     """
 
     id: int
@@ -41,6 +43,7 @@ class EngineRecord:
     properties: dict[str, Any] = field(default_factory=dict)
     state: EngineState = EngineState.READY
     away: tuple[str, float] | None = None
+    process: Process | None = None
 
     @property
     def takes_work(self) -> bool:

@@ -105,7 +105,7 @@ class DependEntry:
             self._answered_with(False, "it raised something large", False)
         else:
             document = _error(reply)
-            text = f"it raised {document.get('class')} {document.get('text')!s:.200}"
+            text = f"it raised {document.get('class')} {document.get('text')!s:.200}".rstrip()
             self._answered_with(False, text, _is_a(reply, EngineLost))
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:

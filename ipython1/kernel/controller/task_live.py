@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +14,16 @@ from ipython1.kernel.framing import Bytes
 
 @dataclass
 class LiveTask:
-    """A task that has not ended; `client` is the session that submitted it."""
+    """A task that has not ended; `client` is the session that submitted it.
+
+    `size` are the bytes that came with it.  `load` has what engines are to be sent; it is called when that is needed, as
+    for most of the tasks of an earlier controller that will be much later.
+    """
 
     client: str
     label: str
-    work: list[Work]
+    load: Callable[[], list[Work]]
+    size: int
     submitted: float
     started: float | None = None
     step: int = 0
@@ -24,11 +31,10 @@ class LiveTask:
     # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
     inputs: dict[int, TaskResult] = field(default_factory=dict)
 
-    @property
-    def size(self) -> int:
-        """The bytes that came with it."""
-        parts = [part for work in self.work for part in (work.values, work.depend) if part is not None]
-        return sum(len(body) for part in parts for body in part.bodies)
+    @functools.cached_property
+    def work(self) -> list[Work]:
+        """What engines are to be sent, for each step."""
+        return self.load()
 
     def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
         """What an engine is sent: the arguments of ``task``, and its values.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import DeferredList
 
 from ipython1.kernel.controller.task_journal import progress, task_function, task_result
 from ipython1.kernel.controller.task_live import LiveTask
-from ipython1.kernel.controller.task_spec import Function, Submission, submission
+from ipython1.kernel.controller.task_spec import Function, Work, submission, taken_before
 from ipython1.kernel.controller.task_store import TaskResult
-from ipython1.kernel.controller.task_values import Outcome
+from ipython1.kernel.controller.task_values import Outcome, TaskSpec
 from ipython1.kernel.error import KernelError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.store.values import ASSIGNED, Damaged, Snapshot
@@ -34,12 +36,22 @@ class Restore:
 
     async def run(self) -> None:
         """Do it."""
+        # Of very many objects that all stay, to look again and again whether some may go takes most of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            await self._run()
+        finally:
+            if collecting:
+                gc.enable()
+
+    async def _run(self) -> None:
         tasks, snapshot = self._tasks, self._snapshot
         tasks.continue_from(snapshot.next_id, snapshot.ended)
-        found: dict[int, tuple[StoredLiveTask, Submission]] = {}
+        found: dict[int, tuple[StoredLiveTask, TaskSpec]] = {}
         for stored in snapshot.live:
             try:
-                found[stored.task.id] = stored, self._submission(stored)
+                found[stored.task.id] = stored, self._spec(stored)
             except (KernelError, LookupError, TypeError, ValueError) as problem:
                 self._spoilt(stored.task.id, stored.task.session, stored.task.label, str(problem))
         for damaged in snapshot.damaged:
@@ -48,17 +60,21 @@ class Restore:
         for number in _in_order(found):
             self._take(*found[number])
 
-    def _submission(self, stored: StoredLiveTask) -> Submission:
+    def _spec(self, stored: StoredLiveTask) -> TaskSpec:
         said = stored.task.document
-        return submission(said["args"], said["values"], stored.task.bodies, said["label"], self._functions)
+        return taken_before(said["args"], said["values"], stored.task.bodies, said["label"], self._functions)
 
-    async def _recall(self, found: Mapping[int, tuple[StoredLiveTask, Submission]]) -> None:
+    def _work(self, stored: StoredLiveTask) -> list[Work]:
+        said = stored.task.document
+        return submission(said["args"], said["values"], stored.task.bodies, said["label"], self._functions).work
+
+    async def _recall(self, found: Mapping[int, tuple[StoredLiveTask, TaskSpec]]) -> None:
         """Fetch what the tasks depend on and that has ended."""
         needed: set[int] = set()
         others: set[int] = set()
-        for _, submitted in found.values():
-            needed.update(submitted.spec.needs)
-            others.update(submitted.spec.dependencies)
+        for _, spec in found.values():
+            needed.update(spec.needs)
+            others.update(spec.dependencies)
         ended = sorted(others - set(found))
         results = await DeferredList([self._tasks.journal.result(task) for task in ended], consumeErrors=True)
         for task, (succeeded, outcome) in zip(ended, results, strict=True):
@@ -69,12 +85,13 @@ class Restore:
                 was = Outcome.FAILED if task in needed else Outcome.SUCCEEDED
                 self._tasks.scheduler.ended_before(task, "its result was cleared", was)
 
-    def _take(self, stored: StoredLiveTask, submitted: Submission) -> None:
+    def _take(self, stored: StoredLiveTask, spec: TaskSpec) -> None:
         task = stored.task
         how_far = progress(stored.progress, stored.step, stored.attempt)
-        live = LiveTask(task.session, submitted.spec.label, submitted.work, task.submitted)
+        size = sum(map(len, task.bodies))
+        live = LiveTask(task.session, spec.label, partial(self._work, stored), size, task.submitted)
         live.step, live.attempts = how_far.step, how_far.attempts
-        self._tasks.take_again(submitted, live, how_far)
+        self._tasks.take_again(spec, live, how_far)
         if stored.state == ASSIGNED and stored.engine is not None:
             self._tasks.sent_before(task.id, stored.attempt, stored.engine)
 
@@ -101,16 +118,18 @@ class Restore:
         self._tasks.remember(task, result, Outcome.FAILED)
 
 
-def _in_order(found: Mapping[int, tuple[StoredLiveTask, Submission]]) -> Iterable[int]:
+def _in_order(found: Mapping[int, tuple[StoredLiveTask, TaskSpec]]) -> Iterable[int]:
     """The tasks, each after those that it depends on; otherwise in the order in which they were submitted."""
     placed: dict[int, None] = {}
+    if not any(spec.dependencies for _, spec in found.values()):
+        return sorted(found, key=lambda number: (found[number][0].task.submitted, number))
     for first in sorted(found, key=lambda number: (found[number][0].task.submitted, number)):
         line = [first]
         while line:
             number = line[-1]
             before = [
                 other
-                for other in found[number][1].spec.dependencies
+                for other in found[number][1].dependencies
                 if other in found and other not in placed and other not in line
             ]
             if before and number not in placed:

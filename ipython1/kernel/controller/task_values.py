@@ -47,6 +47,8 @@ class TaskSpec:
     @property
     def dependencies(self) -> tuple[int, ...]:
         """All tasks that must have ended before, each once."""
+        if not (self.after or self.follow or self.needs):  # as for most, of which there may be very many
+            return ()
         return tuple(dict.fromkeys((*self.after, *self.follow, *self.needs)))
 
 

@@ -29,7 +29,7 @@ from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, atte
 from ipython1.kernel.controller.task_functions import TaskFunctions
 from ipython1.kernel.controller.task_journal import TaskJournal, task_result
 from ipython1.kernel.controller.task_live import LiveTask
-from ipython1.kernel.controller.task_spec import Submission, dependencies, shared_function, submission
+from ipython1.kernel.controller.task_spec import dependencies, shared_function, submission
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.task_values import (
     NO_PROGRESS,
@@ -262,7 +262,8 @@ class TaskController:
         submitted = submission(content.args, headers, bodies, label, content.functions)
         task = submitted.spec.id
         self._check_dependencies(submitted.spec)
-        live = LiveTask(call.client.key, submitted.spec.label, submitted.work, time.time())
+        size = sum(map(len, bodies))
+        live = LiveTask(call.client.key, submitted.spec.label, lambda: submitted.work, size, time.time())
         self._check_room(task, live)
         self._storing[task] = live
         self._bytes += live.size
@@ -271,27 +272,27 @@ class TaskController:
         stored.addCallbacks(
             self._stored,
             self._not_stored,
-            callbackArgs=(call, submitted, live),
+            callbackArgs=(call, submitted.spec, live),
             errbackArgs=(call, task, live),
         )
 
     def _history(self, call: Call, message: Message) -> None:
         self._audit.tasks(call)
 
-    def _stored(self, _: None, call: Call, submitted: Submission, live: LiveTask) -> None:
+    def _stored(self, _: None, call: Call, spec: TaskSpec, live: LiveTask) -> None:
         """A task that came is stored: it is taken."""
-        task = submitted.spec.id
+        task = spec.id
         del self._storing[task]
         try:
             # One that was being stored, too, may have been refused.
-            self._check_dependencies(submitted.spec)
+            self._check_dependencies(spec)
         except LookupError as problem:
             self._bytes -= live.size
             self.journal.cleared([task])
             call.whole_failed(problem)
             return
         call.whole()
-        self._do(self.take(submitted, live))
+        self._do(self.take(spec, live))
 
     def _not_stored(self, failure: Failure, call: Call, task: int, live: LiveTask) -> None:
         del self._storing[task]
@@ -302,19 +303,17 @@ class TaskController:
             problem = KernelError(f"task {task} was not taken: it could not be stored")
         call.whole_failed(problem)
 
-    def take(
-        self, submitted: Submission, live: LiveTask, progress: Progress = NO_PROGRESS
-    ) -> list[Instruction]:
+    def take(self, spec: TaskSpec, live: LiveTask, progress: Progress = NO_PROGRESS) -> list[Instruction]:
         """A task is here, for good; what the scheduler makes of it."""
-        task = submitted.spec.id
+        task = spec.id
         self._live[task] = live
-        for other in submitted.spec.needs:
+        for other in spec.needs:
             result = self.results.get(other)
             if result is None:
                 self._takers.setdefault(other, []).append(task)
             else:
                 live.inputs[other] = result
-        return self.scheduler.submitted(submitted.spec, self._now(), progress)
+        return self.scheduler.submitted(spec, self._now(), progress)
 
     def _check_dependencies(self, spec: TaskSpec) -> None:
         for other in spec.dependencies:
@@ -497,10 +496,10 @@ class TaskController:
             self.scheduler.ended_before(task, "a task of earlier", Outcome(outcome))
             self._forget(self.results.add(task, None))
 
-    def take_again(self, submitted: Submission, live: LiveTask, progress: Progress) -> None:
+    def take_again(self, spec: TaskSpec, live: LiveTask, progress: Progress) -> None:
         """A task that had not ended, and how far it had come."""
         self._bytes += live.size
-        self._do(self.take(submitted, live, progress))
+        self._do(self.take(spec, live, progress))
 
     def sent_before(self, task: int, attempt: int, engine: int) -> None:
         """A task that waits was sent to an engine as that attempt; if the engine is not awaited, it was lost."""

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ipython1.kernel.alive import ended
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
 from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
@@ -168,6 +169,9 @@ class Agent:
             if engine is not None:
                 ids = [(session, number) for session, number in fields["ids"]]
                 engine.carry_out(engine.queue.cancelled(ids))
+        elif message.kind == "look":
+            gone = [[pid, created] for pid, created in fields["processes"] if ended(pid, created)]
+            self.send(Message("ended", {"processes": gone}))
         elif message.kind == "registered":
             self._registered(fields["place"], fields.get("engine"), fields.get("error"))
 

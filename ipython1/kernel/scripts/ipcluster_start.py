@@ -116,8 +116,9 @@ def run(options: argparse.Namespace, places: Places) -> int:
     from ipython1.daemon.detach import detach
     from ipython1.kernel.launch.launcher import find_launcher
     from ipython1.kernel.launch.values import Wanted
-    from ipython1.kernel.scripts.running import start_logging
+    from ipython1.kernel.scripts.running import check_folder, start_logging
 
+    check_folder()
     if options.temporary and places.cluster_id == DEFAULT_CLUSTER:
         raise ConfigError("--temporary is for a cluster with a name of its own: give it one with --cluster-id")
     settings = configured(options.parser, options, places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -26,7 +27,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from ipython1.kernel.config.settings import LOG_COUNT, LOG_SIZE
-from ipython1.kernel.error import IPythonError
+from ipython1.kernel.error import ConfigError, IPythonError
 from ipython1.kernel.terminal import silence
 
 MAX_DESCRIPTORS = 1 << 16
@@ -51,6 +52,14 @@ def _write(text: str, stream: TextIO) -> None:
         # Nobody reads it any more: the parent was killed, or the terminal is gone. That must not keep a command from
         # ending its own children.
         silence(stream)
+
+
+def check_folder() -> None:
+    """ConfigError if the current folder was removed: engines could not be started there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the current folder does not exist any more: go to another one, with cd") from None
 
 
 def start_logging(

@@ -53,11 +53,8 @@ class Database(ABC):
             newest = migrate(connection, int(version), self.where, steps)
             if newest != int(version):
                 connection.execute(update(about).where(about.c.name == _VERSION).values(value=str(newest)))
-            return said[_HOUSE]
-
-    def is_empty(self, connection: Connection) -> bool:
-        """Whether there is no table."""
-        return not inspect(connection).get_table_names()
+            house: str = said[_HOUSE]
+            return house
 
     def foreign(self) -> StoreError:
         """The error that says that this is no database of ours."""

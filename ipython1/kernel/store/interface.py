@@ -30,7 +30,8 @@ class Store(ABC):
 
     Writes take effect in the order in which they are called.  Those that return a Deferred are refused where they
     cannot be stored: it fails with StoreFull or StoreError then, and nothing of them is there later.  All others
-    are tried again until they are stored.  Values that were handed over are not changed any more.
+    are tried again until they are stored.  Values that were handed over are not changed any more.  Nothing is said of a
+    task or a command before it was submitted.
 
     `house` is the identity of what is stored: 32 hexadecimal digits once it is open, '' for what is not kept.
     """

@@ -57,7 +57,7 @@ class Loader:
         )
 
     def _rows(self, query: Any) -> Iterator[Any]:
-        with self._connection.execution_options(yield_per=_AT_ONCE).execute(query) as found:
+        with self._connection.execute(query, execution_options={"yield_per": _AT_ONCE}) as found:
             yield from found
 
     def _live(self) -> Iterator[LiveTask]:
@@ -133,5 +133,6 @@ class Loader:
             .where(column.completed.is_(None))
             .order_by(column.submitted, column.session, column.number, column.engine)
         )
-        for *about, document in self._rows(query):
-            yield StoredCommand(*about, unpack(document))
+        for row in self._rows(query):
+            session, number, engine, verb, label, submitted, document = row
+            yield StoredCommand(session, number, engine, verb, label, submitted, unpack(document))

@@ -21,6 +21,7 @@ from ipython1.kernel.store.database import PATIENCE, Database
 APPLICATION_ID = 0x49507931  # IPy1
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
+_OLDEST = (3, 33, 0)
 _CHECKED_SIZE = 256 << 20
 _JOURNAL_SIZE = 64 << 20
 
@@ -95,6 +96,11 @@ class SqliteDatabase(Database):
         return False
 
     def _set_up(self, connection: sqlite3.Connection, new: bool) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            oldest = ".".join(map(str, _OLDEST))
+            raise StoreError(
+                f"{self.where} needs SQLite {oldest} or newer; this Python has {sqlite3.sqlite_version}"
+            )
         run = connection.execute
         run("PRAGMA locking_mode=EXCLUSIVE")
         if run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:

@@ -45,7 +45,7 @@ class Worker:
             try:
                 answer: Any = function(*arguments)
             except BaseException:  # whatever it is, somebody waits for it
-                answer = Failure()
+                answer = Failure()  # type: ignore[no-untyped-call]
             self._reactor.callFromThread(done.callback, answer)
             # Not to keep what was written until the next job comes.
             del job, done, function, arguments, answer

@@ -6,7 +6,9 @@ Run as ``python -m ipython1.kernel.tests.outage_scenarios NAME FURL``; it says w
 
 from __future__ import annotations
 
+import itertools
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -15,6 +17,8 @@ from ipython1.kernel import client
 LARGE = 3_000_000
 """Bytes: several pieces of a stream."""
 ROUNDS = 60
+ENDURED = 8.0
+"""Seconds."""
 
 
 def say(text: str) -> None:
@@ -111,6 +115,90 @@ def status(furl: str) -> None:
     say("away")
     pending.get_result()
     assert "away" not in mec.queue_status()[0][1]
+
+
+def endure(furl: str) -> None:
+    """Maps and futures; each task is to run once, and its result to come, whatever becomes of the controller."""
+    tc = client.TaskClient(furl)
+    ran = tempfile.mkstemp()[1]
+    blob = bytes(10_000)
+
+    def work(number: int, blob: bytes = blob) -> int:
+        import time
+
+        with open(ran, "a") as log:
+            log.write(f"{number}\n")
+        time.sleep(0.002)
+        return number * 2
+
+    results = tc.imap(work, itertools.count(), max_outstanding=50)
+    assert [next(results) for _ in range(20)] == list(range(0, 40, 2))
+    say("begun")
+    ends = time.monotonic() + ENDURED
+    number = 20
+    while time.monotonic() < ends:
+        pending = [tc.submit(work, -100 * number - each) for each in range(50)]
+        for _ in range(50):
+            assert next(results) == 2 * number, number
+            number += 1
+        assert [each.r for each in pending] == [-2 * (100 * (number - 50) + each) for each in range(50)]
+        large = tc.submit(lambda n: bytes(n), LARGE)
+        assert tc.map(abs, range(-100, 0), chunksize=7) == list(range(100, 0, -1))
+        assert len(large.r) == LARGE
+    results.close()
+    with open(ran) as log:
+        lines = log.read().split()
+    assert len(set(lines)) == len(lines), [line for line in lines if lines.count(line) > 1]
+    say(f"{number} of {len(lines)}")
+
+
+def endure_commands(furl: str) -> None:
+    """Commands; each is to run once, in order, whatever becomes of the controller."""
+    mec = client.MultiEngineClient(furl)
+    mec.execute("import time; log = []")
+    say("begun")
+    ends = time.monotonic() + ENDURED
+    number = 0
+    while time.monotonic() < ends:
+        pending = [
+            mec.execute(f"log.append({number + each}); print({number + each}); time.sleep(.002)", block=False)
+            for each in range(20)
+        ]
+        for result in pending:
+            assert [r["stdout"] for r in result.r] == [f"{number}\n"] * len(mec), number
+            number += 1
+    assert mec.pull("log") == [list(range(number))] * len(mec)
+    assert mec.get_ids() == [0, 1]
+    say(f"{number} commands")
+
+
+def evening(furl: str) -> None:
+    """Tasks that are left to themselves."""
+    tc = client.TaskClient(furl, name="night-run")
+
+    def square(number: int) -> int:
+        import time
+
+        time.sleep(0.1)
+        return number * number
+
+    for number in range(40):
+        tc.run(client.MapTask(square, (number,)))
+    tc.run(client.StringTask("1/0"))
+    tc.confirm()
+
+
+def morning(furl: str) -> None:
+    """What came of them; somebody else's do not count."""
+    assert client.TaskClient(furl, name="day").submit(abs, -1).r == 1
+    tc = client.TaskClient(furl, name="night-run")
+    *results, failed = tc.results(block=True, timeout=60)
+    assert [result.value for result in results] == [number * number for number in range(40)], results
+    assert isinstance(failed.failure.value, ZeroDivisionError)
+    assert [row["id"] for row in tc.history(name="night-run", state="failed")] == [failed.taskid]
+    assert client.get_result(results[7].taskid, furl) == 49
+    assert tc.resubmit(results[7].taskid, block=True) == 49
+    assert len(tc.results()) == 42
 
 
 if __name__ == "__main__":

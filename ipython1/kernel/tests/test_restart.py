@@ -16,20 +16,24 @@ from twisted.trial.unittest import TestCase
 from ipython1.kernel.async_task import AsyncTaskClient
 from ipython1.kernel.asyncclient import AsyncMultiEngineClient
 from ipython1.kernel.client_session import Connection
+from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.remote import ControllerTub
-from ipython1.kernel.controller.service import ControllerService
+from ipython1.kernel.controller.service import ControllerService, interfaces
 from ipython1.kernel.controller.tests.cluster import FakeAgent
 from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
-from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.shared import SHARED_FROM
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.tests.test_wire import Settings
 
+CONFIG = ControllerConfig(Places(Path("/nowhere")))
 LARGE = 12_000_000
 """Bytes: many pieces of a stream."""
+
 
 class Called:
     """A function that is large enough to be sent once for all tasks; it is never called."""
@@ -41,14 +45,16 @@ class Called:
         raise AssertionError
 
 
-class RestartTests(TestCase):
+class RestartTestCase(TestCase):
     timeout = 60
     house = "5" * 32
 
-    async def start(self, engines: int = 2) -> None:
+    async def start(self, engines: int = 2, store: Store | None = None) -> None:
+        """A controller with that store, or with one that is said to be kept, an agent, and a client."""
         self.ran: list[str] = []
         self.folder = Path(self.mktemp())
-        self.service = ControllerService(reactor, lambda: None)
+        self.store = store
+        self.service = ControllerService(reactor, lambda: None, interfaces(CONFIG, store or MemoryStore()), store)
         await self.listen(self.house)
         self.agent = FakeAgent(SimpleNamespace(clock=reactor, service=self.service), engines)  # type: ignore[arg-type]
         self.addCleanup(lambda: Deferred.fromCoroutine(self.end()))
@@ -57,9 +63,9 @@ class RestartTests(TestCase):
     async def listen(self, house: str) -> None:
         patience = Patience(grace=20.0)
         settings = Settings(Places(self.folder))
-        store = MemoryStore()
-        store.house = house
-        self.tub = ControllerTub(settings, self.service.doors, reactor, patience, store)
+        said = MemoryStore()
+        said.house = house
+        self.tub = ControllerTub(settings, self.service.doors, reactor, patience, self.store or said)
         await self.tub.start()
 
     async def restart(self, house: str = house) -> None:
@@ -79,6 +85,8 @@ class RestartTests(TestCase):
         await hang_up_all()
         await self.tub.stop()
         await flushEventualQueue()
+        if self.store is not None:
+            await self.store.close()
         for call in reactor.getDelayedCalls():
             if getattr(call.func, "__self__", None) is self.service.interfaces["task"]:
                 call.cancel()
@@ -101,6 +109,8 @@ class RestartTests(TestCase):
                     self.agent.finish(engine, body=pickle.dumps(value))
                     break
 
+
+class RestartTests(RestartTestCase):
     async def test_tasks(self) -> None:
         """Tasks that ran, waited, or ended while nobody listened: each runs once, and its outcome comes."""
         await self.start()

@@ -176,6 +176,8 @@ class SshTests(HostsCase):
         await cluster.said("with 2 engines")
         running = [process for host in self.network.hosts for process in self.running(host)]
         cluster.signal("KILL")
+        # First: were this child of ours reaped by psutil, the reactor would never hear of its end.
+        await cluster.ended()
         await self.gone(running)
         status = self.command(self.third, "ipcluster", "status")
         self.assertEqual(await status.ended(), NOT_RUNNING, status.output)

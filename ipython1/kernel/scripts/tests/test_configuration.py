@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -264,7 +265,7 @@ class ClientTests(ConfiguredCase):
 
         async def dial(furl: str, role: str, receiver: Any, *, timeout: float, **_: Any) -> Any:
             timeouts.append(timeout)
-            return object()
+            return SimpleNamespace(peer={})
 
         connection = task_connection(FURL, None, dial, config_manager.configuration())
         from twisted.internet.defer import Deferred

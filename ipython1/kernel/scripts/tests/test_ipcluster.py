@@ -23,7 +23,7 @@ from ipython1.kernel.config.settings import ENGINES
 from ipython1.kernel.error import ClusterError
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcluster import parse
-from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING
+from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING, WRONG
 from ipython1.kernel.scripts.ipcluster_start import passed_on
 from ipython1.kernel.scripts.options import configured
 from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters, search_path
@@ -412,6 +412,19 @@ class BackgroundTests(ClusterCase):
         self.assert_nothing_left()
 
     @asynchronous
+    async def test_no_folder(self) -> None:
+        """In a folder that was removed, no cluster can be started."""
+        gone = self.folder / "gone"
+        gone.mkdir(parents=True)
+        command = [sys.executable, "-m", "ipython1.kernel.scripts.ipcluster", "start", "--daemonize"]
+        shell = 'rmdir "$PWD" && exec "$@"'
+        environment = {"IPYTHONDIR": str(self.folder)}
+        program = Program(self, "/bin/sh", "-c", shell, "sh", *command, environment=environment, folder=gone)
+        self.assertEqual(await program.ended(), WRONG)
+        self.assertEqual(program.output.count("\n"), 1, program.output)
+        self.assertIn("the current folder does not exist any more", program.errors)
+
+    @asynchronous
     async def test_engine_does_not_start(self) -> None:
         """An engine that cannot start is an error with what it has said, and nothing is left of the cluster."""
         broken = self.folder / "broken"
@@ -422,7 +435,7 @@ class BackgroundTests(ClusterCase):
         command = ["ipython1.kernel.scripts.ipcluster", "start", "-n", "1", "--daemonize"]
         program = Program(self, sys.executable, "-m", *command, environment=environment)
         self.assertEqual(await program.ended(), FAILED)
-        for text in ("given up after 5 attempts", "no IPython today", "ipcluster: ipengine did not come up"):
-            self.assertIn(text, program.output)
+        why = r"^ipcluster: ipengine did not come up: .* given up after 5 attempts: .*ImportError: no IPython today\n$"
+        self.assertRegex(program.errors, why)
         shutil.rmtree(broken)
         self.assert_nothing_left()

@@ -9,8 +9,9 @@ from sqlalchemy.exc import OperationalError
 from twisted.internet.task import Clock
 
 from ipython1.kernel.error import StoreError, StoreFull
-from ipython1.kernel.store import durable
+from ipython1.kernel.store import writer
 from ipython1.kernel.store.batch import Batch
+from ipython1.kernel.store.durable import DurableStore
 from ipython1.kernel.store.packing import FILE_LIMIT
 from ipython1.kernel.store.tests.stores import StoreCase, a_command, a_result, a_task, an_outcome
 from ipython1.kernel.store.values import LiveTask
@@ -21,9 +22,9 @@ class FullTests(StoreCase):
     def setUp(self) -> None:
         super().setUp()
         self.errors: list[str] = []
-        self.patch(durable.DurableStore, "_report", lambda store, text: self.errors.append(text))
+        self.patch(writer.Writer, "_report", lambda writer, text: self.errors.append(text))
 
-    async def full(self) -> durable.DurableStore:
+    async def full(self) -> DurableStore:
         """A store with the tasks 0 to 9, the last of which are large, and no room for more."""
         store, _ = await self.opened()
         for number in range(10):
@@ -31,7 +32,7 @@ class FullTests(StoreCase):
         self.limit(store, 0)
         return store
 
-    def limit(self, store: durable.DurableStore, pages: int) -> None:
+    def limit(self, store: DurableStore, pages: int) -> None:
         """So many more pages the database may have."""
         connection = store._keeper._connection
         assert connection is not None
@@ -43,7 +44,7 @@ class FullTests(StoreCase):
     @asynchronous
     async def test_submission(self) -> None:
         """It fails, and is not there later; what was put with it is."""
-        self.patch(durable, "FIRST_RETRY", 0.01)
+        self.patch(writer, "FIRST_RETRY", 0.01)
         store = await self.full()
         full = store.task_submitted(a_task(50, bytes(50_000)))
         commands = [store.command_submitted(a_command(number)) for number in range(200)]
@@ -67,11 +68,11 @@ class FullTests(StoreCase):
     @asynchronous
     async def test_must_be_stored(self) -> None:
         """What must be stored waits until there is room; it is logged once."""
-        self.patch(durable, "FIRST_RETRY", 0.01)
+        self.patch(writer, "FIRST_RETRY", 0.01)
         store = await self.full()
         store.task_ended(1, a_result(1, body=bytes(200_000)))
         settled = store.settled()
-        while len(self.errors) < 1 or store._delay < 0.05:
+        while len(self.errors) < 1 or store._writer._delay < 0.05:
             await self.assertFailure(store.task_submitted(a_task(50, bytes(50_000))), StoreFull)
         self.assertFalse(settled.called)
         self.assertGreater(store.backlog, 200_000)
@@ -120,7 +121,7 @@ class FullTests(StoreCase):
         problem = await self.assertFailure(store.task_submitted(a_task(1)), StoreError)
         self.assertNotIsInstance(problem, StoreFull)
         self.assertIn(f"{self.path} cannot be used now: an example", str(problem))
-        store._reactor, reactor = clock, store._reactor
+        store._writer._reactor, reactor = clock, store._writer._reactor
         store.leased(7)
         delays = []
         clock.advance(0)
@@ -132,12 +133,12 @@ class FullTests(StoreCase):
                 failing = False
             clock.advance(delays[-1])
         self.assertEqual(delays, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
-        store._reactor = reactor
+        store._writer._reactor = reactor
         await store.settled()
         store.command_ended("s1", 1, 1, an_outcome())
         _, snapshot = await self.again(store)
         self.assertEqual((snapshot.next_id, snapshot.live), (7, []))
 
-    async def told(self, store: durable.DurableStore) -> None:
+    async def told(self, store: DurableStore) -> None:
         """The other thread has answered, and the answer was taken."""
-        await store._worker.do(lambda: None)
+        await store._writer._worker.do(lambda: None)

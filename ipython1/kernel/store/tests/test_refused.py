@@ -234,3 +234,20 @@ class SynchronousTests(StoreCase):
         await store.task_submitted(a_task(1, bytes(300_000)))
         _, snapshot = await self.again(store)
         self.assertEqual(len(snapshot.live), 1)
+
+
+class ImportTests(TestCase):
+    """Only a controller that has a store pays for SQLAlchemy."""
+
+    timeout = 60
+
+    @asynchronous
+    async def test_imports(self) -> None:
+        modules = ["kernel.client", "kernel.store.opening", "kernel.store.memory"]
+        modules += [f"kernel.scripts.{name}" for name in ("ipcontroller", "ipengine", "ipcluster")]
+        imports = "; ".join(f"import ipython1.{module}" for module in modules)
+        program = Program(
+            self, sys.executable, "-c", f"{imports}; import sys; print('sqlalchemy' in sys.modules)"
+        )
+        await program.ended()
+        self.assertEqual(program.output.strip(), "False")
