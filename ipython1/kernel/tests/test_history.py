@@ -149,6 +149,7 @@ class ComeBackTests(RestartTestCase):
         self.assertEqual([result.taskid for result in await second.results()], ids[:2])
         waiting = first.results(block=True)
         await self.until(lambda: ids[2] in self.service.interfaces["task"]._waiting)
+        await self.until(lambda: self.agent.running(0))
         self.agent.finish(0, error=error.EngineLost("as told"))
         results = await waiting
         self.assertEqual([result.taskid for result in results], ids)
@@ -195,8 +196,10 @@ class ComeBackTests(RestartTestCase):
         tc = self.client("night-run")
         ids = [await tc.run(StringTask(f"a = {number}")) for number in range(3)]
         await self.finished(1, 1)
+        await self.until(lambda: self.agent.running(0))
         self.agent.finish(0, error=error.EngineLost("as told"))
         await tc.barrier(ids[:2])
+        await self.until(lambda: self.agent.running(0))
         rows = await tc.history()
         self.assertEqual([row["id"] for row in rows], ids[::-1])
         self.assertEqual([row["state"] for row in rows], ["assigned", "failed", "succeeded"])
