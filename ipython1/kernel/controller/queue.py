@@ -337,8 +337,6 @@ class EngineQueue:
         """
         known = {entry for entry, _ in held}
         missing = [entry for entry in self._sent if entry not in known]
-        for entry in missing:
-            entry.sent = False
         for entry, began in held:
             if entry not in self._sent:
                 self._enter(entry)

@@ -174,6 +174,18 @@ class TaskTests(HistoryCase):
         self.made.faults.clear()
         self.found("duplicated: it ran 2 times, while 0 interpreters ended")
 
+    def test_forgotten(self) -> None:
+        """An attempt of which nobody knows any more, as the controller was killed, does not count; one for each time."""
+        self.made.task("c-1", kind="fails", retries=1)
+        self.made.ran("c-1")
+        self.made.killed("kill-controller")
+        for _ in range(2):
+            self.made.ran("c-1")
+        self.made.failed("c-1", "Expected", "c-1")
+        self.found()
+        self.made.ran("c-1")
+        self.found("duplicated: it ran 4 times, and 3 are allowed")
+
     def test_not_run(self) -> None:
         """One succeeded that did not run."""
         self.made.task("c-1")

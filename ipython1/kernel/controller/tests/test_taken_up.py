@@ -128,6 +128,7 @@ class TaskTests(TakenUpCase):
         self.client.submit(1)
         self.cluster.settle()
         (queue,) = agent.queues.values()
+        self.assertEqual(len(queue.held), 2)
         queue._waiting.clear()  # what was sent ahead is lost on its way
         self.restart()
         self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 2)

@@ -104,6 +104,10 @@ class History:
         ]
         return sorted(by_fault + [event["at"] for event in self.executions if event.get("crashes")])
 
+    def moments(self, kind: str) -> list[float]:
+        """When there was a fault of that kind."""
+        return [event["at"] for event in self.faults if event["event"] == "fault" and event["kind"] == kind]
+
     def mentions(self, keys: Iterable[str]) -> list[tuple[float, str, Event]]:
         """All events that name one of these operations, with the log where they stand, in the order of time."""
         wanted = set(keys)

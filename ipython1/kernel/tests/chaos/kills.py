@@ -7,11 +7,20 @@ from collections.abc import Sequence
 
 
 class Kills:
-    """The moments, in their order.  What was submitted up to `slack` seconds later may still suffer from one."""
+    """The moments.  What was submitted up to `slack` seconds later may still suffer from one.
 
-    def __init__(self, moments: Sequence[float], slack: float) -> None:
+    `controllers` are the moments in which the controller was killed.
+    """
+
+    def __init__(
+        self,
+        moments: Sequence[float],
+        slack: float,
+        controllers: Sequence[float] = (),
+    ) -> None:
         self._moments = sorted(moments)
         self._slack = slack
+        self._controllers = sorted(controllers)
 
     def before(self, called: float, ended: float) -> int:
         """How many may be to blame for the failure of what was called and ended then."""
@@ -19,4 +28,17 @@ class Kills:
 
     def between(self, first: float, last: float) -> int:
         """How many there were from the one moment to the other."""
-        return bisect_right(self._moments, last) - bisect_left(self._moments, first)
+        return _count(self._moments, first, last)
+
+    def forgotten(self, first: float, last: float) -> int:
+        """How many attempts of a task that may be tried again nobody may know of.
+
+        Its assignment is stored while it leaves, and not before.  So one is forgotten if the controller is killed just
+        then, and the agent that knows of it is killed, too, or tells of it before another one tells of the attempt
+        before that.
+        """
+        return _count(self._controllers, first, last)
+
+
+def _count(moments: Sequence[float], first: float, last: float) -> int:
+    return bisect_right(moments, last) - bisect_left(moments, first)

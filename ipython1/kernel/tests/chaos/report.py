@@ -15,6 +15,8 @@ from ipython1.kernel.tests.chaos.run import Course
 
 STORIES = 5
 """So many problems are told in full."""
+NEAR = 5.0
+"""What the harness did so many seconds before or after something that happened to an operation belongs to its story."""
 _NOISE = "Traceback (most recent call last)"
 
 
@@ -96,11 +98,11 @@ def _story(history: History, keys: tuple[str, ...]) -> Iterator[str]:
     mentions = history.mentions(keys[:3])
     if not mentions:
         return
-    first, last = mentions[0][0], mentions[-1][0]
     faults = [
         (event["at"], "harness", event)
         for event in history.faults
-        if first - 1 <= event["at"] <= last + 1 and event["event"] in ("fault", "over", "ended")
+        if event["event"] in ("fault", "over", "ended")
+        and any(abs(event["at"] - at) < NEAR for at, _, _ in mentions)
     ]
     for at, log, event in sorted(mentions + faults, key=lambda entry: entry[0]):
         rest = {name: value for name, value in event.items() if name not in ("at", "event")}

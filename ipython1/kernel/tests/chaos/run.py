@@ -54,7 +54,9 @@ async def run(plan: Plan) -> Course:
         await cluster.start_clients()
         plan = replace(plan, began=time.monotonic())
         plan.save()
-        print(f"load begins, for {plan.seconds:g} s; the logs are in {plan.folder}", file=sys.stderr, flush=True)
+        print(
+            f"load begins, for {plan.seconds:g} s; the logs are in {plan.folder}", file=sys.stderr, flush=True
+        )
         injector.begin(schedule(plan.seed, plan.seconds, plan.shape, plan.kinds, plan.gap, plan.longest))
         await _pause(plan.seconds)
         injector.end()
