@@ -180,7 +180,7 @@ class TaskController:
         """The tasks that a command is about and that have ended, as far as only the store knows what they came to."""
         if not self.journal.keeps or call.verb in _UNCONCERNED:
             return []
-        named = [*call.args.get("tasks", ())] if call.verb != "submit" else dependencies(call.args)
+        named = [*(call.args.get("tasks") or ())] if call.verb != "submit" else dependencies(call.args)
         if "task" in call.args and (call.verb not in ("submit", "resubmit") or message.fields.get("again")):
             named.append(call.args["task"])
         return [task for task in dict.fromkeys(named) if type(task) is int and self._is_forgotten(task)]

@@ -167,6 +167,16 @@ class ComeBackTests(RestartTestCase):
         await first.clear(ids[:1])
         self.assertEqual([result.taskid for result in await first.results()], ids[1:])
 
+    async def test_clear(self) -> None:
+        """All that has ended is forgotten, also what only the store has."""
+        await self.begin()
+        tc = self.client("night-run")
+        task = await tc.run(MapTask(lambda: 1))
+        await self.finished(1)
+        await tc.barrier(task)
+        self.assertEqual(await tc.clear(), 1)
+        self.assertEqual(await tc.history(), [])
+
     async def test_no_name(self) -> None:
         """A client without a name says whose results it means."""
         await self.begin()
