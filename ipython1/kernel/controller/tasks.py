@@ -420,12 +420,15 @@ class TaskController:
 
     def _status(self, call: Call, message: Message) -> None:
         if not call.args["verbose"]:
-            call.whole(self.scheduler.status())
+            counts = self.scheduler.status()
+            counts["scheduled"] += len(self._storing)
+            call.whole(counts)
             return
         listed: dict[str, list[int]] = {name: [] for name in self.scheduler.status()}
         for number, task in self.scheduler.tasks.items():
             ended = "succeeded" if task.outcome is Outcome.SUCCEEDED else "failed"
             listed[_STATES.get(task.state, ended)].append(number)
+        listed["scheduled"] += self._storing
         call.whole(listed)
 
     def _count_engines(self, call: Call, message: Message) -> None:

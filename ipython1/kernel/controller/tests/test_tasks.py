@@ -480,6 +480,8 @@ class AgainTests(SynchronousTestCase):
         numbers = [client.submit(0) for client in (self.client, self.other)]
         self.cluster.settle()
         self.assertEqual(self.client.outcomes(numbers[0]) + self.other.outcomes(numbers[1]), [])
+        self.assertEqual(self.asked("task_status", {"verbose": False})["scheduled"], 1)
+        self.assertEqual(self.asked("task_status", {"verbose": True})["scheduled"], [0])
         for _ in range(3):
             store.go_on()
             self.cluster.settle()
