@@ -10,7 +10,7 @@ KINDS = {
     "kill-interpreter": 3.0,
     "kill-agent": 0.7,
     "kill-client": 1.0,
-    "kill-controller": 1.5,
+    "kill-controller": 2.5,
     "stop-interpreter": 1.0,
     "stop-agent": 1.0,
     "stop-client": 1.0,
