@@ -17,7 +17,6 @@ from ipython1.kernel.controller.named import USUAL, NamedInterface, named_schedu
 from ipython1.kernel.controller.pending import PendingTable
 from ipython1.kernel.controller.restart import EngineJournal
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.task_restore import Restore
 from ipython1.kernel.controller.task_store import TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.error import ControllerCreationError, FURLError
@@ -88,7 +87,7 @@ class ControllerService:
         self._journal.start(list(snapshot.engines))
         for interface in self.interfaces.values():
             if isinstance(interface, TaskController):
-                await Restore(interface, snapshot).run()
+                await interface.take_up(snapshot)
 
     def opened(self) -> None:
         """Agents and clients can come from now on."""

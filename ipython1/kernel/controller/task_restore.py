@@ -6,10 +6,11 @@ import gc
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import DeferredList
 
+from ipython1.kernel.controller.task_course import TaskCourse
 from ipython1.kernel.controller.task_journal import progress, task_function, task_result
 from ipython1.kernel.controller.task_live import LiveTask
 from ipython1.kernel.controller.task_spec import Function, Work, submission, taken_before
@@ -20,14 +21,11 @@ from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.store.values import ASSIGNED, Damaged, Snapshot
 from ipython1.kernel.store.values import LiveTask as StoredLiveTask
 
-if TYPE_CHECKING:
-    from ipython1.kernel.controller.tasks import TaskController
-
 
 class Restore:
-    """Gives a controller without tasks those of the snapshot; the engines that had been sent some must be awaited."""
+    """Gives a course without tasks those of the snapshot; the engines that had been sent some must be awaited."""
 
-    def __init__(self, tasks: TaskController, snapshot: Snapshot) -> None:
+    def __init__(self, tasks: TaskCourse, snapshot: Snapshot) -> None:
         self._tasks = tasks
         self._snapshot = snapshot
         self._functions: Mapping[str, Function] = {
@@ -47,7 +45,7 @@ class Restore:
 
     async def _run(self) -> None:
         tasks, snapshot = self._tasks, self._snapshot
-        tasks.continue_from(snapshot.next_id, snapshot.ended)
+        tasks.ended_before(snapshot.ended)
         found: dict[int, tuple[StoredLiveTask, TaskSpec]] = {}
         for stored in snapshot.live:
             try:
@@ -91,7 +89,7 @@ class Restore:
         size = sum(map(len, task.bodies))
         live = LiveTask(task.session, spec.label, partial(self._work, stored), size, task.submitted)
         live.step, live.attempts = how_far.step, how_far.attempts
-        self._tasks.take_again(spec, live, how_far)
+        self._tasks.take(spec, live, how_far)
         if stored.state == ASSIGNED and stored.engine is not None:
             self._tasks.sent_before(task.id, stored.attempt, stored.engine)
 

@@ -162,9 +162,9 @@ class RestartTests(RestartTestCase):
         other = AsyncTaskClient(TaskConnection(self.tub.file("task"), reactor, dial))
         self.addCleanup(lambda: other._connection.end("the test is over"))
         asking = [other.get_task_result(number, block=True), other.barrier([number])]
-        await self.until(lambda: len(self.service.interfaces["task"]._waiting.get(number, ())) == 2)
+        await self.until(lambda: len(self.service.interfaces["task"].course._waiting.get(number, ())) == 2)
         await self.restart()
-        await self.until(lambda: len(self.service.interfaces["task"]._waiting.get(number, ())) == 4)
+        await self.until(lambda: len(self.service.interfaces["task"].course._waiting.get(number, ())) == 4)
         await self.finished(1, 7)
         self.assertEqual(await asking[0], 7)
         self.assertIsNone(await asking[1])
