@@ -148,7 +148,7 @@ class ComeBackTests(RestartTestCase):
         ids.append(await second.run(StringTask("a = 6")))
         self.assertEqual([result.taskid for result in await second.results()], ids[:2])
         waiting = first.results(block=True)
-        await self.until(lambda: ids[2] in self.service.interfaces["task"]._waiting)
+        await self.until(lambda: ids[2] in self.service.interfaces["task"].course._waiting)
         await self.until(lambda: self.agent.running(0))
         self.agent.finish(0, error=error.EngineLost("as told"))
         results = await waiting

@@ -25,6 +25,7 @@ SILENCE = 1.0
 class OutageTestCase(TestCase):
     timeout = 120
     grace = 30.0
+    store = ""
 
     async def cluster(self, engines: int = 2) -> None:
         """A controller, an agent, and a proxy before each door."""
@@ -41,7 +42,7 @@ class OutageTestCase(TestCase):
 
     def start_controller(self) -> Program:
         seconds = ("--grace", str(self.grace), "--engine-keepalive", str(SILENCE), "--client-keepalive", str(SILENCE))
-        return self.program("scripts.ipcontroller", "--interface", "127.0.0.1", *seconds)
+        return self.program("scripts.ipcontroller", "--interface", "127.0.0.1", "--store", self.store, *seconds)
 
     def program(self, name: str, *argv: str) -> Program:
         command = [sys.executable, "-m", f"ipython1.kernel.{name}", *argv]
@@ -213,8 +214,9 @@ class EndTests(OutageTestCase):
 
     @asynchronous
     async def test_controller_killed(self) -> None:
-        """One that was killed and is started again says that it does not know what waits; the engines are kept."""
+        """One without a store that was killed and is started again does not know what waits; the engines are kept."""
         self.grace = 1000.0
+        self.store = "memory"
         await self.cluster()
         client = self.client("lost")
         await client.said("waits")

@@ -383,8 +383,9 @@ class LossTests(TaskCase):
         self.assertEqual(self.ask("clear_tasks", tasks=None), 6)
         queue = self.cluster.service.engines[0].queue
         self.assertEqual((len(queue), queue.remembers), (0, 0))
-        for table in ("_live", "_entries", "_waiting", "_takers"):
-            self.assertEqual(len(getattr(self.tasks, table)), 0, table)
+        for table in ("live", "_entries", "_waiting", "_takers", "_departing"):
+            self.assertEqual(len(getattr(self.tasks.course, table)), 0, table)
+        self.assertEqual((self.tasks.course.bytes, self.tasks._bytes, self.tasks._storing), (0, 0, {}))
         self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
         self.cluster.settle(1)
         self.assertEqual(self.cluster.clock.getDelayedCalls(), [])
