@@ -142,7 +142,11 @@ class TaskController:
 
     def _perform(self, call: Call, message: Message, recalled: bool = False) -> Deferred[None] | None:
         """Carry out a command; fires when what came after it may be carried out, if that is not now."""
-        forgotten = [] if recalled else self._forgotten(call, message)
+        named = [] if recalled else self._named(call, message)
+        if call.verb not in _IN_ORDER and any(task in self._storing for task in named):
+            # Another client may ask for what was submitted just now.
+            return self.journal.settled().addCallback(lambda _: self._perform(call, message))
+        forgotten = [task for task in named if self._is_forgotten(task)]
         if forgotten:
             recalling = DeferredList([self.journal.result(task) for task in forgotten], consumeErrors=True)
             return recalling.addCallback(self._recalled, forgotten, call, message)
@@ -152,16 +156,17 @@ class TaskController:
             call.whole_failed(error)
         return None
 
-    def _forgotten(self, call: Call, message: Message) -> list[int]:
-        """The tasks that a command is about and that have ended, as far as only the store knows what they came to."""
+    def _named(self, call: Call, message: Message) -> list[int]:
+        """The tasks that a command is about, as far as it matters what the store knows of them."""
         if not self.journal.keeps or call.verb in _UNCONCERNED:
             return []
         named = [*(call.args.get("tasks") or ())] if call.verb != "submit" else dependencies(call.args)
         if "task" in call.args and (call.verb not in ("submit", "resubmit") or message.fields.get("again")):
             named.append(call.args["task"])
-        return [task for task in dict.fromkeys(named) if type(task) is int and self._is_forgotten(task)]
+        return [task for task in dict.fromkeys(named) if type(task) is int]
 
     def _is_forgotten(self, task: int) -> bool:
+        """Whether a task has ended, and only the store knows what it came to."""
         if not 0 <= task < self._next_id or task in self.course.live or task in self._storing:
             return False
         return self.results.get(task) is None
