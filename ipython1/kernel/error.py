@@ -65,6 +65,10 @@ class FURLError(KernelError, ValueError):
     """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
 
 
+class NoFURLFile(FURLError):
+    """There is no FURL file where one should be; a controller that ends in good order takes its files with it."""
+
+
 class ConfigError(KernelError, ValueError):
     """A setting, or a name that says which settings are meant, is wrong; the text says where and what was expected."""
 

@@ -6,6 +6,7 @@ What is sent within one reactor turn leaves as one batch.  What numbers, keeps a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -68,7 +69,7 @@ class SessionLink:
         self._session: Session[Any] = Session(holds=settled is not None)
         # The message that is being taken, and those whose streams are still coming.
         self._taking = 0
-        self._incomplete: set[int] = set()
+        self._incomplete: Counter[int] = Counter()
         self._starting: list[Outgoing] = []
         self._flush_call: IDelayedCall | None = None
         self._ack_call: IDelayedCall | None = None
@@ -326,10 +327,13 @@ class SessionLink:
         """See `ipython1.kernel.peer.Link.collect`."""
         collecting = self._arrivals.collect(message)
         if self._settled is not None and message.streams():
-            number = self._taking
-            self._incomplete.add(number)
-            collecting.addBoth(self._collected, number)
+            collecting.addBoth(self._collected, self._hold())
         return collecting
+
+    def _hold(self) -> int:
+        """Do not acknowledge the message that is being taken until it was `_complete`; its number."""
+        self._incomplete[self._taking] += 1
+        return self._taking
 
     def _collected(self, outcome: Any, number: int) -> Any:
         # In a later turn: who waits for the message has not seen it yet, and is about to store what comes of it.
@@ -337,7 +341,9 @@ class SessionLink:
         return outcome
 
     def _complete(self, number: int) -> None:
-        self._incomplete.discard(number)
+        self._incomplete[number] -= 1
+        if not self._incomplete[number]:
+            del self._incomplete[number]
         last = self._session.received
         if self._settled is not None:
             self._settled().addCallback(lambda _: self._secured(last))
@@ -348,6 +354,10 @@ class SessionLink:
         links = [(cast(SessionLink, link), uses) for link, uses in to]
         relay = Relay([(link, link.announce(ref.size, uses)) for link, uses in links])
         self._arrivals.expect(ref, relay)
+        if self._settled is not None:
+            # What is passed on is kept nowhere else until it has come to its end.
+            number = self._hold()
+            relay.when_done(lambda _: self._collected(None, number))
         return relay
 
     def announce(self, size: int, uses: int) -> StreamRef:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ipython1.kernel.error import IncompatiblePeer, KernelError, UnknownSession
+from ipython1.kernel.error import IncompatiblePeer, KernelError, NoFURLFile, UnknownSession
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Ending
 
@@ -97,6 +97,9 @@ class Redial:
             if not isinstance(problem, KernelError):
                 self.log.failure("while dialing again", failure)
             link.over(f"{self._reason}, and it cannot be taken up again: {problem}", Ending.STAYED_AWAY)
+        elif isinstance(problem, NoFURLFile):
+            # It has ended in good order, and we have not heard its goodbye.
+            link.over(f"{self._reason}, and the controller has ended: its FURL file is gone", Ending.STAYED_AWAY)
         elif self._reactor.seconds() >= self._deadline:
             text = f"{self._reason}, and the controller stayed away for {self._grace:g} s: {problem}"
             link.over(text, Ending.STAYED_AWAY)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from ipython1.kernel.error import ConnectionError, IncompatiblePeer, KernelError
+from ipython1.kernel.error import ConnectionError, IncompatiblePeer, KernelError, NoFURLFile
 from ipython1.kernel.peer import Ending, Link
 from ipython1.kernel.redial import delays
 
@@ -29,7 +29,7 @@ async def reopened(old: Link, dial: Callable[[], Awaitable[Link]], reactor: Any)
         await deferLater(reactor, min(delay, max(0.0, deadline - reactor.seconds())))
         try:
             link = await dial()
-        except IncompatiblePeer as problem:
+        except (IncompatiblePeer, NoFURLFile) as problem:
             raise ConnectionError(f"the new one cannot be used: {problem}") from None
         except KernelError as problem:
             if reactor.seconds() >= deadline:

@@ -199,7 +199,11 @@ class Again:
         """Whether an engine that it is for is awaited."""
         awaited = set(self._engines.awaited())
         if known:
-            return any(engine in awaited and outcome is None for engine, outcome in known.items())
+            # A large outcome is not stored: its agent has it.
+            return any(
+                engine in awaited and (outcome is None or outcome.fields["large"])
+                for engine, outcome in known.items()
+            )
         targets = message.fields.get("targets")
         return bool(awaited) and (not isinstance(targets, list) or bool(awaited.intersection(_numbers(targets))))
 

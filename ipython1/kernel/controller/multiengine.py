@@ -15,9 +15,8 @@ from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.streams import Passage
-from ipython1.kernel.error import ConnectionError, EngineLost, KernelError, QueueCleared
+from ipython1.kernel.error import EngineLost, KernelError, QueueCleared
 from ipython1.kernel.framing import Message
-from ipython1.kernel.hello import new_id
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.store.interface import Store
@@ -27,7 +26,6 @@ from ipython1.kernel.verbs import VERBS, Route, verbs_of
 
 RESULT_ID = 40
 """Characters of a result id."""
-_READING = ("pull", "pull_function", "keys", "get_properties", "has_properties")
 MAX_LISTED = 1_000
 """queue_status names so many of the commands that wait, and counts the others."""
 
@@ -165,12 +163,12 @@ class MultiEngine:
             outcome = known.get(engine)
             entry = call.entry(index, bodies)
             orphan = self._again.orphan(call.id, engine)
-            if outcome is not None:
-                if not outcome.ok:
-                    failed.setdefault(engine, call.label)
-                self._tell(call, entry, engine, outcome)
-            elif orphan is not None:
+            if outcome is not None and not outcome.ok:
+                failed.setdefault(engine, call.label)
+            if orphan is not None:
                 orphan.claim(Claim(call, entry))
+            elif outcome is not None:
+                self._tell(call, entry, engine, outcome)
             elif engine not in self._engines.registry:
                 text = f"engine {engine} was lost, and {call.label} with it: it has not come back to the controller"
                 call.failed(entry, engine, EngineLost(text))
@@ -182,15 +180,11 @@ class MultiEngine:
 
     def _tell(self, call: Call, entry: Entry, engine: int, outcome: StoredOutcome) -> None:
         said = dict(outcome.fields)
-        if not said.pop("large"):
-            call.told(entry.index, said, outcome.bodies)
-        elif call.verb in _READING and engine in self._engines.registry:
-            # Under another id: the engine has seen this one.
-            entry.id = f"again:{new_id()[:16]}", call.id[1]
-            self._engines.submit(engine, entry)
+        if said.pop("large"):
+            text = f"{call.label} was carried out on engine {engine}, but its large outcome was lost with the engine"
+            call.failed(entry, engine, EngineLost(text))
         else:
-            text = f"{call.label} was carried out on engine {engine}, but its large outcome was lost with the controller"
-            call.failed(entry, engine, ConnectionError(text))
+            call.told(entry.index, said, outcome.bodies)
 
     def _adopt(self, engine: int, held: Held) -> Entry | None:
         """An engine has a command of an earlier controller."""

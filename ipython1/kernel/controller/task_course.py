@@ -11,11 +11,11 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ipython1.kernel.controller.engines import Engines, Held
+from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.queue import Entry, NoOwner
 from ipython1.kernel.controller.registry import EngineState
 from ipython1.kernel.controller.scheduler import Scheduler
-from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, attempt_id, attempt_of
+from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, attempt_id
 from ipython1.kernel.controller.task_functions import TaskFunctions
 from ipython1.kernel.controller.task_journal import TaskJournal
 from ipython1.kernel.controller.task_live import LiveTask
@@ -29,7 +29,6 @@ from ipython1.kernel.controller.task_values import (
     Outcome,
     Progress,
     Send,
-    State,
     Stop,
     StopDepend,
     TakeBack,
@@ -82,7 +81,6 @@ class TaskCourse:
         self._busy = False
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
-        engines.adopters.append(self._adopt)
         observers = engines.observers
         observers.on_register_engine_do(self._joined, True)
         observers.on_unregister_engine_do(self._left, True)
@@ -133,18 +131,6 @@ class TaskCourse:
         else:
             reason = "it was gone when the controller was started again"
             self.attempt_ended(task, attempt, "lost", None, reason)
-
-    def _adopt(self, engine: int, held: Held) -> Entry | None:
-        """An engine has an attempt whose assignment was not stored: it counts, if the task is not elsewhere."""
-        task, attempt = attempt_of(self.journal.origin, held.id)
-        known = self.scheduler.tasks.get(task)
-        if known is None or known.state is not State.WAITING or attempt != known.attempts + 1:
-            return None
-        live = self.live[task]
-        live.step, live.attempts = known.step, attempt
-        self.scheduler.sent_before(task, attempt, engine, self.now())
-        self.journal.assigned(Send(task, known.step, attempt, engine))
-        return self._task_entry(task, attempt, {})
 
     # Engines.
 
@@ -252,10 +238,7 @@ class TaskCourse:
         args, headers, bodies = live.values(send.step, with_function)
         entry = self._task_entry(send.task, send.attempt, args, headers, bodies)
         self.journal.assigned(send)
-        if self.scheduler.tasks[send.task].spec.steps[send.step].retries:
-            self._leave(send, entry)
-            return
-        # It must not run again elsewhere, also not after a restart that does not know of this.
+        # It leaves when that is stored: a controller that does not know of this attempt would make another one.
         self._departing.add((send.task, send.attempt))
         self.journal.settled().addCallback(lambda _: self._depart(send, entry))
 

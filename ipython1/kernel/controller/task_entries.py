@@ -135,11 +135,3 @@ def attempt_id(incarnation: str, task: int, attempt: int) -> CommandId:
     that ids must differ from those of another one.
     """
     return f"{incarnation}:{task}:{attempt}", 1
-
-
-def attempt_of(incarnation: str, command: CommandId) -> tuple[int, int]:
-    """The task and the attempt whose command id this is; numbers of none if it is of no attempt."""
-    parts = command[0].split(":")
-    if len(parts) != 3 or parts[0] != incarnation or not (parts[1].isdecimal() and parts[2].isdecimal()):
-        return -1, -1
-    return int(parts[1]), int(parts[2])

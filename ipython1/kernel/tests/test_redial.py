@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, UnknownSession
+from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, NoFURLFile, UnknownSession
 from ipython1.kernel.keepalive import LOOKS, Measure, Silence
 from ipython1.kernel.peer import Ending
 from ipython1.kernel.redial import LONGEST_DELAY, Redial
@@ -86,6 +86,15 @@ class RedialTests(SynchronousTestCase):
             self.assertIs(how, ending)
             self.assertIn(str(problem), reason)
             self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_ended(self) -> None:
+        """A controller that has taken its FURL file with it has ended: it is not waited for."""
+        self.answers = [ConnectionError("nobody there"), NoFURLFile("there is no FURL file")]
+        self.redial.begin(self.link, "it was lost")
+        self.clock.pump([0.01] * 100)
+        [(reason, ending)] = self.link.ends
+        self.assertIn("the controller has ended: its FURL file is gone", reason)
+        self.assertIs(ending, Ending.STAYED_AWAY)
 
     def test_fault(self) -> None:
         """A fault of ours is logged and ends it: nobody would dial otherwise."""

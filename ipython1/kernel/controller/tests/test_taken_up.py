@@ -161,43 +161,24 @@ class TaskTests(TakenUpCase):
         self.assertIn("may have started on engine 0", self.result(0))
         self.assertEqual(other.running(2), "task 1: submit(3)")
 
-    def test_not_known_to_have_left(self) -> None:
-        """A task that may run again, whose assignment was not stored, counts where it runs."""
-        agent = ReturningAgent(self.cluster, engines=1)
-        self.client.submit(0, steps=AGAIN_AND_AGAIN)
-        self.cluster.settle()
-        self.store.task_waits(0, {})
-        self.store.live[0] = self.store.live[0].__class__(self.store.live[0].task)
-        self.restart()
-        back = ReturningAgent(self.cluster, agent)
-        self.cluster.settle()
-        self.assertEqual(self.ask("task_status", verbose=False)["pending"], 1)
-        back.finish(body=b"once")
-        self.assertEqual(self.result(0), b"once")
-        self.assertEqual(back.got, [])
-
 
 class OrderTests(TakenUpCase):
     """What is stored first, and said then."""
 
     def test_assigned(self) -> None:
-        """A task that may run once leaves when that is stored; one that may run again at once."""
+        """A task leaves when its assignment is stored."""
         agent = FakeAgent(self.cluster, 2)
         self.cluster.settle()
-        self.client.submit(0)
-        self.cluster.settle()
         self.store.slow = True
-        agent.finish()
-        for task in (1, 2):
-            self.client.submit(task, steps=AGAIN_AND_AGAIN if task == 2 else None)
+        self.client.submit(0)
+        self.client.submit(1, steps=AGAIN_AND_AGAIN)
         self.cluster.settle()
         self.store.catch_up()  # they are confirmed, and assigned
         self.cluster.settle()
-        self.assertEqual([agent.running(0), agent.running(1)].count("task 2: submit(4)"), 1)
-        self.assertEqual(len(agent.got), 2)
+        self.assertEqual(agent.got, [])
         self.store.catch_up()
         self.cluster.settle()
-        self.assertEqual(len(agent.got), 3)
+        self.assertEqual(len(agent.got), 2)
 
     def test_told(self) -> None:
         """An outcome is told when it is stored."""
