@@ -175,10 +175,11 @@ class TaskTests(HistoryCase):
         self.found("duplicated: it ran 2 times, while 0 interpreters ended")
 
     def test_forgotten(self) -> None:
-        """An attempt of which nobody knows any more, as the controller was killed, does not count; one for each time."""
+        """An attempt of which nobody knows any more, as controller and agent were killed, does not count; once only."""
         self.made.task("c-1", kind="fails", retries=1)
         self.made.ran("c-1")
         self.made.killed("kill-controller")
+        self.made.killed("kill-agent")
         for _ in range(2):
             self.made.ran("c-1")
         self.made.failed("c-1", "Expected", "c-1")

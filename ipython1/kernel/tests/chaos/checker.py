@@ -27,7 +27,7 @@ class Verdict:
 def check(history: History, slack: float) -> Verdict:
     """Judge a history.  A failure that only the end of an interpreter excuses may come so many seconds after that."""
     operations = history.operations()
-    kills = Kills(history.kills(), slack, history.moments("kill-controller"))
+    kills = Kills(history.kills(), slack, history.moments("kill-agent"), history.moments("kill-controller"))
     problems = [*_ends(history, operations), *_last_answers(history)]
     for operation in operations.values():
         if operation.fields["verb"] == "task":

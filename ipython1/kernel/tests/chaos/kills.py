@@ -9,17 +9,19 @@ from collections.abc import Sequence
 class Kills:
     """The moments.  What was submitted up to `slack` seconds later may still suffer from one.
 
-    `controllers` are the moments in which the controller was killed.
+    `agents` and `controllers` are the moments in which one of these was killed.
     """
 
     def __init__(
         self,
         moments: Sequence[float],
         slack: float,
+        agents: Sequence[float] = (),
         controllers: Sequence[float] = (),
     ) -> None:
         self._moments = sorted(moments)
         self._slack = slack
+        self._agents = sorted(agents)
         self._controllers = sorted(controllers)
 
     def before(self, called: float, ended: float) -> int:
@@ -33,11 +35,10 @@ class Kills:
     def forgotten(self, first: float, last: float) -> int:
         """How many attempts of a task that may be tried again nobody may know of.
 
-        Its assignment is stored while it leaves, and not before.  So one is forgotten if the controller is killed just
-        then, and the agent that knows of it is killed, too, or tells of it before another one tells of the attempt
-        before that.
+        Its assignment is stored while it leaves, and not before.  So it is forgotten if the controller is killed just
+        then, and the agent, which knows of it, before that is back.
         """
-        return _count(self._controllers, first, last)
+        return min(_count(self._agents, first, last), _count(self._controllers, first, last))
 
 
 def _count(moments: Sequence[float], first: float, last: float) -> int:
