@@ -88,7 +88,7 @@ class RestartTestCase(TestCase):
         if self.store is not None:
             await self.store.close()
         for call in reactor.getDelayedCalls():
-            if getattr(call.func, "__self__", None) is self.service.interfaces["task"]:
+            if getattr(call.func, "__self__", None) is self.service.interfaces["task"].course:
                 call.cancel()
 
     async def until(self, condition: Any) -> None:
