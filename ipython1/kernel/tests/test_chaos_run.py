@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 
 PROCESSES = Path("/proc")
-ALL = "IPYTHON1_TEST_ALL"
 SHORT = ("--minutes", "0.3", "--gap", "1", "--longest", "2", "--tasks", "600")
 
 
@@ -62,11 +61,10 @@ class RunTests(ChaosTestCase):
         self.assertGreater(numbers["confirmed"], 50, numbers)
         self.assertGreater(numbers["faults"], 10, numbers)
 
+    @long
     @asynchronous
     async def test_long(self) -> None:
         """The same for minutes."""
-        if not os.environ.get(ALL):
-            raise SkipTest(f"this takes minutes; {ALL}=yes has it run")
         numbers = await self.right("--seed", "5", "--minutes", "3", "--tasks", "3000", "--gap", "1.5")
         self.assertGreater(numbers["confirmed"], 1000, numbers)
         self.assertGreater(numbers["faults by kind"]["kill-controller"], 3, numbers)
@@ -83,6 +81,7 @@ class RunTests(ChaosTestCase):
         self.assertEqual(self.processes(), [])
 
 
+@long
 class BrokenTests(ChaosTestCase):
     """Each with the faults that make it show; without what is put in, the same runs find nothing."""
 

@@ -8,7 +8,7 @@ import psutil
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.tests.durable_scenarios import ROUNDS
-from ipython1.kernel.tests.program import Program, RealCluster, asynchronous
+from ipython1.kernel.tests.program import Program, RealCluster, asynchronous, long
 
 
 class KilledControllerTests(TestCase):
@@ -31,6 +31,7 @@ class KilledControllerTests(TestCase):
         self.assertEqual(await client.ended(), 0, f"{client.output}\n{cluster.program.output}")
         self.assertIn(f"{scenario}: done", client.output)
 
+    @long
     @asynchronous
     async def test_commands(self) -> None:
         """Each command runs once on each engine, in order."""
@@ -41,6 +42,7 @@ class KilledControllerTests(TestCase):
         """Calls return as if nothing had happened: results, large values, errors."""
         await self.survives("long_command")
 
+    @long
     @asynchronous
     async def test_tasks(self) -> None:
         """Each task ends as it should; those that may run once did."""

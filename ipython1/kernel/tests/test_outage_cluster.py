@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from ipython1.kernel.controller.config import READY
 from ipython1.kernel.furl import read_furl, tub_and_location
 from ipython1.kernel.places import FURL_FILES
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 from ipython1.kernel.tests.proxy import Proxy
 
 SILENCE = 1.0
@@ -91,12 +91,14 @@ class CutTests(OutageTestCase):
             proxy.delay = 0.0
         await self.done(client, name)
 
+    @long
     @asynchronous
     async def test_client(self) -> None:
         """The connection of a client that works."""
         await self.cluster()
         await self.cuts(self.client("work"), "work", ("multiengine",))
 
+    @long
     @asynchronous
     async def test_agent(self) -> None:
         """The connection of an agent whose engines work."""
@@ -109,6 +111,7 @@ class CutTests(OutageTestCase):
         await self.cluster()
         await self.cuts(self.client("work"), "work", ("engine", "multiengine"), 2)
 
+    @long
     @asynchronous
     async def test_tasks(self) -> None:
         """All connections, while tasks run that may run once."""

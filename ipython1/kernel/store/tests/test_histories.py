@@ -32,7 +32,7 @@ class HistoryTests(StoreCase):
     @asynchronous
     async def test_closed(self) -> None:
         """Histories in which the store is closed and opened again now and then."""
-        for seed in range(40 if MANY else 8):
+        for seed in range(40 if MANY else 4):
             self.path = self.path.with_name(f"{seed}.sqlite")
             chance = random.Random(seed)
             model = Model()
@@ -61,7 +61,7 @@ class HistoryTests(StoreCase):
             model, position = Model(), 0
             chance = random.Random(seed)
             while position < LENGTH:
-                output = await self.killed_after(seed, position, chance.randrange(50, 400))
+                output = await self.killed_after(seed, position, chance.randrange(50 if MANY else 250, 400))
                 put, settled = (self.last(word, output, position) for word in ("put", "settled"))
                 if "all" in output:
                     settled = LENGTH
