@@ -30,6 +30,7 @@ POSTGRESQL = [
     "psycopg[binary]>=3.2.1",
 ]
 TEST = [
+    *POSTGRESQL,
     "hypothesis>=6.100",
     "numpy>=1.26",
 ]
