@@ -24,8 +24,13 @@ REQUIRED = [
     "msgpack>=1.0.5",
     "psutil>=5.9.5",
     "rich>=13.0",
+    "SQLAlchemy>=2.0.30",
+]
+POSTGRESQL = [
+    "psycopg[binary]>=3.2.1",
 ]
 TEST = [
+    *POSTGRESQL,
     "hypothesis>=6.100",
     "numpy>=1.26",
 ]
@@ -65,7 +70,7 @@ setup(
     packages=find_packages(include=["ipython1", "ipython1.*"]),
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"test": TEST, "docs": DOCS, "dev": TEST + DOCS + LINT},
+    extras_require={"postgresql": POSTGRESQL, "test": TEST, "docs": DOCS, "dev": TEST + DOCS + LINT},
     entry_points={
         "console_scripts": [
             f"{command} = ipython1.kernel.scripts.{command}:main"

@@ -101,7 +101,7 @@ class Cluster:
         return over
 
     def _remove_folders(self) -> None:
-        for folder in (self._places.security_dir, self._places.log_dir):
+        for folder in (self._places.security_dir, self._places.log_dir, self._places.store_file.parent):
             shutil.rmtree(folder, ignore_errors=True)
 
     def stop(self) -> None:

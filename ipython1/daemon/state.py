@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from ipython1.kernel.alive import boot_id
 from ipython1.kernel.error import ClusterError
 from ipython1.kernel.furl import remove, write_private
 
@@ -44,6 +45,12 @@ class UnreadableState(ClusterError):
         self.host = host
 
 
+def _boot() -> str:
+    """What tells this boot of the host from others."""
+    # To the minute: the clock is adjusted now and then.
+    return boot_id() or str(round(psutil.boot_time() / 60))
+
+
 @dataclass(frozen=True)
 class ProcessId:
     """A process of one host, recognisable after its id was given to another one."""
@@ -61,12 +68,12 @@ class ProcessId:
     @classmethod
     def at(cls, host: str, pid: int, created: float | None) -> ProcessId:
         """A process of `host`; '' is this one."""
-        return cls(host, pid, created, "") if host else cls(socket.gethostname(), pid, created, boot_id())
+        return cls(host, pid, created, "") if host else cls(socket.gethostname(), pid, created, _boot())
 
     @property
     def is_here(self) -> bool:
         """Whether it is of this host, and of its present boot."""
-        return self.host == socket.gethostname() and self.boot == boot_id()
+        return self.host == socket.gethostname() and self.boot == _boot()
 
     def find(self) -> psutil.Process | None:
         """The process; None if it has ended, or cannot be told from another one by what is known."""
@@ -78,15 +85,6 @@ class ProcessId:
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
-
-
-def boot_id() -> str:
-    """What tells this boot of the machine from others."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        # To the minute: the clock is adjusted now and then.
-        return str(round(psutil.boot_time() / 60))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -20,6 +20,8 @@ class _Arrival:
     sink: Sink
     uses: int
     offset: int = 0
+    # Who waits for the answers to pieces that have come and not found their place yet, by their offsets.
+    unanswered: dict[int, list[Deferred[bool]]] = field(default_factory=dict)
 
 
 class Arrivals:
@@ -69,20 +71,43 @@ class Arrivals:
                 del self._arrivals[number]
 
     def piece_received(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
-        """Fires with the answer to a piece: whether more is wanted."""
+        """Fires with the answer to a piece: whether more is wanted.
+
+        A piece whose answer was lost comes again: it is answered like the first time, and has no other effect.
+        """
         arrival = self._arrivals.get(number)
         if arrival is None:
             return succeed(False)
-        if offset != arrival.offset or offset + len(data) > arrival.size:
+        end = offset + len(data)
+        if end <= arrival.offset:
+            return self._answer_again(arrival, offset)
+        if offset != arrival.offset or end > arrival.size:
             self._refuse(f"a piece of stream {number} at byte {offset} does not fit")
             return succeed(False)
-        arrival.offset += len(data)
+        arrival.offset = end
+        waiting = arrival.unanswered[offset] = []
         answer = arrival.sink.piece(data)
-        if arrival.offset == arrival.size:
-            answer.addCallback(self._complete, number, arrival)
-        else:
-            answer.addCallback(self._end_unwanted, number, arrival)
+        answer.addCallback(self._answered, number, arrival, end)
+        answer.addCallback(self._tell, arrival, offset, waiting)
         return answer
+
+    def _answered(self, wanted: bool, number: int, arrival: _Arrival, end: int) -> bool:
+        if end == arrival.size:
+            return self._complete(wanted, number, arrival)
+        return self._end_unwanted(wanted, number, arrival)
+
+    def _answer_again(self, arrival: _Arrival, offset: int) -> Deferred[bool]:
+        waiting = arrival.unanswered.get(offset)
+        if waiting is None:
+            return succeed(True)
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    def _tell(self, wanted: bool, arrival: _Arrival, offset: int, waiting: list[Deferred[bool]]) -> bool:
+        del arrival.unanswered[offset]
+        for repeat in waiting:
+            repeat.callback(wanted)
+        return wanted
 
     def _end_unwanted(self, wanted: bool, number: int, arrival: _Arrival) -> bool:
         # The peer sends no more of what no destination wants: nothing would end it otherwise.

@@ -13,6 +13,7 @@ from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config import config_manager
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.furl import chosen_furl
+from ipython1.kernel.hello import check_name
 from ipython1.kernel.places import find_places
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 
@@ -74,19 +75,22 @@ class AsyncClient:
 
 async def connected(
     face: type[C],
-    new_connection: Callable[[str | os.PathLike[str], Any, Dial, Configuration], Connection],
+    new_connection: Callable[[str | os.PathLike[str], Any, Dial, Configuration, str], Connection],
     role: str,
     furl_or_file: str | os.PathLike[str],
     profile: str | None,
     cluster_id: str | None,
+    name: str | None = None,
 ) -> C:
     """A client of class `face` that is connected."""
+    if name is not None:
+        check_name(name)
     furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
     settings = config_manager.configuration(find_places(None, profile).ipython_dir)
     from twisted.internet import reactor  # the running one; importing this module installs none
 
     from ipython1.kernel.dial import dial
 
-    connection = new_connection(furl_or_file, reactor, dial, settings)
+    connection = new_connection(furl_or_file, reactor, dial, settings, name or "")
     await connection.connect()
     return face(connection)

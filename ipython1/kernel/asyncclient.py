@@ -42,6 +42,7 @@ __all__ = [
     "Task",
     "get_interface_client",
     "get_multiengine_client",
+    "get_result",
     "get_task_client",
 ]
 
@@ -135,21 +136,49 @@ class AsyncMultiEngineClient(AsyncClient):
 
 
 def get_multiengine_client(
-    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+    name: str | None = None,
 ) -> Deferred[AsyncMultiEngineClient]:
     """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.MultiEngineClient`."""
     opening = connected(
-        AsyncMultiEngineClient, multiengine_connection, "multiengine", furl_or_file, profile, cluster_id
+        AsyncMultiEngineClient, multiengine_connection, "multiengine", furl_or_file, profile, cluster_id, name
     )
     return Deferred.fromCoroutine(opening)
 
 
 def get_task_client(
-    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+    name: str | None = None,
 ) -> Deferred[AsyncTaskClient]:
     """Fires with a client that is connected; the arguments are those of `ipython1.kernel.client.TaskClient`."""
-    opening = connected(AsyncTaskClient, task_connection, "task", furl_or_file, profile, cluster_id)
+    opening = connected(AsyncTaskClient, task_connection, "task", furl_or_file, profile, cluster_id, name)
     return Deferred.fromCoroutine(opening)
+
+
+def get_result(
+    taskid: int,
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    block: bool = False,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+) -> Deferred[Any]:
+    """Fires with the outcome of a task, as `ipython1.kernel.client.get_result` gives it."""
+
+    async def get() -> Any:
+        client = await get_task_client(furl_or_file, profile=profile, cluster_id=cluster_id)
+        try:
+            return await client.get_task_result(taskid, block=block)
+        finally:
+            client.disconnect()
+
+    return Deferred.fromCoroutine(get())
 
 
 def get_interface_client(

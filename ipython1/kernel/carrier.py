@@ -5,16 +5,17 @@ Whoever holds the FURL of a role gets its *door*; through it a session is opened
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from foolscap.api import Referenceable, RemoteInterface
+from foolscap.api import Referenceable, RemoteException, RemoteInterface, Violation
 from foolscap.schema import ByteStringConstraint, ChoiceOf, IntegerConstraint, TupleOf, UnicodeConstraint
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ipython1.kernel.link import SessionLink
-from ipython1.kernel.peer import Receiver
+from ipython1.kernel.peer import Ending, Receiver
 from ipython1.kernel.stream import PIECE
 
 MAX_BATCH = 4 << 20
@@ -41,8 +42,8 @@ class RILink(RemoteInterface):
         """Take a piece of a stream; the answer comes when it has found its place: whether more is wanted."""
         return bool
 
-    def close(reason=_REASON):  # type: ignore[no-untyped-def]
-        """The session is over."""
+    def close(reason=_REASON, goodbye=bool):  # type: ignore[no-untyped-def]
+        """The session is over; with `goodbye`, so is the peer itself."""
         return None
 
 
@@ -50,7 +51,7 @@ class RIDoor(RemoteInterface):
     """What a FURL leads to."""
 
     def open(hello=_HELLO, link=RILink):  # type: ignore[no-untyped-def]
-        """Open a session: say who one is, and get the other's welcome and link.
+        """Open a session, or take one up again: say who one is, and get the other's welcome and link.
 
         Where it is refused the welcome says why (``{"error": [class, text]}``), and the link is None.
         """
@@ -59,71 +60,102 @@ class RIDoor(RemoteInterface):
 
 @implementer(RILink)
 class LinkEnd(Referenceable):
-    """The object that the peer calls; hands on to a `SessionLink`."""
+    """The object that the peer calls, over one connection; hands on to a `SessionLink`."""
 
     def __init__(self) -> None:
         self._link: SessionLink | None = None
-        self._early: list[bytes] = []
+        self._connection = 0
+        # The peer's first calls may overtake the answer that made us open the session. None: they are not awaited.
+        self._early: list[Callable[[], None]] | None = []
 
     def attach(self, link: SessionLink) -> None:
         """Hand on to `link`, beginning with what came before."""
-        self._link = link
-        early, self._early = self._early, []
-        for batch in early:
-            link.batch_received(batch)
+        self._link, self._connection = link, link.connection
+        early, self._early = self._early or [], None
+        for call in early:
+            call()
+
+    def detach(self) -> None:
+        """Hand nothing on any more: the session has another connection, or is over."""
+        self._link = self._early = None
 
     def remote_deliver(self, batch: bytes) -> None:
-        if self._link is None:
-            # The peer's first batch may overtake the answer that made us open the session.
-            self._early.append(batch)
-        else:
-            self._link.batch_received(batch)
-
-    def remote_piece(self, number: int, offset: int, data: bytes) -> Any:
-        return False if self._link is None else self._link.piece_received(number, offset, data)
-
-    def remote_close(self, reason: str) -> None:
         if self._link is not None:
-            self._link.lost(reason)
+            self._link.batch_received(batch, self._connection)
+        elif self._early is not None:
+            self._early.append(lambda: self.remote_deliver(batch))
+
+    def remote_piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+        if self._link is not None:
+            return self._link.piece_received(number, offset, data)
+        if self._early is None:
+            return succeed(False)
+        answer: Deferred[bool] = Deferred()
+
+        def pass_on() -> None:
+            self.remote_piece(number, offset, data).chainDeferred(answer)
+
+        self._early.append(pass_on)
+        return answer
+
+    def remote_close(self, reason: str, goodbye: bool) -> None:
+        if self._link is not None:
+            self._link.over(reason, Ending.GOODBYE if goodbye else Ending.CLOSED)
+        elif self._early is not None:
+            self._early.append(lambda: self.remote_close(reason, goodbye))
 
 
 class FoolscapCarrier:
-    """Calls the peer's `LinkEnd`."""
+    """Calls the peer's `LinkEnd`; `end` is our own."""
 
-    def __init__(self, remote: Any) -> None:
+    def __init__(self, remote: Any, end: LinkEnd) -> None:
         self._remote = remote
+        self._end = end
         self._watch: Any = None
 
     def watch(self, link: SessionLink, reason: str) -> None:
-        """When the connection is lost, `link` is, for `reason`."""
-        self._watch = self._remote.notifyOnDisconnect(link.lost, reason)
+        """When the connection is lost, `link` is told, with `reason`."""
+        self._watch = self._remote.notifyOnDisconnect(link.carrier_lost, self, reason)
 
     def deliver(self, batch: bytes) -> None:
         self._remote.callRemoteOnly("deliver", batch)
 
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
-        answer: Deferred[bool] = self._remote.callRemote("piece", number, offset, data)
-        return answer.addErrback(_not_wanted)
+    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
+        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, data)
+        return answer.addErrback(_not_answered)
 
-    def close(self, reason: str | None) -> None:
+    def let_go(self) -> None:
         # The connection may be shared with other sessions and stay: it must not remember this one.
         self._remote.dontNotifyOnDisconnect(self._watch)
-        if reason is not None:
-            self._remote.callRemoteOnly("close", reason[:MAX_REASON])
+        self._end.detach()
+
+    def close(self, reason: str, goodbye: bool) -> None:
+        self.let_go()
+        self._remote.callRemoteOnly("close", reason[:MAX_REASON], goodbye)
 
     def cut_off(self) -> None:
-        # Not loseConnection, which would wait until all that was written has been taken.
-        self._remote.tracker.broker.transport.abortConnection()
+        self._remote.tracker.broker.cut_off()
 
 
-def _not_wanted(_: Failure) -> bool:
-    # Whatever went wrong with a piece, the session itself reports: the connection is lost, or the peer closed it.
-    return False
+def _not_answered(failure: Failure) -> bool | None:
+    # A peer that does not take a piece wants no more of them. All else is some way of losing the connection.
+    return False if failure.check(RemoteException, Violation) else None
 
 
 def join(remote: Any, end: LinkEnd, link: SessionLink, receiver: Receiver, when_lost: str) -> None:
     """Make `link` the session between our `end` and the peer's, `remote`."""
-    carrier = FoolscapCarrier(remote)
+    carrier = FoolscapCarrier(remote, end)
     link.attach(carrier, receiver)
+    carrier.watch(link, when_lost)
+    end.attach(link)
+
+
+def rejoin(remote: Any, end: LinkEnd, link: SessionLink, has: int, when_lost: str) -> None:
+    """Let `link` go on between our `end` and the peer's, which has received `has` messages.
+
+    ProtocolError if it cannot have that many.
+    """
+    carrier = FoolscapCarrier(remote, end)
+    link.resume(carrier, has)
     carrier.watch(link, when_lost)
     end.attach(link)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,21 +19,17 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
-
-
-class _Call:
-    """A command that was sent and has not all its replies."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.sequence = 0
-        self.replies: dict[int, Message] = {}
-        self.done: Deferred[Answer] = Deferred()
+from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
+from ipython1.kernel.unanswered import Call, Unanswered
 
 
 class ClientSession:
-    """Numbers commands, and fires each one's Deferred when all its replies are there."""
+    """Numbers commands, and fires each one's Deferred when all its replies are there.
+
+    It outlasts the controller, if that has a store: see `reopen`.
+    """
 
     log = Logger()
 
@@ -41,29 +37,54 @@ class ClientSession:
         self.id = new_id()
         self.link: Link | None = None
         self.alive = True
+        self.away: str | None = None
+        """Why there is no connection at the moment; None while there is one."""
+        self.reopen: Callable[[Link], Coroutine[Any, Any, Link]] | None = None
+        """Opens another link, for one that is over because the controller was started again."""
+        self._reopening: Deferred[Link] | None = None
+        self._bytes_waiting = 0
         self._number = 0
-        self._calls: dict[int, _Call] = {}
+        self._calls = Unanswered()
 
     def call(self, request: Request, hold: str | None = None) -> Deferred[Answer]:
         """Send a command; fires with the answer, which may say that it failed.
 
         Fails with ConnectionError if the session ends before, ProtocolError if the command cannot be sent.
         """
-        assert self.link is not None
         self._number += 1
-        call = self._calls[self._number] = _Call(request)
+        call = Call(request, hold)
+        self._calls.add(self._number, call)
+        if self._reopening is None:
+            self._transmit(self._number, call)
+        else:
+            self._wait_for_link(self._number, call)
+        return call.done
+
+    def _transmit(self, number: int, call: Call) -> None:
+        assert self.link is not None
+        request = call.request
         try:
-            call.sequence = self.link.send(request.message((self.id, self._number), hold))
+            call.sequence = self.link.send(request.message((self.id, number), call.hold, again=call.sequence > 0))
+        except ConnectionError as problem:
+            self._end(number, ConnectionError(f"{request.name} cannot be sent: {problem}"))
         except (ProtocolError, TypeError, ValueError, OverflowError) as problem:
             # What cannot be encoded: this command's fault, not the session's.
-            self._end(self._number, ProtocolError(f"{request.name} cannot be sent: {problem}"))
-        return call.done
+            self._end(number, ProtocolError(f"{request.name} cannot be sent: {problem}"))
+
+    def _wait_for_link(self, number: int, call: Call) -> None:
+        """The call is to be sent when there is a controller again, if there is room for it."""
+        self._bytes_waiting += call.request.size
+        if len(self._calls) > MAX_KEPT or self._bytes_waiting > MAX_KEPT_BYTES:
+            text = f"{self.away}, and {len(self._calls) - 1} commands wait for it already: no more are taken"
+            self._end(number, ConnectionError(f"{call.request.name} cannot be sent: {text}"))
 
     def message_received(self, message: Message) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
         if message.kind == "refused":
             self._refused(message)
         elif message.streams():
+            if self._reopening is not None:
+                return  # It overtook the link itself, and will be sent again: what it answers is asked again.
             assert self.link is not None
             collected = self.link.collect(message)
             collected.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
@@ -78,6 +99,8 @@ class ClientSession:
 
     def _stream_broke(self, failure: Failure, message: Message) -> None:
         problem = failure.value
+        if self.comes_back:
+            return
         if isinstance(problem, KernelError):
             self._end(message.fields["id"][1], problem)
         else:
@@ -96,18 +119,76 @@ class ClientSession:
             self._end(number, Answer(replies, message if index is None else None))
 
     def _end(self, number: int, result: Answer | Exception) -> None:
-        call = self._calls.pop(number, None)
+        call = self._calls.pop(number, result if isinstance(result, Answer) else None)
         if call is not None:
             if isinstance(result, Answer):
                 call.done.callback(result)
             else:
                 call.done.errback(Failure(result))
 
+    # -- the link ----------------------------------------------------------------------------------------
+
+    def opened(self, link: Link) -> None:
+        """It has a link from now on."""
+        self.link = link
+        self._calls.durable = self.reopen is not None and bool(link.peer.get("house"))
+
+    def link_away(self, reason: str) -> None:
+        """See `ipython1.kernel.peer.Receiver`.  Calls that wait go on waiting, and new ones wait with them."""
+        self.away = reason
+
+    def link_back(self) -> None:
+        """See `ipython1.kernel.peer.Receiver`."""
+        self.away = None
+
     def link_lost(self, reason: str) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
+        if self._reopening is not None:
+            return  # That was another link, which is looked at when it is ours.
+        if self.comes_back:
+            assert self.reopen is not None and self.link is not None
+            self.away = reason
+            self._bytes_waiting = 0
+            self._reopening = Deferred.fromCoroutine(self.reopen(self.link))
+            self._reopening.addCallbacks(self._reopened, self._not_reopened, errbackArgs=(reason,))
+        else:
+            self._over(reason)
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the link is over, and there is to be another one for what it was to carry."""
+        return self.alive and self.reopen is not None and self.link is not None and may_reopen(self.link)
+
+    def _reopened(self, link: Link) -> None:
+        self._reopening = None
+        self.away = None
+        self.opened(link)
+        if link.ending is not None:
+            self.link_lost("the connection was lost again")
+        else:
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """Ask the controller, which is another one, what the last one has not answered."""
+        for number, call in self._calls.to_send_again():
+            self._transmit(number, call)
+
+    def _not_reopened(self, failure: Failure, reason: str) -> None:
+        if not self.alive:
+            return
+        if not failure.check(KernelError):
+            self.log.failure("while a session was being opened again", failure)
+        self._reopening = None
+        self._over(f"{reason}; {failure.getErrorMessage()}")
+
+    def _over(self, reason: str) -> None:
+        """The session is over: calls that wait fail."""
         self.alive = False
-        for number, call in list(self._calls.items()):
-            delivered = self.link is not None and self.link.acknowledged(call.sequence)
+        for number in self._calls.numbers():
+            call = self._calls.get(number)
+            if call is None:
+                continue
+            delivered = call.sequence > 0 and self.link is not None and self.link.acknowledged(call.sequence)
             known = (
                 "it had reached the controller, and may have been carried out"
                 if delivered
@@ -119,7 +200,11 @@ class ClientSession:
 
     def close(self, reason: str) -> None:
         """End the session; calls that wait fail."""
-        if self.alive and self.link is not None:
+        reopening, self._reopening = self._reopening, None
+        if reopening is not None:
+            self._over(reason)
+            reopening.cancel()
+        elif self.alive and self.link is not None:
             self.link.close(reason)
 
 
@@ -127,7 +212,16 @@ class Dial(Protocol):
     """`ipython1.kernel.dial.dial`, or what stands for it in tests."""
 
     def __call__(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: IReactorTime, timeout: float, session: str
+        self,
+        furl: str,
+        role: str,
+        receiver: Receiver,
+        *,
+        reactor: IReactorTime,
+        timeout: float,
+        session: str,
+        again: Callable[[], str],
+        name: str,
     ) -> Awaitable[Link]: ...
 
 
@@ -136,7 +230,7 @@ class Connection:
 
     `furl_or_file` is read each time, as a controller that was started anew writes a new FURL.  `role` is the
     interface that it leads to, and `new_session` makes the sessions.  The controller has `timeout` seconds to answer.
-    To be used in the reactor's thread.
+    `name` is what the user calls its sessions.  To be used in the reactor's thread.
     """
 
     def __init__(
@@ -147,8 +241,10 @@ class Connection:
         role: str = "multiengine",
         new_session: Callable[[], ClientSession] = ClientSession,
         timeout: float = CONNECT_TIMEOUT.default,
+        name: str = "",
     ) -> None:
         self.furl_or_file = furl_or_file
+        self.name = name
         self._role = role
         self._new_session = new_session
         self._reactor = reactor
@@ -157,6 +253,16 @@ class Connection:
         self._session: ClientSession | None = None
         self._waiting: list[Deferred[ClientSession]] = []
         self._over = ""
+
+    @property
+    def away(self) -> str | None:
+        """Why calls wait for a connection, in words; None if they do not."""
+        return None if self._session is None or not self._session.alive else self._session.away
+
+    @property
+    def waits_for(self) -> str:
+        """What is to be added to the text of a call that was not done in time: '' if that was not for a connection."""
+        return "" if self.away is None else f": {self.away}, and the controller is dialed again"
 
     @property
     def peer(self) -> Mapping[str, Any] | None:
@@ -182,12 +288,32 @@ class Connection:
         return await waiter
 
     async def _open(self) -> ClientSession:
-        furl = read_furl(self.furl_or_file, self._role)
+        furl = self._furl()
         session = self._new_session()
-        session.link = await self._dial(
-            furl, self._role, session, reactor=self._reactor, timeout=self._timeout, session=session.id
-        )
+        session.reopen = partial(self._reopen, session)
+        session.opened(await self._dialed(furl, session))
         return session
+
+    def _dialed(self, furl: str, session: ClientSession) -> Awaitable[Link]:
+        return self._dial(
+            furl,
+            self._role,
+            session,
+            reactor=self._reactor,
+            timeout=self._timeout,
+            session=session.id,
+            again=self._furl,
+            name=self.name,
+        )
+
+    async def _reopen(self, session: ClientSession, link: Link) -> Link:
+        async def dial() -> Link:
+            return await self._dialed(self._furl(), session)
+
+        return await reopened(link, dial, self._reactor)
+
+    def _furl(self) -> str:
+        return read_furl(self.furl_or_file, self._role)
 
     def _opened(self, outcome: ClientSession | Failure) -> None:
         if isinstance(outcome, ClientSession):
@@ -218,7 +344,7 @@ class Connection:
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
         if request.timeout is None:
             return answer
-        return limited(answer, request.timeout, self._reactor, request.name)
+        return limited(answer, request.timeout, self._reactor, request.name, lambda: self.waits_for)
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one; the next call opens another."""
@@ -233,25 +359,36 @@ class Connection:
 
 
 def role_connection(
-    role: str, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+    role: str,
+    furl_or_file: str | os.PathLike[str],
+    reactor: Any,
+    dial: Dial,
+    settings: Configuration,
+    name: str = "",
 ) -> Connection:
     """A way to the interface `role`, as the configuration wants it."""
-    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT])
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name)
 
 
 multiengine_connection = partial(role_connection, "multiengine")
 """A way to the MultiEngine interface."""
 
 
-def limited(answer: Deferred[Answer], seconds: float, reactor: IReactorTime, what: str) -> Deferred[Answer]:
+def limited(
+    answer: Deferred[Answer],
+    seconds: float,
+    reactor: IReactorTime,
+    what: str,
+    waits_for: Callable[[], str] = str,
+) -> Deferred[Answer]:
     """Fires with `answer`, or fails with CallTimeout, naming `what`, if that takes too long.
 
-    `answer` itself goes on: it may be what others wait for, too.
+    `answer` itself goes on: it may be what others wait for, too.  `waits_for` is `Connection.waits_for`.
     """
     outer: Deferred[Answer] = Deferred()
 
     def too_late() -> None:
-        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s")))
+        outer.errback(Failure(CallTimeout(f"{what} was not done within {seconds:g} s{waits_for()}")))
 
     call = reactor.callLater(seconds, too_late)
 

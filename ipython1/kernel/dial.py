@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakSet
 
 from foolscap.api import DeadReferenceError, RemoteException, Tub, Violation
 from foolscap.tokens import BananaError, NegotiationError, NoLocationHintsError, RemoteNegotiationError
 from twisted.internet import error as net
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from ipython1.kernel import error, messages
-from ipython1.kernel.carrier import LinkEnd, join
-from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, ProtocolError
+from ipython1.kernel.carrier import LinkEnd, join, rejoin
+from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, ProtocolError, UnknownSession
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.furl import tub_and_location
 from ipython1.kernel.hello import check_welcome, hello, new_id
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
-from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_tub
+from ipython1.kernel.redial import Redial, Resume
+from ipython1.kernel.tub import new_tub
 
 _RECEIVES = {"engine": messages.TO_AGENT}  # all others are roles of clients
-_KEEPALIVE = {"engine": FOR_AGENTS}
-_tubs: dict[tuple[int, Keepalive], Tub] = {}
+AGAIN_WITHIN = 10.0
+"""Seconds that one attempt to take up a session again may take."""
+
+# Sessions with the same controller share a connection.
+_tubs: dict[tuple[int, str], Tub] = {}
 _links: WeakSet[SessionLink] = WeakSet()
+_stopping: set[Deferred[Any]] = set()
 
 
-def _shared_tub(keepalive: Keepalive) -> Tub:
-    """The process's Tub: it dials, and never listens.  A forked child gets one of its own."""
-    key = (os.getpid(), keepalive)
+def _shared_tub(controller: str) -> Tub:
+    """The process's Tub for a controller: it dials, and never listens.  A forked child gets one of its own."""
+    key = (os.getpid(), controller)
     if key not in _tubs:
-        _tubs[key] = new_tub(keepalive)
+        _tubs[key] = new_tub()
         _tubs[key].startService()
     return _tubs[key]
+
+
+def _retire(controller: str, tub: Tub) -> None:
+    """Let go of a Tub over which nothing was answered: the next attempt must not wait for the same connection."""
+    if _tubs.get((os.getpid(), controller)) is not tub:
+        return
+    del _tubs[os.getpid(), controller]
+    for broker in list(tub.brokers.values()):
+        broker.cut_off()
+    stopping = tub.stopService()
+    _stopping.add(stopping)
+    stopping.addBoth(lambda _: _stopping.discard(stopping))
 
 
 async def hang_up_all() -> None:
@@ -45,22 +63,67 @@ async def hang_up_all() -> None:
         link.close("hung up")
     for key in [key for key in _tubs if key[0] == os.getpid()]:
         await _tubs.pop(key).stopService()
+    await DeferredList(list(_stopping))
 
 
 async def dial(
-    furl: str, role: str, receiver: Receiver, *, reactor: IReactorTime, timeout: float, session: str | None = None
+    furl: str,
+    role: str,
+    receiver: Receiver,
+    *,
+    reactor: IReactorTime,
+    timeout: float,
+    session: str | None = None,
+    again: Callable[[], str] | None = None,
+    name: str = "",
 ) -> SessionLink:
     """Open a session with the controller that `furl` leads to, in `role`.
+
+    The session is taken up again by itself when the connection is lost; for that `again` is asked for the FURL, which
+    may have changed (and may raise FURLError or FileTimeoutError).  `name` is what the user calls the session.
 
     Raises ConnectionError (nobody there, or not reached within `timeout` seconds), FURLError (a controller is there,
     but not the one, or not the role, that the FURL is for), IncompatiblePeer.
     """
+    session = session or new_id()
+    welcome, end, remote = await _opened(furl, hello(role, session, name=name), reactor, timeout)
+
+    async def attempt(received: int) -> Resume:
+        there = again() if again is not None else furl
+        said = hello(role, session, welcome["ticket"], received, name)
+        answer, new_end, new_remote = await _opened(there, said, reactor, AGAIN_WITHIN)
+
+        def resume(link: SessionLink) -> None:
+            try:
+                rejoin(new_remote, new_end, link, answer["received"], _lost(there))
+            except ProtocolError as problem:
+                link.close(f"protocol error: {problem}")
+
+        return resume
+
+    redial = Redial(reactor, attempt, welcome["grace"])
+    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), redial)
+    _links.add(link)
+    join(remote, end, link, receiver, _lost(furl))
+    return link
+
+
+def _lost(furl: str) -> str:
+    return f"the connection to the controller at {tub_and_location(furl)[1]} was lost"
+
+
+async def _opened(
+    furl: str, said: Mapping[str, Any], reactor: IReactorTime, timeout: float
+) -> tuple[dict[str, Any], LinkEnd, Any]:
+    """The controller's welcome, our end, and the reference to its end; raises what `dial` does, or UnknownSession."""
     tub_id, location = tub_and_location(furl)
-    opening = Deferred.fromCoroutine(_open(furl, role, session or new_id()))
+    tub = _shared_tub(tub_id)
+    opening = Deferred.fromCoroutine(_open(tub, furl, said))
     opening.addTimeout(timeout, reactor)
     try:
         welcome, end, remote = await opening
     except (DeferredTimeout, net.TimeoutError):
+        _retire(tub_id, tub)
         raise ConnectionError(
             f"the controller at {location} did not answer within {timeout:g} s: is the host right, and is the port open?"
         ) from None
@@ -84,16 +147,14 @@ async def dial(
         raise ConnectionError(f"the controller at {location} cut the connection off: {_reason(problem)}") from None
     except (Violation, NoLocationHintsError) as problem:
         raise FURLError(f"this FURL cannot be used: {problem}") from None
-    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT))
-    _links.add(link)
-    join(remote, end, link, receiver, f"the connection to the controller at {location} was lost")
-    return link
+    remote.tracker.broker.watch(reactor, welcome["silence"])
+    return welcome, end, remote
 
 
-async def _open(furl: str, role: str, session: str) -> tuple[dict[str, Any], LinkEnd, Any]:
-    door = await _shared_tub(_KEEPALIVE.get(role, FOR_CLIENTS)).getReference(furl)
+async def _open(tub: Tub, furl: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], LinkEnd, Any]:
+    door = await tub.getReference(furl)
     end = LinkEnd()
-    answer, remote = await door.callRemote("open", pack(hello(role, session)), end)
+    answer, remote = await door.callRemote("open", pack(said), end)
     welcome = unpack(answer)
     if isinstance(welcome, dict) and "error" in welcome:
         raise _refusal(welcome["error"])
@@ -105,7 +166,8 @@ async def _open(furl: str, role: str, session: str) -> tuple[dict[str, Any], Lin
 
 def _refusal(said: Any) -> Exception:
     """The exception for ``[class, text]``, as the controller's door says it."""
-    classes = {kind.__name__: kind for kind in (FURLError, IncompatiblePeer, ProtocolError, ConnectionError)}
+    known = (FURLError, IncompatiblePeer, ProtocolError, ConnectionError, UnknownSession)
+    classes = {kind.__name__: kind for kind in known}
     name, text = said if isinstance(said, list) and len(said) == 2 else ("ProtocolError", "the session was refused")
     return classes.get(name, error.KernelError)(str(text))
 

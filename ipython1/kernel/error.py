@@ -57,8 +57,16 @@ class ConnectionError(KernelError):
     """The controller cannot be reached, or the connection to it was lost (0.10.2)."""
 
 
+class UnknownSession(ConnectionError):
+    """A session was to be taken up again, and the controller does not know it (any more)."""
+
+
 class FURLError(KernelError, ValueError):
     """The FURL, or the file that should hold it, is missing, empty, malformed or meant for something else."""
+
+
+class NoFURLFile(FURLError):
+    """There is no FURL file where one should be; a controller that ends in good order takes its files with it."""
 
 
 class ConfigError(KernelError, ValueError):
@@ -79,6 +87,14 @@ class NoSuchCluster(ClusterError):
 
 class LaunchError(ClusterError):
     """A controller or host agent could not be started; the text names the host, says why, and what to do."""
+
+
+class StoreError(KernelError):
+    """The controller's store cannot be opened, or could not do what it was to do; the text says why."""
+
+
+class StoreFull(StoreError):
+    """There was no room left to store something, such as a task that was submitted: it was not taken."""
 
 
 class FileTimeoutError(KernelError):

@@ -13,7 +13,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from ipython1.kernel.error import FURLError, SecurityError
+from ipython1.kernel.error import FURLError, NoFURLFile, SecurityError
 from ipython1.kernel.places import FURL_FILES, Places, find_places, furl_name
 
 _FURL = re.compile(r"pb://(?P<tub>[a-z2-7]{32})@(?P<location>[^/\s@]+)/(?P<secret>[^/\s]+)")
@@ -75,7 +75,7 @@ def _read(path: Path, role: str) -> str:
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     except FileNotFoundError:
         option = "" if role in FURL_FILES else " and the --interface-class that has this role"
-        raise FURLError(
+        raise NoFURLFile(
             f"there is no FURL file {str(path)!r}: start a controller with ipcontroller or ipcluster{option}, or copy its"
             f" {furl_name(role)} there"
         ) from None

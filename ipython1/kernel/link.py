@@ -1,64 +1,42 @@
-"""A session with a peer over some carrier: numbered messages, acknowledgements, and streams beside them.
+"""A session with a peer over one connection after the other: messages, and streams beside them.
 
-What is sent within one reactor turn leaves as one batch.  The carrier has two methods (`Carrier`), so that it can be
-exchanged; over Foolscap each is a remote method (see `ipython1.kernel.carrier`).
+What is sent within one reactor turn leaves as one batch.  What numbers, keeps and repeats messages is
+`ipython1.kernel.session`; here that meets the reactor, the streams, and a carrier (`ipython1.kernel.connection`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ipython1.kernel import messages, session
+from ipython1.kernel import batches, messages
 from ipython1.kernel.arrivals import Arrivals
-from ipython1.kernel.error import ProtocolError
-from ipython1.kernel.framing import MAX_HEADER, Bytes, Decoder, Message, StreamRef, encode
-from ipython1.kernel.peer import Link, Receiver
-from ipython1.kernel.stream import THRESHOLD, Outgoing, Relay
+from ipython1.kernel.connection import Absence, Carrier
+from ipython1.kernel.error import ConnectionError, ProtocolError
+from ipython1.kernel.framing import MAX_HEADER, Message, StreamRef, encode
+from ipython1.kernel.offers import Offers
+from ipython1.kernel.peer import Ending, Link, Receiver
+from ipython1.kernel.room import Room
+from ipython1.kernel.session import SILENCE, Batch, Session
+from ipython1.kernel.stream import Outgoing, Relay
 
-BATCH = 1 << 20
-"""A batch is closed when it has so many bytes."""
-BATCH_MESSAGES = 256
-"""... or so many messages: its receiver deals with others before it opens the next one."""
 MAX_REFUSED = 100
 """A peer that sent so many malformed messages is not worth more."""
-MAX_IN_FLIGHT = 256 << 20
-"""More bytes than this a controller does not keep for a peer that takes nothing for `STALLED` seconds."""
-STALLED = 20.0
 _FIELDS_ADDED = 4096
-
-_BATCH_FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
-    # `ack`: the highest number received; `first`: the number of the first message in the batch;
-    # `incarnation`: the controller's, so that nothing meant for a lost one reaches its successor.
-    "batch": {"ack": (int,), "first": (int,), "incarnation": (str,)},
-}
-
-
-class Carrier(Protocol):
-    """Moves batches and pieces to the peer, in the order in which they are given."""
-
-    def deliver(self, batch: bytes) -> None:
-        """Send a batch."""
-
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
-        """Send a piece of a stream; fires with the peer's answer, and with False if the peer is gone."""
-
-    def close(self, reason: str | None) -> None:
-        """The session is over: let go of the peer, and tell it `reason` unless that is None."""
-
-    def cut_off(self) -> None:
-        """End the connection, soon and without a word: the peer takes none."""
 
 
 class SessionLink:
     """One end of a session; provides `ipython1.kernel.peer.Link`.
 
     `allowed` is the table of messages that the peer may send.  Others, and malformed ones, are logged, and a client
-    is told: the session goes on, unless there are very many.
+    is told: the session goes on, unless there are very many.  `absence` sees to another connection when one is
+    lost; without it the session is over then.  With `settled`, what came is acknowledged only when that fires, which it
+    does when what came of it is stored; a message with streams, when these were collected and then are stored.
     """
 
     log = Logger()
@@ -69,67 +47,139 @@ class SessionLink:
         peer: Mapping[str, Any],
         incarnation: str,
         allowed: Mapping[str, Mapping[str, messages.Types]],
+        absence: Absence | None = None,
+        settled: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         self.peer = peer
+        self.ending: Ending | None = None
         self._reactor = reactor
         self._incarnation = incarnation
         self._refuses = allowed is messages.FROM_CLIENT
-        # Only the controller passes streams on, and so announces them; it is also what others must not fill up.
+        # Only the controller passes streams on, and so announces them.
         self._serves = allowed is messages.FROM_CLIENT or allowed is messages.FROM_AGENT
+        # A client can be told that there is no room; others have nobody to tell.
+        self._tells_when_full = allowed is messages.TO_CLIENT
         self._allowed = {**allowed, **(messages.TO_LINK if self._serves else messages.OF_LINK)}
         # What others send is passed on by the controller with a few fields more, and must not become too long by them.
         self._max_header = MAX_HEADER if self._serves else MAX_HEADER - _FIELDS_ADDED
+        self._absence = absence
         self._carrier: Carrier | None = None
         self._receiver: Receiver | None = None
-        self._sequence = session.Sequence()
-        self._outbox: list[tuple[list[Bytes], int]] = []
+        self._settled = settled
+        self._session: Session[Any] = Session(holds=settled is not None)
+        # The message that is being taken, and those whose streams are still coming.
+        self._taking = 0
+        self._incomplete: Counter[int] = Counter()
         self._starting: list[Outgoing] = []
         self._flush_call: IDelayedCall | None = None
         self._ack_call: IDelayedCall | None = None
         self._arrivals = Arrivals(lambda problem: self.close(f"protocol error: {problem}"))
+        self._offers = Offers()
         self._streams = 0
         self._refused = 0
-        self._pieces_in_flight = 0
-        self._taken_at = reactor.seconds()
-        self._lost: str | None = None
+        self._room = Room(reactor, self._session, self._offers, self._serves)
+
+    # -- connections ---------------------------------------------------------------------------------
+
+    @property
+    def received(self) -> int:
+        """How many messages of the peer have come, and need not come again."""
+        return self._session.secured
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the connection is lost, and is to come back."""
+        return self.ending is None and self._carrier is None
 
     def attach(self, carrier: Carrier, receiver: Receiver) -> None:
         """Start to carry messages; what was sent before leaves now."""
-        self._carrier = carrier
         self._receiver = receiver
-        if self._outbox:
+        self._use(carrier, 0)
+
+    def resume(self, carrier: Carrier, has: int) -> None:
+        """Go on over another connection; the peer has received `has` messages.
+
+        If the last one is still there, the new one wins.  ProtocolError if the peer cannot have that many.
+        """
+        was_away = self._carrier is None
+        self._drop_carrier()
+        self._use(carrier, has)
+        if self._absence is not None:
+            self._absence.end(self)
+        if was_away and self._receiver is not None:
+            self._receiver.link_back()
+
+    def _use(self, carrier: Carrier, has: int) -> None:
+        self._session.connected(has)
+        self._carrier = carrier
+        self._room.taken()
+        if self._session.waits or len(self._offers) or self._starting:
+            # In a later turn, as a peer that waits for our answer to its hello takes nothing before.
             self._schedule_flush()
+        else:
+            self._offers.use(carrier)
+
+    def _drop_carrier(self) -> None:
+        """Let go of the connection, if there is one."""
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            carrier.let_go()
+        self._session.disconnected(self._session.connection)
+        self._offers.disconnected()
+        self._cancel_calls()
+
+    def carrier_lost(self, carrier: Carrier, reason: str) -> None:
+        """A connection was lost."""
+        if self.ending is not None or carrier is not self._carrier:
+            return
+        if self._absence is None:
+            self.over(reason)
+            return
+        self._drop_carrier()
+        self._room.disconnected()
+        assert self._receiver is not None
+        self._receiver.link_away(reason)
+        self._absence.begin(self, reason)
+        self._check_room()
 
     # -- sending -------------------------------------------------------------------------------------
 
     def send(self, message: Message) -> int:
         """See `ipython1.kernel.peer.Link.send`."""
-        large = _large_bodies(message)
+        if self._tells_when_full and self.is_away and self._room.is_full():
+            raise ConnectionError(
+                f"the connection is lost, and {self._session.kept} messages wait for it already: no more are taken"
+            )
+        large = batches.large_bodies(message)
         if large:
             message = Message(message.kind, message.fields, list(message.bodies))
             for index in large:
                 message.bodies[index] = self._send_body(message.bodies[index])
         parts = encode(message, self._max_header)
-        size = sum(map(len, parts))
-        if self._lost is None:
-            self._outbox.append((parts, size))
-            self._schedule_flush()
-        self._check_taken()
-        return self._sequence.number(size)
+        number = self._session.send(parts, sum(map(len, parts)))
+        self._schedule_flush()
+        self._check_room()
+        return number
 
-    def _check_taken(self) -> None:
-        """Something is about to be sent: see whether the peer takes what was."""
-        in_flight = self._sequence.bytes_in_flight + self._pieces_in_flight
-        if not in_flight:
-            self._taken_at = self._reactor.seconds()
-        elif in_flight > MAX_IN_FLIGHT and self._serves and self._reactor.seconds() > self._taken_at + STALLED:
-            self._taken_at = self._reactor.seconds()  # this is done once, and takes effect in a later turn
-            self.log.warn("the peer with pid {pid} takes nothing: cut off", pid=self.peer["pid"])
-            if self._carrier is not None:
-                self._carrier.cut_off()
+    def _check_room(self) -> None:
+        """See whether too much is kept for the peer."""
+        if self._carrier is not None:
+            if self._room.has_stalled():
+                self._end_for_want_of_room("takes nothing")
+        elif self.is_away and not self._tells_when_full and self._room.is_full():
+            self._end_for_want_of_room("is away")
+
+    def _end_for_want_of_room(self, why: str) -> None:
+        text = f"the peer {why}, and {self._session.kept} messages are kept for it already"
+        self.log.warn("pid {pid}: {text}: given up", pid=self.peer["pid"], text=text)
+        self._room.taken()  # this is done once, and takes effect in a later turn
+        if self._carrier is not None:
+            self._carrier.cut_off()
+        self._reactor.callLater(0, self.over, text)
 
     def _send_body(self, body: Any) -> StreamRef:
         ref = self._new_stream(memoryview(body).nbytes)
+        self._room.body_sent(ref.size)
         self._starting.append(Outgoing(self, ref, body))
         return ref
 
@@ -138,71 +188,80 @@ class SessionLink:
         return StreamRef(self._streams, size)
 
     def _schedule_flush(self) -> None:
-        if self._flush_call is None and self._carrier is not None and self._lost is None:
+        if self._flush_call is None and self._carrier is not None:
             self._flush_call = self._reactor.callLater(0, self._flush)
 
     def _flush(self) -> None:
         self._flush_call = None
-        if self._carrier is None or self._lost is not None:
+        if self._carrier is None:
             return
-        outbox, self._outbox = self._outbox, []
-        first = self._sequence.sent - len(outbox) + 1
-        while outbox:
-            count, size = 0, 0
-            while count < min(len(outbox), BATCH_MESSAGES) and size < BATCH:
-                size += outbox[count][1]
-                count += 1
-            self._deliver(first, [part for parts, _ in outbox[:count] for part in parts])
-            first += count
-            del outbox[:count]
+        while (batch := self._session.next_batch()) is not None:
+            self._deliver(batch)
         # The pieces of a stream follow the message that speaks of it.
+        self._offers.use(self._carrier)
         starting, self._starting = self._starting, []
         for outgoing in starting:
             outgoing.start()
 
-    def _deliver(self, first: int, parts: list[Bytes]) -> None:
+    def _deliver(self, batch: Batch[Any]) -> None:
         assert self._carrier is not None
-        fields = {"ack": self._sequence.report(), "first": first, "incarnation": self._incarnation}
         self._cancel_ack()
-        self._carrier.deliver(b"".join([*encode(Message("batch", fields)), *parts]))
+        self._carrier.deliver(batches.to_bytes(batch, self._incarnation))
 
     def acknowledged(self, sequence: int) -> bool:
         """See `ipython1.kernel.peer.Link.acknowledged`."""
-        return sequence <= self._sequence.acknowledged
+        return sequence <= self._session.acknowledged
 
     # -- receiving -----------------------------------------------------------------------------------
 
-    def batch_received(self, batch: bytes) -> None:
-        """A batch came from the peer.  A malformed one ends the session: its numbers cannot be trusted."""
-        if self._lost is not None:
+    @property
+    def connection(self) -> int:
+        """The number of the connection that is in use."""
+        return self._session.connection
+
+    def batch_received(self, batch: bytes, connection: int | None = None) -> None:
+        """A batch came from the peer, over the connection of that number, or the one in use.
+
+        A malformed one ends the session: its numbers cannot be trusted.
+        """
+        if self.ending is not None:
             return
         try:
-            received = self._open_batch(batch)
+            received = self._open_batch(batch, self.connection if connection is None else connection)
         except ProtocolError as problem:
             self.log.warn("a malformed batch ended the session: {problem}", problem=problem)
             self.close(f"protocol error: {problem}")
             return
-        for message in received:
+        last = self._session.received
+        for number, message in enumerate(received, last - len(received) + 1):
+            self._taking = number
             self._message_received(message)
-            if self._lost is not None:
+            if self.ending is not None:
                 return
-        if self._sequence.owes_at_once:
-            self._acknowledge_alone()
-        elif self._sequence.owes and self._ack_call is None:
-            self._ack_call = self._reactor.callLater(session.SILENCE, self._acknowledge_alone)
+        if self._settled is None:
+            self._acknowledge_soon()
+        elif received:
+            self._settled().addCallback(lambda _: self._secured(last))
 
-    def _open_batch(self, batch: bytes) -> list[Message]:
-        decoder = Decoder(max_body=THRESHOLD)
-        envelope, *received = decoder.feed(batch) or [Message("")]
-        problem = messages.check(envelope.kind, envelope.fields, _BATCH_FIELDS)
-        if problem or decoder.partial:
-            raise ProtocolError(problem or "a batch ends in the middle of a message")
-        if envelope.fields["incarnation"] != self._incarnation:
-            raise ProtocolError("a batch is meant for another incarnation of the controller")
-        if self._sequence.acknowledge(envelope.fields["ack"]):
-            self._taken_at = self._reactor.seconds()
-        repeats = self._sequence.accept(envelope.fields["first"], len(received), len(batch))
-        return received[repeats:]
+    def _secured(self, number: int) -> None:
+        """What came of the messages up to `number` is stored, but for those whose streams are still coming."""
+        if self.ending is None:
+            self._session.secure(min([number, *(each - 1 for each in self._incomplete)]))
+            self._acknowledge_soon()
+
+    def _acknowledge_soon(self) -> None:
+        if self._session.owes_at_once:
+            self._acknowledge_alone()
+        elif self._session.owes and self._ack_call is None:
+            self._ack_call = self._reactor.callLater(SILENCE, self._acknowledge_alone)
+
+    def _open_batch(self, data: bytes, connection: int) -> Sequence[Message]:
+        known = self._session.acknowledged
+        batch = batches.from_bytes(data, self._incarnation)
+        new = self._session.arrived(connection, batch, len(data))
+        if self._session.acknowledged > known:
+            self._room.taken()
+        return new
 
     def _message_received(self, message: Message) -> None:
         problem = messages.check(message.kind, message.fields, self._allowed) or self._check_streams(message)
@@ -239,20 +298,24 @@ class SessionLink:
             self.close(f"protocol error: {self._refused} malformed messages, the last one: {problem}")
 
     def _acknowledge_alone(self) -> None:
+        self._cancel_ack()
+        if self._session.owes and self._carrier is not None:
+            # Not before what waits, which has numbers already: then that carries it.
+            if self._session.waits:
+                self._schedule_flush()
+            else:
+                self._deliver(self._session.bare_batch())
+
+    def _cancel_ack(self) -> None:
         if self._ack_call is not None and self._ack_call.active():
             self._ack_call.cancel()
         self._ack_call = None
-        if self._lost is None and self._sequence.owes and self._carrier is not None:
-            # Not before what waits in the outbox, which has numbers already: then that carries it.
-            if self._outbox:
-                self._schedule_flush()
-            else:
-                self._deliver(self._sequence.sent + 1, [])
 
-    def _cancel_ack(self) -> None:
-        if self._ack_call is not None:
-            self._ack_call.cancel()
-            self._ack_call = None
+    def _cancel_calls(self) -> None:
+        self._cancel_ack()
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+        self._flush_call = None
 
     # -- streams -------------------------------------------------------------------------------------
 
@@ -262,7 +325,28 @@ class SessionLink:
 
     def collect(self, message: Message) -> Deferred[Message]:
         """See `ipython1.kernel.peer.Link.collect`."""
-        return self._arrivals.collect(message)
+        collecting = self._arrivals.collect(message)
+        if self._settled is not None and message.streams():
+            collecting.addBoth(self._collected, self._hold())
+        return collecting
+
+    def _hold(self) -> int:
+        """Do not acknowledge the message that is being taken until it was `_complete`; its number."""
+        self._incomplete[self._taking] += 1
+        return self._taking
+
+    def _collected(self, outcome: Any, number: int) -> Any:
+        # In a later turn: who waits for the message has not seen it yet, and is about to store what comes of it.
+        self._reactor.callLater(0, self._complete, number)
+        return outcome
+
+    def _complete(self, number: int) -> None:
+        self._incomplete[number] -= 1
+        if not self._incomplete[number]:
+            del self._incomplete[number]
+        last = self._session.received
+        if self._settled is not None:
+            self._settled().addCallback(lambda _: self._secured(last))
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relay:
         """See `ipython1.kernel.peer.Link.relay`."""
@@ -270,6 +354,10 @@ class SessionLink:
         links = [(cast(SessionLink, link), uses) for link, uses in to]
         relay = Relay([(link, link.announce(ref.size, uses)) for link, uses in links])
         self._arrivals.expect(ref, relay)
+        if self._settled is not None:
+            # What is passed on is kept nowhere else until it has come to its end.
+            number = self._hold()
+            relay.when_done(lambda _: self._collected(None, number))
         return relay
 
     def announce(self, size: int, uses: int) -> StreamRef:
@@ -283,19 +371,17 @@ class SessionLink:
         self.send(Message("release", {"number": number, "uses": uses}))
 
     def offer(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
-        """Send a piece; fires when it has found its place, False if no more is wanted or the link is lost."""
-        if self._lost is not None or self._carrier is None:
+        """Send a piece; fires when it has found its place, False if no more is wanted or the session is over."""
+        if self.ending is not None:
             return succeed(False)
-        if self._outbox:
-            # The message that speaks of the stream may still be in the outbox.
+        if self._session.waits:
+            # The message that speaks of the stream may still be there.
             self._flush_now()
-        self._check_taken()
-        self._pieces_in_flight += len(data)
-        return self._carrier.piece(number, offset, data).addCallback(self._piece_taken, len(data))
+        self._check_room()
+        return self._offers.add(number, offset, data).addCallback(self._piece_taken)
 
-    def _piece_taken(self, wanted: bool, size: int) -> bool:
-        self._pieces_in_flight -= size
-        self._taken_at = self._reactor.seconds()
+    def _piece_taken(self, wanted: bool) -> bool:
+        self._room.taken()
         return wanted
 
     def _flush_now(self) -> None:
@@ -305,48 +391,31 @@ class SessionLink:
 
     def abort(self, number: int, reason: str) -> None:
         """Say that the rest of a stream will not come."""
-        if self._lost is None:
+        if self.ending is None:
             self.send(Message("abort_stream", {"number": number, "reason": reason}))
 
     # -- the end -------------------------------------------------------------------------------------
 
-    def close(self, reason: str) -> None:
-        """See `ipython1.kernel.peer.Link.close`."""
-        if self._lost is None:
-            if self._outbox:
+    def close(self, reason: str, goodbye: bool = False) -> None:
+        """See `ipython1.kernel.peer.Link.close`; with `goodbye` the peer need not look for another session."""
+        if self.ending is None:
+            if self._session.waits:
                 self._flush_now()
-            self._end(reason, tell=True)
+            if self._carrier is not None:
+                self._carrier.close(reason, goodbye)
+            self.over(reason)
 
-    def lost(self, reason: str) -> None:
-        """The session is over: the peer closed it, or the connection was lost."""
-        if self._lost is None:
-            self._end(reason, tell=False)
-
-    def _end(self, reason: str, tell: bool) -> None:
-        self._lost = reason
-        for call in (self._flush_call, self._ack_call):
-            if call is not None:
-                call.cancel()
-        self._flush_call = self._ack_call = None
-        self._outbox.clear()
+    def over(self, reason: str, ending: Ending = Ending.CLOSED) -> None:
+        """The session is over, for that reason; the peer is not told."""
+        if self.ending is not None:
+            return
+        self.ending = ending
+        self._drop_carrier()
+        self._session.end()
         self._starting.clear()
+        if self._absence is not None:
+            self._absence.end(self)
         self._arrivals.end(reason)
-        carrier, self._carrier = self._carrier, None
-        if carrier is not None:
-            # No longer kept: each end of a session would keep the other's object, and this one its own by that.
-            carrier.close(reason if tell else None)
+        self._offers.end()
         if self._receiver is not None:
             self._receiver.link_lost(reason)
-
-
-def _large_bodies(message: Message) -> list[int]:
-    """Which bodies leave as streams: the large ones, and what is more than a batch can hold of the others."""
-    large, inline = [], 0
-    for index, body in enumerate(message.bodies):
-        if not isinstance(body, StreamRef):
-            size = memoryview(body).nbytes
-            if size > THRESHOLD or inline + size > BATCH:
-                large.append(index)
-            else:
-                inline += size
-    return large

@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]
@@ -26,7 +26,8 @@ CommandId = tuple[str, int]
 FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
     # One call. `targets` is "all", a list of engine ids, or {"slice": [start, stop, step]}; `label` is a short text
     # such as execute('a=5') that people are shown; `hold` is the result id of a two-phase call, whose outcome
-    # stays in the controller until it is fetched.
+    # stays in the controller until it is fetched; `again`: it was sent to this controller, or to one before it on the
+    # same store, and not answered.
     "command": {
         "id": (list,),
         "verb": (str,),
@@ -34,6 +35,7 @@ FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "targets": (str, list, dict, NoneType),
         "label": (str,),
         "hold": (str, NoneType),
+        "again": (bool, NoneType),
         "values": (list, NoneType),
     },
 }
@@ -84,18 +86,23 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "index": (int, NoneType),
         "values": (list, NoneType),
     },
+    # Which of these processes, [pid, when it was created], are not on the agent's host any more?
+    "look": {"processes": (list,)},
     # Give back those of these commands that have not started.
     "cancel": {"engine": (int,), "ids": (list,)},
 }
 
 FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
-    # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free.
+    # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free. `commands` are what an
+    # earlier controller asked for: those that were answered, of which it may not have heard, the one that runs, and
+    # those that wait; each is [id, index, whether it has begun, verb, label].
     "register": {
         "place": (int,),
         "wanted": (int, NoneType),
         "generation": (int,),
         "pid": (int,),
         "properties": (dict,),
+        "commands": (list, NoneType),
     },
     "started": {"id": (list,), "engine": (int,)},
     # The outcome of a command. `number` is set for execute. Bodies as for the client's reply; those of a
@@ -115,6 +122,8 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
     "died": {"engine": (int,), "generation": (int,), "reason": (str,)},
     # The successor is ready: commands for `generation` may come.
     "restarted": {"engine": (int,), "generation": (int,), "pid": (int,)},
+    # These processes, of which the controller has asked, are not there any more.
+    "ended": {"processes": (list,)},
     # The engine is gone for good.
     "gone": {"engine": (int,), "reason": (str,)},
 }

@@ -11,6 +11,7 @@ import operator
 import os
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ipython1.core.functions import EngineName, map_part
@@ -18,6 +19,7 @@ from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import InvalidProperty, NoEnginesRegistered
 from ipython1.kernel.framing import pack
+from ipython1.kernel.history import History, past
 from ipython1.kernel.label import label
 from ipython1.kernel.mapping import Scatter, check_distribution, join, partition
 from ipython1.kernel.request import Request, Steps, ask, ask_controller
@@ -25,6 +27,9 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import Targets, WireTargets, pick, wire_targets
 
 Names = str | Sequence[str]
+
+STATES = ("pending", "succeeded", "failed")
+"""What a command may be in a history."""
 
 
 class MultiEngine:
@@ -324,6 +329,30 @@ class MultiEngine:
     def get_ids(self) -> Steps[list[int]]:
         """The ids of the engines that are registered, in ascending order."""
         return (yield from ask_controller(Request("get_ids", quick=True)))
+
+    @verb(per_engine=False)
+    def history(
+        self,
+        name: str | None = None,
+        *,
+        session: str | None = None,
+        engine: int | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        limit: int | None = 100,
+    ) -> Steps[History]:
+        """The newest `limit` commands of all clients (None: all), the newest first, each once for every engine.
+
+        It prints as a table; its rows are dictionaries.  The others narrow it: `name` and `session` of who gave the
+        command, `engine`, `state` (``'pending'``, ``'succeeded'``, ``'failed'``), `label` (a part of it), `since` and
+        `until` (when it was given: a datetime, or seconds since 1970).
+        """
+        narrow: dict[str, Any] = {"session": session, "engine": engine, "state": state, "label": label}
+        return History(
+            (yield from past("command_history", limit, STATES, name=name, since=since, until=until, **narrow))
+        )
 
     # -- properties --------------------------------------------------------------------------------------
 

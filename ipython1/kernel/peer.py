@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipython1.kernel.framing import Message, StreamRef
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+
+class Ending(Enum):
+    """How a session came to its end."""
+
+    CLOSED = "closed"  # by one of the ends, or for a fault
+    GOODBYE = "goodbye"  # the controller stopped in order
+    UNKNOWN = "unknown"  # the controller does not know it any more
+    STAYED_AWAY = "stayed away"  # there was no connection for too long
 
 
 class Receiver(Protocol):
@@ -19,6 +29,12 @@ class Receiver(Protocol):
 
         Its large bodies are `StreamRef`; collect or relay them before returning, or they are refused.
         """
+
+    def link_away(self, reason: str) -> None:
+        """The connection is lost, and is to come back: until then nothing comes, and what is sent is kept."""
+
+    def link_back(self) -> None:
+        """There is a connection again: nothing was lost."""
 
     def link_lost(self, reason: str) -> None:
         """The session is over: nothing more will come, and what is sent goes nowhere.  Called once."""
@@ -36,7 +52,14 @@ class Relayed(Protocol):
 
 
 class Link(Protocol):
-    """A session with a peer: messages in both directions, in order, each once, and streams beside them."""
+    """A session with a peer: messages in both directions, in order, each once, and streams beside them.
+
+    It outlasts its connection: see ``docs/source/development/sessions.txt``.
+    """
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the session came to its end; None while it has not."""
 
     @property
     def peer(self) -> Mapping[str, Any]:

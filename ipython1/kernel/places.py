@@ -7,10 +7,11 @@ in the ipython directory    what
 ``ipython1.kernel.ini``     configuration
 ``security/``               FURL files and the controller's certificate
 ``log/``                    logs
+``db/``                     what the controller keeps for its next start
 ``clusters/NAME/``          the state of the cluster of that name
 =========================== ==================================================
 
-``security`` and ``log`` are those of the cluster called 'default'; the others have folders of their names in them.
+``security``, ``log`` and ``db`` are those of the cluster called 'default'; the others have folders of their names in them.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Places:
     def log_dir(self) -> Path:
         """The folder of logs."""
         return self._of_cluster("log")
+
+    @property
+    def store_file(self) -> Path:
+        """The database in which the controller keeps what is to outlive it."""
+        return self._of_cluster("db") / "ipcontroller.sqlite"
 
     @property
     def state_dir(self) -> Path:

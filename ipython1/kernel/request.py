@@ -59,8 +59,13 @@ class Request:
         for value in self.values or ():
             value.own_memory()
 
-    def message(self, command_id: tuple[str, int], hold: str | None = None) -> Message:
-        """The message that says it."""
+    @property
+    def size(self) -> int:
+        """Bytes that are to be sent for it, about."""
+        return sum(memoryview(body).nbytes for body in self.bodies) + sum(value.size for value in self.values or ())
+
+    def message(self, command_id: tuple[str, int], hold: str | None = None, again: bool = False) -> Message:
+        """The message that says it; `again`, if one with this id may have come before."""
         fields: dict[str, Any] = {
             "id": list(command_id),
             "verb": self.verb,
@@ -74,6 +79,8 @@ class Request:
             bodies.extend(segments)
         if hold is not None:
             fields["hold"] = hold
+        if again:
+            fields["again"] = True
         return Message("command", fields, list(bodies))
 
 

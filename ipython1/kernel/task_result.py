@@ -41,8 +41,13 @@ class ResultNS:
 
 
 class TaskResult:
-    """What came of a StringTask, also of one that failed.
+    """What came of a task, also of one that failed.
 
+    `value`
+        what it came to: for a StringTask its `results`, for a MapTask what the function returned.  Raises what the
+        task raised if it failed.
+    `label`
+        what it is called in lists.
     `results`
         the values that the task was to bring back, by name; `keys` is a list of these names.  Empty if it failed.
         ``tr['a']`` and ``tr.ns.a`` are the value of one name; they raise what the task raised if it failed.
@@ -57,8 +62,15 @@ class TaskResult:
     """
 
     def __init__(
-        self, record: Mapping[str, Any], results: Mapping[str, Any], error: BaseException | None = None
+        self,
+        record: Mapping[str, Any],
+        results: Mapping[str, Any],
+        error: BaseException | None = None,
+        value: Any = None,
     ) -> None:
+        self._value = value
+        self._is_map = record.get("kind") == "map"
+        self.label: str = record.get("label", "")
         self.taskid: int = record["task"]
         self.engineid: int | None = record["engine"]
         self.submitted = _local_time(record["submitted"])
@@ -76,6 +88,12 @@ class TaskResult:
         return None if self._error is None else Failure(self._error)
 
     @property
+    def value(self) -> Any:
+        """What the task came to; raises what it raised."""
+        self.raise_exception()
+        return self._value if self._is_map else self.results
+
+    @property
     def ns(self) -> ResultNS:
         """The results as attributes; raises what the task raised."""
         self.raise_exception()
@@ -91,7 +109,7 @@ class TaskResult:
             raise self._error.with_traceback(None)
 
     def __repr__(self) -> str:
-        shown = self.results if self._error is None else self.failure
+        shown = self.failure if self._error is not None else self._value if self._is_map else self.results
         return f"TaskResult[ID:{self.taskid}]:{shown!r}"
 
 

@@ -25,16 +25,23 @@ from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.shared import Recent
 from ipython1.kernel.task_submission import Group, SharedFunction, Submit
+from ipython1.kernel.unanswered import Call
 
 LEASE = 1000
 """So many ids are leased at a time."""
 UNCONFIRMED = 2000
 """While so many submissions are not confirmed, further ones wait."""
+WATCHED = 1000
+"""After so many tasks a controller that was started again is asked at a time."""
 REFUSED = 1000
 """Of so many refused submissions it is remembered why."""
 
 sessions: WeakSet[TaskSession] = WeakSet()
 """Those of this process; only to be touched in the reactor's thread."""
+
+
+_REMADE = ("keep_function", "watch_tasks")
+"""The commands that a session makes of its own accord, and makes anew for a controller that was started again."""
 
 
 @dataclass
@@ -117,6 +124,8 @@ class TaskSession(ClientSession):
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
+        # Those of them of which a controller that was started again has not been asked.
+        self._asks: deque[int] = deque()
         # Whether the controller took no more tasks, the last time that it was asked to.
         self._full = False
         # The functions that the controller keeps for this session.
@@ -140,6 +149,8 @@ class TaskSession(ClientSession):
         if request.verb == "task_result" and request.args["block"] and number in self._watched:
             return self._watch(request.args["task"])
         # The controller must know a task before it is asked for it.
+        if request.verb == "task_history" and self._unconfirmed:
+            return Deferred.fromCoroutine(self._call_with_all(request))
         named = [number, *(request.args.get("tasks") or ())]
         late = [self._unconfirmed[each] for each in named if each in self._unconfirmed]
         if late:
@@ -149,6 +160,14 @@ class TaskSession(ClientSession):
         if request.verb == "clear_tasks":
             self._forget_given()
         return super().call(request, hold)
+
+    async def _call_with_all(self, request: Request) -> Answer:
+        """Send a command when all that was submitted until now is confirmed."""
+        until_now = [submission.wait() for submission in self._unconfirmed.values()]
+        await DeferredList(until_now, consumeErrors=True)
+        if not self.alive:
+            raise ConnectionError(f"the connection was lost before {request.name} was sent")
+        return await super().call(request)
 
     async def _call_later(self, request: Request, late: list[_Outcome]) -> Answer:
         await DeferredList([submission.wait() for submission in late], consumeErrors=True)
@@ -188,7 +207,9 @@ class TaskSession(ClientSession):
         if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
             return None
         submissions = [
-            request for request in requests if isinstance(request, Submit) and not request.depends_on()
+            request
+            for request in requests
+            if isinstance(request, Submit) and not request.confirm and not request.depends_on()
         ]
         if len(submissions) < len(requests) or len(self._lease) < len(requests):
             return None
@@ -261,7 +282,8 @@ class TaskSession(ClientSession):
         if answered is None:
             return
         if (
-            foreign
+            request.confirm
+            or foreign
             or self._full
             or submission.outcome is not None
             or len(self._unconfirmed) > UNCONFIRMED
@@ -274,7 +296,7 @@ class TaskSession(ClientSession):
 
     def _send_function(self, function: SharedFunction) -> None:
         """Send a function that tasks name, unless the controller has it."""
-        if self._functions.get(function.digest) is None and self.alive:
+        if self._reopening is None and self.alive and self._functions.get(function.digest) is None:
             gone = self._functions.add(function.digest, True, function.value.size)
             args = {"digest": function.digest, "drop": gone}
             # What goes wrong with it, the tasks that name it will tell.
@@ -335,13 +357,17 @@ class TaskSession(ClientSession):
         if number not in self._watched:
             return  # Nobody waits for it; large values are refused by not being collected.
         if message.streams():
+            if self._reopening is not None:
+                return  # It overtook the link itself; it will be asked for.
             assert self.link is not None
             collected = self.link.collect(message)
-            collected.addCallbacks(
-                self._done, lambda failure: self._settle_watched(number, _exception(failure))
-            )
+            collected.addCallbacks(self._done, self._broke, errbackArgs=(number,))
         else:
             self._done(message)
+
+    def _broke(self, failure: Failure, number: int) -> None:
+        if not self.comes_back:
+            self._settle_watched(number, _exception(failure))
 
     def _done(self, message: Message) -> None:
         record = message.fields["record"]
@@ -371,9 +397,53 @@ class TaskSession(ClientSession):
         request.group.when(request.limit, reached)
         return paced
 
-    def link_lost(self, reason: str) -> None:
-        """See `ipython1.kernel.peer.Receiver`."""
-        super().link_lost(reason)
+    # -- the link ----------------------------------------------------------------------------------------
+
+    def _send_again(self) -> None:
+        # Under new numbers, as functions must come before the submissions that name them. What is submitted is known
+        # by the task's id.
+        self._functions = Recent()
+        for call in self._calls.renumbered():
+            if call.request.verb in _REMADE:
+                continue
+            if isinstance(call.request, Submit):
+                for function in call.request.functions:
+                    self._send_function(function)
+            self._send_renumbered(call)
+        # Of those that are not confirmed, the controller tells when they are submitted again.
+        self._asks = deque(
+            number
+            for number, watched in self._watched.items()
+            if watched.outcome is None and number not in self._unconfirmed
+        )
+        self._ask_next()
+
+    def _send_renumbered(self, call: Call) -> None:
+        self._number += 1
+        self._calls.add(self._number, call)
+        self._transmit(self._number, call)
+
+    def _ask_next(self) -> None:
+        """Have the controller watch the next tasks for us, and tell of those that have ended meanwhile."""
+        asked = [self._asks.popleft() for _ in range(min(WATCHED, len(self._asks)))]
+        if asked:
+            # If this is not answered, all that is watched is asked for again, or lost.
+            super().call(Request("watch_tasks", {"tasks": asked})).addCallbacks(
+                self._watches, lambda _: None, callbackArgs=(asked,)
+            )
+
+    def _watches(self, answer: Answer, asked: list[int]) -> None:
+        if _is_refusal(answer):
+            for number in asked:
+                self._settle_watched(number, answer)
+        else:
+            for number in answer.whole.fields["result"]:  # type: ignore[union-attr]
+                text = "the controller was restarted, and does not know the task: its result was cleared meanwhile"
+                self._settle_watched(number, ConnectionError(f"task {number}: {text}"))
+        self._ask_next()
+
+    def _over(self, reason: str) -> None:
+        super()._over(reason)
         lost = ConnectionError(f"{reason}, before the outcome of the task was known")
         for number in list(self._watched):
             self._settle_watched(number, lost)
@@ -411,8 +481,10 @@ class TaskConnection(Connection):
         *,
         timeout: float = CONNECT_TIMEOUT.default,
         leave_within: float = CONFIRM_TIMEOUT.default,
+        name: str = "",
     ) -> None:
-        super().__init__(furl_or_file, reactor, dial, "task", partial(TaskSession, leave_within), timeout)
+        new_session = partial(TaskSession, leave_within)
+        super().__init__(furl_or_file, reactor, dial, "task", new_session, timeout, name)
 
     def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
@@ -428,8 +500,8 @@ class TaskConnection(Connection):
 
 
 def task_connection(
-    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration
+    furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial, settings: Configuration, name: str = ""
 ) -> TaskConnection:
     """A way to the Task interface, as the configuration wants it."""
     timeout, leave_within = settings[CONNECT_TIMEOUT], settings[CONFIRM_TIMEOUT]
-    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within)
+    return TaskConnection(furl_or_file, reactor, dial, timeout=timeout, leave_within=leave_within, name=name)

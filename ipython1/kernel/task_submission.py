@@ -63,16 +63,20 @@ class Submit(Request):
 
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
     `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
-    only by their digests: the session sends each once.  `group` is told when a watched task has ended.
+    only by their digests: the session sends each once.  `group` is told when a watched task has ended.  With `confirm` it
+    is answered only when the controller has the task.
     """
 
     watch: bool = False
     owners: Sequence[Any] = ()
     functions: Sequence[SharedFunction] = ()
     group: Group | None = None
+    confirm: bool = False
 
     def depends_on(self) -> list[int]:
         """The ids of other tasks that it names."""
+        if self.verb == "resubmit":
+            return []
         options, steps = self.args["options"], self.args["steps"]
         named = [number for name in LISTS for number in options.get(name, ())]
         return named + [number for step in steps for number in step["results"]]
@@ -159,6 +163,14 @@ def submission(task: Any, watch: bool = False) -> Submit:
     steps.add_recovery(task)
     shown = label("run", task.expression) if isinstance(task, StringTask) else f"run({name_of(task.function)})"
     return _submit(task, steps, shown, watch)
+
+
+def resubmission(task: int, watch: bool) -> Submit:
+    """The command that submits a task of earlier anew; only the controller knows what is in it."""
+    shown = label("resubmit", task)
+    return Submit(
+        "resubmit", {"of": task}, label=shown, method="resubmit", quick=True, watch=watch, confirm=True
+    )
 
 
 def call_submission(

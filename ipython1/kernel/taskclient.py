@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.hello import check_name
+from ipython1.kernel.history import History, past
 from ipython1.kernel.label import label
+from ipython1.kernel.label import label as call_label
 from ipython1.kernel.request import (
     Answer,
     Request,
@@ -30,6 +35,7 @@ from ipython1.kernel.task_submission import (
     Submit,
     call_submission,
     name_of,
+    resubmission,
     shared,
     submission,
     task_id,
@@ -42,6 +48,10 @@ MAX_LEFT = 5000
 """So many chunks of a map are on the way at most.  It is more than all the engines of a controller are sent ahead."""
 CHUNKS = 64
 """Into so many chunks for each engine the items of a map are divided at most, where it is not said how."""
+WAITED = 50_000
+"""So many tasks are waited for at a time."""
+STATES = ("waiting", "assigned", "succeeded", "failed", "aborted")
+"""What a task may be in a history."""
 SOME_ENGINES = 4
 """So many engines are expected where there are none yet."""
 
@@ -106,6 +116,82 @@ class Tasks:
         request = Request("wait_tasks", {"tasks": task_ids(taskids)}, method="barrier", timeout=timeout)
         request.label = label("barrier", taskids if isinstance(taskids, int | list | tuple) else "...")
         yield from ask_controller(request)
+
+    # -- coming back -------------------------------------------------------------------------------------
+
+    @verb()
+    def results(
+        self,
+        name: str | None = None,
+        block: bool = False,
+        timeout: float | None = None,
+        *,
+        label: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+    ) -> Steps[list[TaskResult]]:
+        """What came of all tasks that were submitted under a name, by any client: `TaskResult` objects.
+
+        They are in the order of submission.  `name` is the client's own if it is not given.  Those that have not ended
+        are left out, or, with `block`, waited for, at most `timeout` seconds (CallTimeout).  `label`, `since` and `until`
+        are those of `history`.
+        """
+        if name is not None:
+            check_name(name)
+        asked = {"name": name, "label": label, "since": since, "until": until}
+        rows = yield from past("task_history", None, STATES, own=name is None, **asked)
+        rows.reverse()
+        if block:
+            left = [row["id"] for row in rows if row["completed"] is None]
+            for first in range(0, len(left), WAITED):
+                request = Request("wait_tasks", {"tasks": left[first : first + WAITED]}, method="results")
+                request.label, request.timeout = call_label("results", name), timeout
+                yield from ask_controller(request)
+        else:
+            rows = [row for row in rows if row["completed"] is not None]
+        found: list[TaskResult] = []
+        for first in range(0, len(rows), BATCH):
+            numbers = [row["id"] for row in rows[first : first + BATCH]]
+            requests = [outcome_request(number, "results", False) for number in numbers]
+            answers = yield requests
+            for request, answer in zip(requests, answers, strict=True):
+                found += _any_result(request, answer)
+        return found
+
+    @verb()
+    def history(
+        self,
+        name: str | None = None,
+        *,
+        session: str | None = None,
+        engine: int | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        limit: int | None = 100,
+    ) -> Steps[History]:
+        """The newest `limit` tasks of all clients (None: all), the newest first: who had what run, where, when.
+
+        It prints as a table; its rows are dictionaries.  The others narrow it: `name` and `session` of who submitted a
+        task, `engine` where it ended, `state` (``'waiting'``, ``'assigned'``, ``'succeeded'``, ``'failed'``,
+        ``'aborted'``), `label` (a part of it), `since` and `until` (when it was submitted: a datetime, or seconds since
+        1970).
+        """
+        narrow: dict[str, Any] = {"session": session, "engine": engine, "state": state, "label": label}
+        return History(
+            (yield from past("task_history", limit, STATES, name=name, since=since, until=until, **narrow))
+        )
+
+    @verb()
+    def resubmit(self, taskid: int, block: bool = False) -> Steps[Any]:
+        """Submit anew what a task of earlier was submitted with, whoever did that; the id of the new task.
+
+        With `block`, wait for the outcome and give that, as `run` does.  IndexError if there is no such task (any more).
+        """
+        request = resubmission(task_id(taskid), bool(block))
+        number = yield from _submit(request)
+        return (yield from _outcome(number, request.method)) if block else number
 
     # -- the controller's list of tasks ------------------------------------------------------------------
 
@@ -348,6 +434,27 @@ def outcome(request: Request, answer: Answer) -> Any:
         raise reply_error(request, whole)
     (value,) = _values(whole)
     return value
+
+
+def _any_result(request: Request, answer: Answer) -> list[TaskResult]:
+    """What came of a task, as a `TaskResult` for every kind; none if it has not ended, or was cleared meanwhile."""
+    whole = answer.whole
+    record = None if whole is None else whole.fields.get("result")
+    if record is None:
+        with contextlib.suppress(IndexError):
+            whole_result(request, answer)
+        return []
+    assert whole is not None
+    whole.fields["engine"] = record["engine"]
+    if record["kind"] == "string":
+        return [_string_outcome(request, whole, record)]
+    if not whole.fields["ok"]:
+        return [TaskResult(record, {}, reply_error(request, whole))]
+    try:
+        (value,) = _values(whole)
+    except Exception as problem:  # unpickling runs code of users
+        return [TaskResult(record, {}, problem)]
+    return [TaskResult(record, {}, value=value)]
 
 
 def _string_outcome(request: Request, whole: Any, record: dict[str, Any]) -> TaskResult:

@@ -3,27 +3,71 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from foolscap.api import Tub
+from foolscap.broker import Broker
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from ipython1.kernel.keepalive import LOOKS, Measure, Silence
 
 
-@dataclass(frozen=True)
-class Keepalive:
-    """Seconds of silence after which the peer is asked for a sign, and after which it is given up."""
+class WatchedBroker(Broker):
+    """A connection that can be watched for silence.
 
-    ask: int
-    give_up: int
+    Foolscap's own timers notice it only in up to twice the time, and then wait until the peer has taken what was
+    written.
+    """
 
+    _heard = False
+    _look: IDelayedCall | None = None
+    _silence = 0.0
 
-FOR_AGENTS = Keepalive(ask=4, give_up=10)
-"""Nothing but a dead host or network keeps an agent silent."""
-FOR_CLIENTS = Keepalive(ask=20, give_up=60)
-"""A client's reactor shares its process with user code, which may hold the GIL for long."""
+    def watch(self, clock: IReactorTime, silence: float) -> None:
+        """From now on end the connection when nothing comes for `silence` seconds, after asking for a sign."""
+        if self.disconnected or 0 < self._silence <= silence:
+            return
+        self._stop_looking()
+        self._silence = silence
+        self._look = clock.callLater(silence / LOOKS, self._looked, clock, Silence())
+
+    def dataReceived(self, chunk: bytes) -> None:
+        self._heard = True
+        super().dataReceived(chunk)
+
+    def _looked(self, clock: IReactorTime, silence: Silence) -> None:
+        heard, self._heard = self._heard, False
+        measure = silence.looked(heard)
+        self._look = None
+        if measure is Measure.GIVE_UP:
+            self.cut_off()
+            return
+        if measure is Measure.ASK:
+            self.sendPING()
+        self._look = clock.callLater(self._silence / LOOKS, self._looked, clock, silence)
+
+    def cut_off(self) -> None:
+        """End the connection at once, and tell those on this side who use it."""
+        transport: Any = self.transport  # which has more than the interface says
+        self.shutdown(Failure(ConnectionLost()))
+        # Without this it would be kept until the peer has taken all that was written.
+        transport.abortConnection()
+
+    def _stop_looking(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def finish(self, why: Failure) -> None:
+        """See `Broker`: the connection is over."""
+        self._stop_looking()
+        super().finish(why)
 
 
 def new_certificate() -> str:
@@ -47,7 +91,7 @@ def new_certificate() -> str:
     return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode("ascii")
 
 
-def new_tub(keepalive: Keepalive, certificate: str | None = None) -> Tub:
+def new_tub(certificate: str | None = None) -> Tub:
     """A Tub with our options, not yet started; `certificate` is PEM text, made anew if None.
 
     Raises ValueError if `certificate` is no key and certificate.
@@ -61,6 +105,5 @@ def new_tub(keepalive: Keepalive, certificate: str | None = None) -> Tub:
     tub.setOption("expose-remote-exception-types", False)
     # Nobody hands our references on to third parties, and nobody makes us dial where we did not want to.
     tub.setOption("accept-gifts", False)
-    tub.setOption("keepaliveTimeout", keepalive.ask)
-    tub.setOption("disconnectTimeout", keepalive.give_up)
+    tub.brokerClass = WatchedBroker
     return tub

@@ -108,12 +108,20 @@ _TABLE = (
     Verb("kill_controller", Route.CONTROLLER),
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),
+    Verb("command_history", Route.CONTROLLER, {"query": (dict,), "own": (bool,)}),
     Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
     # The function of later submissions, which name it by its digest; functions to `drop` are not named any more.
     Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
+    # For a session that has come back: ``task_done`` of those that have ended is sent again, and that of the others will
+    # be sent; its answer is which of them are unknown.
+    Verb("watch_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
+    # A new task, of that id, with the content of an earlier one.
+    Verb("resubmit", Route.CONTROLLER, {"task": (int,), "of": (int,)}, interface="task"),
+    # What can be asked is described in `ipython1.kernel.history`; `own`: of sessions of the client's own name.
+    Verb("task_history", Route.CONTROLLER, {"query": (dict,), "own": (bool,)}, interface="task"),
     Verb("abort_task", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("task_status", Route.CONTROLLER, {"verbose": (bool,)}, interface="task"),
     Verb("count_engines", Route.CONTROLLER, interface="task"),

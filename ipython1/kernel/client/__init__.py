@@ -12,7 +12,7 @@ from ipython1.core.serialize import Serialized
 from ipython1.kernel.client.interface import InterfaceClient
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.task import TaskClient, get_task_client
+from ipython1.kernel.client.task import TaskClient, get_result, get_task_client
 from ipython1.kernel.cluster.blocking import Cluster
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
@@ -45,6 +45,7 @@ from ipython1.kernel.error import (
     TaskTimeout,
     UnpickleableException,
 )
+from ipython1.kernel.history import History
 from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
@@ -64,6 +65,7 @@ __all__ = [
     "ConnectionError",
     "EngineLost",
     "FURLError",
+    "History",
     "IPythonError",
     "InterfaceClient",
     "InvalidDeferredID",
@@ -97,6 +99,7 @@ __all__ = [
     "TaskTimeout",
     "UnpickleableException",
     "get_multiengine_client",
+    "get_result",
     "get_task_client",
     "remote",
 ]

@@ -13,19 +13,29 @@ from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config import config_manager
 from ipython1.kernel.config.settings import KERNEL
 from ipython1.kernel.furl import chosen_furl, read_furl
+from ipython1.kernel.hello import check_name
 from ipython1.kernel.places import find_places
 
 
 class ConnectedClient:
     """Opens the connection of a client when it is made, and lets go of it when nobody has the client any more."""
 
+    _name = ""
     _calls: Calls
     _settings = Configuration(KERNEL, {})
 
     def _connect(
-        self, furl_or_file: str | os.PathLike[str], role: str, profile: str | None, cluster_id: str | None
+        self,
+        furl_or_file: str | os.PathLike[str],
+        role: str,
+        profile: str | None,
+        cluster_id: str | None,
+        name: str | None = None,
     ) -> None:
         # Errors of the arguments are raised before a reactor is started for nothing.
+        if name is not None:
+            check_name(name)
+            self._name = name
         furl_or_file = chosen_furl(furl_or_file, role, profile, cluster_id)
         self._settings = config_manager.configuration(find_places(None, profile).ipython_dir)
         read_furl(furl_or_file, role)
@@ -50,8 +60,11 @@ class ConnectedClient:
         thread.wait(thread.submit(connection.connect), "connecting")
 
     def _where(self) -> str:
-        peer = self._calls.connection.peer
-        return "not connected" if peer is None else f"controller {peer.get('pid')} on {peer.get('host')}"
+        peer, away = self._calls.connection.peer, self._calls.connection.away
+        if peer is None:
+            return "not connected"
+        where = f"controller {peer.get('pid')} on {peer.get('host')}"
+        return where if away is None else f"{where}, which is dialed again: {away}"
 
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""

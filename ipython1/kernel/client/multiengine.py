@@ -23,6 +23,7 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote.
     `profile` and `cluster_id` name a cluster whose files lie elsewhere: ConfigError if they are no good names.
+    `name` is what its sessions are called in histories (see `history`).
     The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if
     there is no controller.
 
@@ -39,13 +40,19 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         *,
         profile: str | None = None,
         cluster_id: str | None = None,
+        name: str | None = None,
     ) -> None:
         self.block: Any = True
         self.targets: Any = "all"
-        self._connect(furl_or_file, "multiengine", profile, cluster_id)
+        self._connect(furl_or_file, "multiengine", profile, cluster_id, name)
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
-        return multiengine_connection(furl_or_file, reactor, dial, self._settings)
+        return multiengine_connection(furl_or_file, reactor, dial, self._settings, self._name)
+
+    @property
+    def name(self) -> str:
+        """What its sessions are called; '' if they have no name."""
+        return self._name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._where()}, targets={self.targets!r}, block={self.block!r}>"
@@ -143,10 +150,14 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
 
 def get_multiengine_client(
-    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+    name: str | None = None,
 ) -> MultiEngineClient:
     """A new `MultiEngineClient`."""
-    return MultiEngineClient(furl_or_file, profile=profile, cluster_id=cluster_id)
+    return MultiEngineClient(furl_or_file, profile=profile, cluster_id=cluster_id, name=name)
 
 
 MultiEngineClient.__module__ = "ipython1.kernel.client"

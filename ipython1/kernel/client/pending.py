@@ -144,7 +144,8 @@ class PendingResult(Future[Any]):
             try:
                 super().exception(timeout)
             except TimeoutError:
-                raise CallTimeout(f"{self._name} was not done within {timeout:g} s") from None
+                waits_for = self.client._calls.connection.waits_for
+                raise CallTimeout(f"{self._name} was not done within {timeout:g} s{waits_for}") from None
         self._fetched = True
         self.client._fetched(self)
 

@@ -56,6 +56,7 @@ class TaskClient(ConnectedClient):
     `furl_or_file` is a FURL or the path of a file that holds one; by default the file that the controller wrote
     (`ipython1.kernel.client.default_task_address`).
     `profile` and `cluster_id` name a cluster whose files lie elsewhere: ConfigError if they are no good names.
+    `name` is what its sessions are called: what is submitted under a name can be asked for under it (see `results`).
     The connection is made at once: FURLError (a ValueError) if the file is missing or no good, `ConnectionError` if there
     is no controller.
 
@@ -71,8 +72,9 @@ class TaskClient(ConnectedClient):
         *,
         profile: str | None = None,
         cluster_id: str | None = None,
+        name: str | None = None,
     ) -> None:
-        self._connect(furl_or_file, "task", profile, cluster_id)
+        self._connect(furl_or_file, "task", profile, cluster_id, name)
 
     if TYPE_CHECKING:  # the verbs come from `derive`, which checkers of types do not follow
 
@@ -80,10 +82,15 @@ class TaskClient(ConnectedClient):
 
     def _connection(self, furl_or_file: str | os.PathLike[str], reactor: Any, dial: Dial) -> Connection:
         confirm_at_exit(self._settings[CONFIRM_TIMEOUT])
-        return task_connection(furl_or_file, reactor, dial, self._settings)
+        return task_connection(furl_or_file, reactor, dial, self._settings, self._name)
 
     def _new_calls(self, thread: ReactorThread, connection: Connection) -> Calls:
         return TaskCalls(thread, connection)
+
+    @property
+    def name(self) -> str:
+        """What its sessions are called; '' if they have no name."""
+        return self._name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._where()}>"
@@ -203,10 +210,37 @@ class TaskClient(ConnectedClient):
 
 
 def get_task_client(
-    furl_or_file: str | os.PathLike[str] = "", *, profile: str | None = None, cluster_id: str | None = None
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+    name: str | None = None,
 ) -> TaskClient:
     """A new `TaskClient`."""
-    return TaskClient(furl_or_file, profile=profile, cluster_id=cluster_id)
+    return TaskClient(furl_or_file, profile=profile, cluster_id=cluster_id, name=name)
+
+
+def get_result(
+    taskid: int,
+    furl_or_file: str | os.PathLike[str] = "",
+    *,
+    block: bool = False,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+) -> Any:
+    """The outcome of a task, for somebody who has its id and the FURL, wherever it was submitted.
+
+    It is what `TaskClient.get_task_result` gives, by a client that is made for it; the others are the arguments of
+    `TaskClient`.
+    """
+    client = TaskClient(furl_or_file, profile=profile, cluster_id=cluster_id)
+    try:
+        return client.get_task_result(taskid, block=block)
+    finally:
+        client.disconnect()
+
+
+get_result.__module__ = "ipython1.kernel.client"
 
 
 TaskClient.__module__ = "ipython1.kernel.client"

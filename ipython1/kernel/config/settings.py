@@ -9,6 +9,7 @@ from ipython1.config.kinds import Boolean, Integer, Number, Size, Text, Words
 from ipython1.config.setting import Table
 
 SECONDS = Number(expected="0 or more")
+SOME_SECONDS = Number(expected="more than 0", least=0.001)
 ENGINES_COUNT = Integer(expected="at least 1 is needed", least=1)
 COUNT = Integer(expected="whole, at least 1", least=1)
 FILE = Text("path")
@@ -71,6 +72,30 @@ INTERFACE_CLASSES = _controller.setting(
     " separated by commas.",
     option=("--interface-class",),
 )
+GRACE = _controller.setting(
+    "grace",
+    SOME_SECONDS,
+    60.0,
+    "How long engines and clients are awaited whose connection is lost, and by them the controller.",
+    unit="seconds",
+    option=("--grace",),
+)
+ENGINE_KEEPALIVE = _controller.setting(
+    "engine_keepalive",
+    SOME_SECONDS,
+    10.0,
+    "The connection of engines is taken for lost when nothing comes over it for so long.",
+    unit="seconds",
+    option=("--engine-keepalive",),
+)
+CLIENT_KEEPALIVE = _controller.setting(
+    "client_keepalive",
+    SOME_SECONDS,
+    60.0,
+    "The same for the connection of clients, which user code that holds the GIL may keep silent.",
+    unit="seconds",
+    option=("--client-keepalive",),
+)
 CONTROLLER_LOG = _controller.setting(
     "logfile",
     FILE,
@@ -105,6 +130,57 @@ KEPT_TASK_RESULTS_SIZE = _controller.setting(
     unit="bytes",
 )
 
+# -- store -------------------------------------------------------------------------------------------------
+
+_store = KERNEL.section(
+    "store", "What the controller keeps for its next start: tasks, results, and the history of commands."
+)
+STORE = _store.setting(
+    "url",
+    Text("path or URL"),
+    "",
+    "Where it is kept: the path of a file, or postgresql://user@host/database, or memory, which ends with the"
+    " controller. If it is empty, db/ipcontroller.sqlite in the ipython directory.",
+    option=("--store",),
+)
+STORE_SYNC = _store.setting(
+    "sync",
+    Text("normal or full", pattern="normal|full"),
+    "normal",
+    "What is stored survives the end of the controller in any case, if it is killed, too. With full it also survives a"
+    " power cut; each confirmation waits for the disk then.",
+    option=("--store-sync",),
+)
+KEPT_TASKS_AGE = _store.setting(
+    "tasks_age",
+    SECONDS,
+    30 * 86400.0,
+    "Tasks that have ended, and their results, are kept for so long; 0 stands for ever.",
+    unit="seconds",
+)
+KEPT_TASKS_COUNT = _store.setting(
+    "tasks_count", COUNT, 100_000, "So many of them are kept; the oldest go first."
+)
+KEPT_TASKS_BYTES = _store.setting(
+    "tasks_size", Size(), 4 << 30, "So much room they may take together.", unit="bytes"
+)
+KEPT_COMMANDS_AGE = _store.setting(
+    "commands_age",
+    SECONDS,
+    30 * 86400.0,
+    "The commands of MultiEngine, and their results, are kept for so long; 0 stands for ever.",
+    unit="seconds",
+)
+KEPT_COMMANDS_COUNT = _store.setting(
+    "commands_count",
+    COUNT,
+    100_000,
+    "So many of them are kept; a command counts once for each of its engines. The oldest go first.",
+)
+KEPT_COMMANDS_BYTES = _store.setting(
+    "commands_size", Size(), 1 << 30, "So much room they may take together.", unit="bytes"
+)
+
 # -- engine ------------------------------------------------------------------------------------------------
 
 _engine = KERNEL.section(
@@ -137,7 +213,7 @@ RECONNECT_TIMEOUT = _engine.setting(
     "reconnect_timeout",
     SECONDS,
     60.0,
-    "How long the interpreters live on without a controller, which is dialled again meanwhile.",
+    "How long the interpreters live on when the controller does not know them any more, and is dialed for a new start.",
     unit="seconds",
 )
 START_TIMEOUT = _engine.setting(

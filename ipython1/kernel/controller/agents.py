@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.logger import Logger
 
-from ipython1.kernel.controller.engines import Engines, command_message
+from ipython1.kernel import messages
+from ipython1.kernel.alive import Process
+from ipython1.kernel.controller.engines import Engines, Held, command_message
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.registry import EngineRecord
 from ipython1.kernel.error import EngineCreationError, EngineLost, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+
+ENDED = "its process has ended"
+LOOK = 0.5
+"""Seconds between two looks at whether an agent on this host that is away has ended."""
 
 
 class Agents:
@@ -38,7 +45,25 @@ class Agents:
             # An agent has one connection: it has noticed the loss of the old one before we did.
             old.link.close("the agent has connected again")
         session = self._sessions[key] = AgentSession(self, self._engines, hello, link)
+        self._look_for_others(session)
         return session
+
+    def _look_for_others(self, session: AgentSession) -> None:
+        """Have an agent look whether others of its host, which are away, have ended: it may be their successor."""
+        away = [other.process for other in self._sessions.values() if other.is_away]
+        away += [record.process for record in self._engines.records_awaited() if record.process is not None]
+        listed = [[one.pid, one.created] for one in away if one.place == session.process.place and one.created]
+        if listed:
+            session.link.send(Message("look", {"processes": listed}))
+
+    def ended(self, process: Process) -> None:
+        """An agent's process is not there any more."""
+        for other in list(self._sessions.values()):
+            if other.is_away and other.process == process:
+                other.link.close(ENDED)
+        for record in self._engines.records_awaited():
+            if record.process == process:
+                self._engines.remove(record.id, ENDED)
 
     def over(self, session: AgentSession) -> None:
         """A session ended."""
@@ -47,7 +72,7 @@ class Agents:
 
 
 class AgentSession:
-    """One agent, as long as its connection lasts."""
+    """One agent, as long as its session lasts."""
 
     log = Logger()
 
@@ -57,6 +82,8 @@ class AgentSession:
         self.lost = False
         self._agents = agents
         self._engines = engines
+        self.process = Process.of(hello)
+        self.is_away = False
         self._host: str = hello["host"]
         self._name = f"the host agent on {hello['host']} (pid {hello['pid']})"
         self._own: set[int] = set()
@@ -71,8 +98,11 @@ class AgentSession:
 
     def message_received(self, message: Message) -> None:
         """See `Receiver`."""
-        if message.kind == "register":
-            self._register(message.fields)
+        if message.kind in ("register", "ended"):
+            try:
+                (self._register if message.kind == "register" else self._ended)(message.fields)
+            except ProtocolError as problem:
+                self.log.warn("{name}: {problem}", name=self._name, problem=problem)
             return
         engine = message.fields["engine"]
         try:
@@ -82,7 +112,21 @@ class AgentSession:
         except ProtocolError as problem:
             self.log.warn("{name}: {problem}", name=self._name, problem=problem)
 
+    def _ended(self, fields: dict[str, Any]) -> None:
+        for one in fields["processes"]:
+            if not (isinstance(one, list) and [*map(type, one)] == [int, float]):
+                raise ProtocolError("it spoke of what is no process")
+            self._agents.ended(replace(self.process, pid=one[0], created=one[1]))
+
     def _register(self, fields: dict[str, Any]) -> None:
+        record = self._engines.find_awaited(self.key, fields["place"])
+        if record is not None and record.id == fields.get("wanted"):
+            record.generation, record.pid = fields["generation"], fields["pid"]
+            record.properties = fields["properties"]
+            record.process = self.process
+            self._welcome(record)
+            self._engines.reclaim(record.id, self, _held(fields.get("commands") or []))
+            return
         try:
             if self._agents.refusal is not None:
                 raise EngineCreationError(self._agents.refusal)
@@ -95,17 +139,23 @@ class AgentSession:
                 host=self._host,
                 properties=fields["properties"],
             )
+            record.process = self.process
         except EngineCreationError as problem:
             self.log.warn("refused an engine of {name}: {problem}", name=self._name, problem=problem)
             self.link.send(Message("registered", {"place": fields["place"], "error": str(problem)}))
             return
+        self._welcome(record)
+        self._engines.add(record, self)
+        if record.id == fields.get("wanted"):
+            self._engines.reclaim(record.id, self, _held(fields.get("commands") or []))
+
+    def _welcome(self, record: EngineRecord) -> None:
         self._own.add(record.id)
         # First the agent learns its id: an observer may use the engine at once.
-        self.link.send(Message("registered", {"place": fields["place"], "engine": record.id}))
+        self.link.send(Message("registered", {"place": record.place, "engine": record.id}))
         self.log.info(
             "engine {id} registered: pid {pid} of {name}", id=record.id, pid=record.pid, name=self._name
         )
-        self._engines.add(record, self)
 
     def _is_answer(self, message: Message) -> bool:
         """Whether this replies to what was asked of the agent; the reply to a kill comes after its engine is gone."""
@@ -149,6 +199,31 @@ class AgentSession:
         # The agent replies to who asked for the end of the engine; others have nothing to wait for.
         self._fail_asked(lambda entry, asked: asked == engine and entry.verb != "kill", reason)
 
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`."""
+        self.is_away = True
+        self.log.info("{name} is away: {reason}", name=self._name, reason=reason)
+        if self.process.is_here:
+            self._watch()
+        for engine in sorted(self._own):
+            self._engines.away(engine, reason)
+
+    def _watch(self) -> None:
+        """Look now and then whether an agent on this host is away because it has ended."""
+        if not self.is_away or self.lost:
+            return
+        if self.process.has_ended:
+            self._agents.ended(self.process)
+        else:
+            self._engines.clock.callLater(LOOK, self._watch)
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.is_away = False
+        self.log.info("{name} is back", name=self._name)
+        for engine in sorted(self._own):
+            self._engines.back(engine)
+
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""
         self.lost = True
@@ -184,6 +259,15 @@ class AgentSession:
         "restarted": _restarted,
         "gone": _gone,
     }
+
+
+def _held(listed: list[Any]) -> list[Held]:
+    """What an agent says that it has of an earlier controller; ProtocolError if that makes no sense."""
+    for one in listed:
+        sound = isinstance(one, list) and len(one) == 5 and messages.is_command_id(one[0])
+        if not sound or [*map(type, one[1:])] != [int, bool, str, str]:
+            raise ProtocolError("an agent says of an engine that it has what is no command")
+    return [Held((one[0][0], one[0][1]), *one[1:]) for one in listed]
 
 
 def _command_id(message: Message) -> CommandId:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -13,7 +14,8 @@ from ipython1.kernel.controller.calls import Call
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 
-Perform = Callable[[Call, Message], None]
+Perform = Callable[[Call, Message], Deferred[None] | None]
+"""Carries out a command; fires when the next one may be, if that is not at once."""
 
 
 @dataclass(eq=False)
@@ -33,6 +35,7 @@ class Arrivals:
     def __init__(self, perform: Perform) -> None:
         self._perform = perform
         self._line: deque[_Arrival] = deque()
+        self._busy = False
 
     def came(self, call: Call, message: Message) -> None:
         """A command came; it is carried out when it is whole, and all that came before it was carried out."""
@@ -55,9 +58,22 @@ class Arrivals:
         collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
 
     def _go_on(self) -> None:
-        while self._line and (self._line[0].message is not None or self._line[0].problem is not None):
+        while (
+            not self._busy
+            and self._line
+            and (self._line[0].message is not None or self._line[0].problem is not None)
+        ):
             arrival = self._line.popleft()
             if arrival.problem is not None:
                 arrival.call.whole_failed(arrival.problem)
             elif arrival.message is not None:
-                self._perform(arrival.call, arrival.message)
+                performed = self._perform(arrival.call, arrival.message)
+                if performed is not None:
+                    self._busy = True
+                    performed.addBoth(self._performed)
+
+    def _performed(self, outcome: object) -> None:
+        if isinstance(outcome, Failure):
+            self.log.failure("while carrying out a command", outcome)
+        self._busy = False
+        self._go_on()

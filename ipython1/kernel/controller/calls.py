@@ -59,7 +59,7 @@ class Call:
         self.args: dict[str, Any] = message.fields["args"]
         self.client = client
         self.targets: list[int] = []
-        self._label: str = message.fields["label"]
+        self.label: str = message.fields["label"]
         self._values: list[Any] | None = message.fields.get("values")
         self._sink = sink
 
@@ -70,7 +70,7 @@ class Call:
             client=self.id[0],
             verb=self.verb,
             args=self.args,
-            label=self._label,
+            label=self.label,
             owner=self,
             index=index,
             values=self._values,
@@ -93,6 +93,10 @@ class Call:
         """See `queue.Owner`."""
         self._sink.put({**self._place(entry.index), "ok": False}, failure_bodies(error))
 
+    def told(self, index: int, said: Mapping[str, Any], bodies: Sequence[Bytes]) -> None:
+        """What came of the command at one target is known from earlier."""
+        self._sink.put({**self._place(index), **said}, bodies)
+
     def done(self, index: int, result: Any = None) -> None:
         """The controller itself has carried out the command for one target."""
         self._sink.put({**self._place(index), "ok": True, "result": result}, [])
@@ -113,3 +117,19 @@ class Call:
     def repeat(self, fields: dict[str, Any], bodies: Sequence[Bytes]) -> None:
         """The call's outcome is what an earlier call came to."""
         self._sink.put(fields, bodies)
+
+
+class Claim:
+    """The owner of an entry that stands for another one, which is of the call."""
+
+    def __init__(self, call: Call, entry: Entry) -> None:
+        self._call = call
+        self._entry = entry
+
+    def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
+        """See `queue.Owner`."""
+        self._call.answered(self._entry, engine, reply, link)
+
+    def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
+        """See `queue.Owner`."""
+        self._call.failed(self._entry, engine, error)

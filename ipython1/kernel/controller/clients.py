@@ -33,12 +33,15 @@ class Commands(Protocol):
 
 
 class ClientSession:
-    """One client, as long as its connection lasts."""
+    """One client, as long as its session lasts."""
 
     log = Logger()
 
     def __init__(self, interface: Commands, hello: Mapping[str, Any], link: Link) -> None:
+        self.hello = hello
+        """What the client said of itself."""
         self.key: str = hello["session"]
+        self.name: str = hello.get("name", "")
         self.link = link
         self.lost = False
         self._interface = interface
@@ -85,6 +88,14 @@ class ClientSession:
         if message.fields["id"][0] != self.key:
             return "the command's id is of another session"
         return check_command(message.fields, len(message.bodies), self._interface.verbs)
+
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`.  What is sent to it meanwhile is kept."""
+        self.log.info("{name} is away: {reason}", name=self._name, reason=reason)
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.log.info("{name} is back", name=self._name)
 
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""

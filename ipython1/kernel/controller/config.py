@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipython1.kernel.config.settings import (
     INTERFACE,
@@ -15,7 +15,9 @@ from ipython1.kernel.config.settings import (
     REUSE_FURLS,
     SCHEDULER,
 )
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
+from ipython1.kernel.store.opening import StoreConfig
 
 CERTIFICATE_FILE = "ipcontroller.pem"
 READY = "ipcontroller: ready"
@@ -29,8 +31,9 @@ class ControllerConfig:
     `interface` is the address to listen on ('' for all), `location` the hosts to be put into the FURLs, separated
     by commas ('' to find them).  `reuse_furls` keeps the FURLs the same from one start to the next.
     `scheduler` is the dotted name of the class that decides on the order of tasks ('' for first in, first out),
-    `interface_classes` those of interfaces that there are beside MultiEngine and Task.  The others are the settings
-    of these names.
+    `interface_classes` those of interfaces that there are beside MultiEngine and Task.  `patience` is how long peers are
+    awaited whose connections are lost or silent, `store` is where tasks, results and commands are kept.  The others are
+    the settings of these names.
     """
 
     places: Places
@@ -44,3 +47,5 @@ class ControllerConfig:
     kept_results_size: int = KEPT_RESULTS_SIZE.default
     kept_task_results: int = KEPT_TASK_RESULTS.default
     kept_task_results_size: int = KEPT_TASK_RESULTS_SIZE.default
+    patience: Patience = Patience()
+    store: StoreConfig = field(default_factory=StoreConfig)

@@ -6,14 +6,25 @@ Here the cores (registry, queues) meet the links to the agents: instructions of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ipython1.kernel.controller.awaited import Absent
 from ipython1.kernel.controller.observers import Observers
-from ipython1.kernel.controller.queue import Answer, Cancel, EngineQueue, Entry, Instruction, Send
+from ipython1.kernel.controller.queue import (
+    Answer,
+    Cancel,
+    EngineQueue,
+    Entry,
+    Instruction,
+    NoOwner,
+    Owner,
+    Send,
+)
 from ipython1.kernel.controller.registry import EngineRecord, EngineState, Registry
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Message, StreamRef
@@ -118,6 +129,24 @@ def command_message(entry: Entry, engine: int, generation: int) -> Message:
     return Message("command", fields, list(entry.bodies))
 
 
+@dataclass(frozen=True)
+class Held:
+    """A command that an agent has of an earlier controller; `began` is whether the engine has begun with it."""
+
+    id: CommandId
+    index: int
+    began: bool
+    verb: str
+    label: str
+
+    def entry(self, owner: Owner) -> Entry:
+        """An entry for it."""
+        return Entry(self.id, self.id[0], self.verb, {}, self.label, owner, index=self.index)
+
+
+Adopter = Callable[[int, Held], Entry | None]
+
+
 class Engines:
     """All engines.  What interfaces do with them is here; what agents say of them is in `agents`."""
 
@@ -128,6 +157,8 @@ class Engines:
         self.observers = Observers(self._observer_failed)
         self.registry = Registry(self.observers)
         self._engines: dict[int, Engine] = {}
+        self.adopters: list[Adopter] = []
+        """Asked for the entries of commands that an earlier controller had sent, and this one does not know."""
 
     def __getitem__(self, engine: int) -> Engine:
         """The engine of that id; KeyError if there is none."""
@@ -178,6 +209,61 @@ class Engines:
         for engine in self._engines.values():
             engine.queue.client_left(client)
 
+    # After a restart of the controller.
+
+    def expect(self, record: EngineRecord) -> None:
+        """An engine of an earlier controller: it has its id, and is away until its agent is here (`reclaim`)."""
+        record.away = ("the controller was started again", self.clock.seconds())
+        engine = self._engines[record.id] = Engine(record, Absent())
+        engine.queue.away()
+        self.registry.restore(record)
+        self.registry.announce(record.id)
+        self.observers.changed(record.id)
+
+    def is_awaited(self, engine: int) -> bool:
+        """Whether it is an engine whose agent has not been here since the controller was started again."""
+        found = self._engines.get(engine)
+        return found is not None and isinstance(found.agent, Absent)
+
+    def awaited(self) -> list[int]:
+        """All such engines."""
+        return [engine for engine in self.registry.ids() if self.is_awaited(engine)]
+
+    def records_awaited(self) -> list[EngineRecord]:
+        """The same, as they are registered."""
+        return [self.registry[engine] for engine in self.awaited()]
+
+    def sent_before(self, engine: int, entry: Entry) -> None:
+        """An earlier controller has sent this entry to an engine that is awaited."""
+        self._engines[engine].queue.sent_before(entry)
+
+    def find_awaited(self, agent: str, place: int) -> EngineRecord | None:
+        """The engine of that agent, in that place, if it is awaited."""
+        records = self.records_awaited()
+        return next((record for record in records if (record.agent, record.place) == (agent, place)), None)
+
+    def reclaim(self, engine: int, agent: AgentLink, held: Sequence[Held]) -> None:
+        """An engine that was awaited is here, with what `held` says; its agent was told so."""
+        found = self._engines[engine]
+        absent, found.agent = found.agent, agent
+        found.record.away = None
+        entries = [(found.queue.find(one.id, one.index) or self._adopt(engine, one), one.began) for one in held]
+        found.carry_out(found.queue.reclaimed(found.record.generation, entries), self._faulty)
+        for entry, began in entries:
+            if began and entry.began is not None:
+                entry.began()
+        if isinstance(absent, Absent):
+            absent.is_here(agent)
+        self.observers.changed(engine)
+
+    def _adopt(self, engine: int, held: Held) -> Entry:
+        """An entry for a command of an earlier controller."""
+        for adopter in self.adopters:
+            entry = adopter(engine, held)
+            if entry is not None:
+                return entry
+        return held.entry(NoOwner())
+
     # For the sessions of agents.
 
     def add(self, record: EngineRecord, agent: AgentLink) -> None:
@@ -189,6 +275,8 @@ class Engines:
         """An engine is gone, for that reason."""
         found = self._engines.pop(engine)
         self.registry.unregister(engine)
+        if isinstance(found.agent, Absent):
+            found.agent.stays_away(reason)
         found.carry_out(found.queue.close(reason), self._faulty)
 
     def started(self, engine: int, command: CommandId) -> None:
@@ -223,6 +311,19 @@ class Engines:
             record.state = EngineState.READY
             self._event(engine, lambda queue: queue.restarted(generation))
             self.observers.changed(engine)
+
+    def away(self, engine: int, reason: str) -> None:
+        """An engine's agent cannot be reached: what is submitted waits until it is back, or gone."""
+        found = self._engines[engine]
+        found.record.away = (reason, self.clock.seconds())
+        found.queue.away()
+        self.observers.changed(engine)
+
+    def back(self, engine: int) -> None:
+        """An engine's agent can be reached again."""
+        self._engines[engine].record.away = None
+        self._event(engine, lambda queue: queue.back())
+        self.observers.changed(engine)
 
     def properties_changed(self, engine: int, properties: dict[str, Any]) -> None:
         """An engine's properties are these now."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ipython1.kernel.controller.calls import Call, ToClient
+from ipython1.kernel.controller.again import Again
+from ipython1.kernel.controller.audit import Audit
+from ipython1.kernel.controller.calls import Call, Claim, Sink, ToClient
 from ipython1.kernel.controller.clients import ClientSession
-from ipython1.kernel.controller.engines import Engines
+from ipython1.kernel.controller.command_journal import CommandJournal, Known
+from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.held import HeldResults
+from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.streams import Passage
-from ipython1.kernel.error import KernelError
+from ipython1.kernel.error import EngineLost, KernelError, QueueCleared
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
+from ipython1.kernel.store.values import StoredOutcome
 from ipython1.kernel.verbs import VERBS, Route, verbs_of
 
 RESULT_ID = 40
@@ -29,11 +36,24 @@ class MultiEngine:
     role = "multiengine"
     verbs = verbs_of(role)
 
-    def __init__(self, engines: Engines, shutdown: Shutdown, results: HeldResults | None = None) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        shutdown: Shutdown,
+        results: HeldResults | None = None,
+        store: Store | None = None,
+    ) -> None:
         self._engines = engines
+        store = MemoryStore() if store is None else store
+        self._journal = CommandJournal(store)
+        self._audit = Audit(store, self.role)
+        self._again = Again(engines, self._journal, self._perform, self._refuse)
+        engines.adopters.append(self._adopt)
         self._shutdown = shutdown
         self.results = HeldResults() if results is None else results
         self.clients: dict[str, ClientSession] = {}
+        # The engines on which something failed that a client has sent again: what it had sent after that is dropped.
+        self._failed: dict[ClientSession, dict[int, str]] = {}
 
     def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:
         """A client connected."""
@@ -41,6 +61,7 @@ class MultiEngine:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._audit.seen(hello)
         return client
 
     def client_left(self, client: ClientSession) -> None:
@@ -49,6 +70,9 @@ class MultiEngine:
             del self.clients[client.key]
             self.results.client_left(client.key)
             self._engines.client_left(client.key)
+        self._audit.seen(client.hello)
+        self._again.client_left(client)
+        self._failed.pop(client, None)
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
@@ -58,33 +82,59 @@ class MultiEngine:
         if problem is not None:
             client.send(Message("refused", {"id": message.fields["id"], "error": problem}))
             return
-        call = self._call(client, message, hold)
+        if route in (Route.QUEUE, Route.AGENT) and self._again.takes(client, message):
+            return
+        self._perform(client, message, {})
+
+    def _perform(self, client: ClientSession, message: Message, known: Known) -> None:
+        """Carry out a sound command, of which that is known if it was sent again."""
+        route = VERBS[message.fields["verb"]].route
+        call = self._call(client, message, message.fields.get("hold"))
         if call is None:
             return
         try:
             if route is not Route.CONTROLLER:
-                call.targets = self._engines.registry.resolve(message.fields.get("targets"))
+                call.targets = self._targets(message.fields.get("targets"), known)
                 if not call.targets:
                     call.whole()
                     return
-            self._ROUTES[route](self, call, message)
+            if message.fields.get("again") and route is Route.QUEUE:
+                self._queue_again(call, message, known)
+            else:
+                self._ROUTES[route](self, call, message)
         except KernelError as error:
             call.whole_failed(error)
+
+    def _refuse(self, client: ClientSession, message: Message, problem: Exception) -> None:
+        call = self._call(client, message, message.fields.get("hold"))
+        if call is not None:
+            call.whole_failed(problem)
+
+    def _targets(self, asked: Any, known: Known) -> list[int]:
+        if not known:
+            return self._engines.registry.resolve(asked)
+        # All, or a slice, are what they were at the time.
+        return asked if isinstance(asked, list) else sorted(known)
 
     def _call(self, client: ClientSession, message: Message, hold: str | None) -> Call | None:
         """The call that the message makes; None if its outcome cannot be held, of which the client is told."""
         session, number = message.fields["id"]
         command: CommandId = (session, number)
+        record = VERBS[message.fields["verb"]].route is Route.QUEUE
+
+        def recorded(sink: Sink) -> Sink:
+            return self._journal.recorded(command, sink) if record else sink
+
         to_client = Call(message, client, ToClient(client, command))
         if hold is None:
-            return to_client
+            return Call(message, client, recorded(ToClient(client, command)))
         try:
             sink = self.results.hold(hold, session)
         except KernelError as error:
             to_client.whole_failed(error)
             return None
         to_client.whole()
-        return Call(message, client, sink)
+        return Call(message, client, recorded(sink))
 
     # The routes.
 
@@ -98,8 +148,47 @@ class MultiEngine:
             for index, engine in enumerate(call.targets)
         ]
         for engine, entry in entries:
-            self._engines.submit(engine, entry)
+            self._submit(engine, entry)
         passage.watch(entries)
+
+    def _submit(self, engine: int, entry: Entry) -> None:
+        self._journal.submitted(entry.id, engine, entry.verb, entry.label)
+        self._engines.submit(engine, entry)
+
+    def _queue_again(self, call: Call, message: Message, known: Known) -> None:
+        """The call came to an earlier controller: what it came to is told, and what is missing is done."""
+        failed = self._failed.setdefault(call.client, {})
+        bodies: list[Any] = message.bodies
+        for index, engine in enumerate(call.targets):
+            outcome = known.get(engine)
+            entry = call.entry(index, bodies)
+            orphan = self._again.orphan(call.id, engine)
+            if outcome is not None and not outcome.ok:
+                failed.setdefault(engine, call.label)
+            if orphan is not None:
+                orphan.claim(Claim(call, entry))
+            elif outcome is not None:
+                self._tell(call, entry, engine, outcome)
+            elif engine not in self._engines.registry:
+                text = f"engine {engine} was lost, and {call.label} with it: it has not come back to the controller"
+                call.failed(entry, engine, EngineLost(text))
+            elif engine in failed:
+                text = f"{call.label} was dropped from the queue of engine {engine}: {failed[engine]} failed"
+                call.failed(entry, engine, QueueCleared(text))
+            else:
+                self._submit(engine, entry)
+
+    def _tell(self, call: Call, entry: Entry, engine: int, outcome: StoredOutcome) -> None:
+        said = dict(outcome.fields)
+        if said.pop("large"):
+            text = f"{call.label} was carried out on engine {engine}, but its large outcome was lost with the engine"
+            call.failed(entry, engine, EngineLost(text))
+        else:
+            call.told(entry.index, said, outcome.bodies)
+
+    def _adopt(self, engine: int, held: Held) -> Entry | None:
+        """An engine has a command of an earlier controller."""
+        return self._again.adopt(held, engine) if held.verb in self.verbs else None
 
     def _ask_agents(self, call: Call, message: Message) -> None:
         for index, engine in enumerate(call.targets):
@@ -122,13 +211,20 @@ class MultiEngine:
         queued, running = self._engines[engine].queue.status()
         if len(queued) > MAX_LISTED:
             queued[MAX_LISTED:] = [f"... and {len(queued) - MAX_LISTED} more"]
-        return [engine, {"queue": queued, "pending": running or "None"}]
+        status: dict[str, Any] = {"queue": queued, "pending": running or "None"}
+        away = self._engines.registry[engine].away
+        if away is not None:
+            reason, since = away
+            status["away"] = f"for {self._engines.clock.seconds() - since:.0f} s: {reason}"
+        return [engine, status]
 
     def _control(self, call: Call, message: Message) -> None:
         if call.verb == "get_ids":
             call.whole(self._engines.registry.ids())
         elif call.verb == "get_pending":
             self.results.get_pending(call)
+        elif call.verb == "command_history":
+            self._audit.commands(call)
         elif call.verb == "clear_pending":
             self.results.clear_pending(call)
         else:

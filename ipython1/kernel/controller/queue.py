@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +41,16 @@ class Owner(Protocol):
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """The entry came to no reply: it was dropped, or its engine was lost."""
+
+
+class NoOwner:
+    """The owner of an entry whose outcome nobody waits for."""
+
+    def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
+        """See `Owner`."""
+
+    def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
+        """See `Owner`."""
 
 
 class EntryState(Enum):
@@ -142,6 +152,7 @@ class EngineQueue:
         self._generation = generation
         self._window = send_ahead + 1
         self._ready = True
+        self._away = False
         self._positions = 0
         self._unfinished = 0
         # In the order in which they are to run; the first one runs, or is the next to run.
@@ -182,13 +193,8 @@ class EngineQueue:
                 " are there already; wait for some of them"
             )
             return [Fail(entry, QueueCleared(text), sent=False)]
-        self._unfinished += 1
-        line = self._lines.setdefault(entry.client, _Line())
-        line.unfinished += 1
+        line = self._enter(entry)
         line.waiting.append(entry)
-        self._positions += 1
-        entry.position = self._positions
-        entry.failures = line.failures
         if len(line.waiting) == 1:
             self._offer(entry.client, line)
         return self._pump()
@@ -304,6 +310,55 @@ class EngineQueue:
         self._ready = True
         return self._pump()
 
+    def away(self) -> None:
+        """The agent cannot be reached: nothing is sent to it until it is back."""
+        self._away = True
+
+    def back(self) -> list[Instruction]:
+        """The agent can be reached again, and has missed nothing."""
+        self._away = False
+        return self._pump()
+
+    def sent_before(self, entry: Entry) -> None:
+        """An earlier controller has sent this entry; whether it came the agent will say (see `reclaimed`)."""
+        self._enter(entry)
+        entry.state, entry.sent = EntryState.SENT, True
+        self._sent.append(entry)
+
+    def find(self, command: CommandId, index: int) -> Entry | None:
+        """What was sent to the agent under that id, for that target of the call."""
+        return next((entry for entry in self._sent if (entry.id, entry.index) == (command, index)), None)
+
+    def reclaimed(self, generation: int, held: Sequence[tuple[Entry, bool]]) -> list[Instruction]:
+        """The agent is there, after an earlier controller has ended, and has these entries, in its order.
+
+        With each comes whether it has begun.  Those that are not known here are entered; those that were sent and
+        have not come are given back to their owners.
+        """
+        known = {entry for entry, _ in held}
+        missing = [entry for entry in self._sent if entry not in known]
+        for entry, began in held:
+            if entry not in self._sent:
+                self._enter(entry)
+            entry.state, entry.sent = EntryState.STARTED if began else EntryState.SENT, True
+        self._sent = [entry for entry, _ in held]
+        self._generation = generation
+        self._ready, self._away = True, False
+        for entry in missing:
+            entry.sent = False
+        reason = "it had not come when the controller ended"
+        returned = [self._fail(entry, entry.taken_back or self._cleared(entry, reason)) for entry in missing]
+        return [*returned, *self._pump()]
+
+    def _enter(self, entry: Entry) -> _Line:
+        self._unfinished += 1
+        line = self._lines.setdefault(entry.client, _Line())
+        line.unfinished += 1
+        self._positions += 1
+        entry.position = self._positions
+        entry.failures = line.failures
+        return line
+
     def stop(self, reason: str) -> list[Instruction]:
         """The engine is being killed: drop what waits, send nothing more."""
         self._ready = False
@@ -333,7 +388,7 @@ class EngineQueue:
 
     def _pump(self) -> list[Instruction]:
         sends: list[Instruction] = []
-        while self._ready:
+        while self._ready and not self._away:
             entry = self._next()
             if entry is None:
                 break

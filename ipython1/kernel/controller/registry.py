@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ipython1.kernel.alive import Process
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.error import EngineCreationError, InvalidEngineID, NoEnginesRegistered
 
@@ -29,7 +30,8 @@ class EngineRecord:
     """What is known of one engine.
 
     `agent` is the key of the session that it came by, `place` which of that agent's interpreters it is, and
-    `generation` counts its interpreters.
+    `generation` counts its interpreters.  `away` is why and since when its agent cannot be reached; None if it can.
+    `process` is the agent's own.
     """
 
     id: int
@@ -40,6 +42,13 @@ class EngineRecord:
     host: str
     properties: dict[str, Any] = field(default_factory=dict)
     state: EngineState = EngineState.READY
+    away: tuple[str, float] | None = None
+    process: Process | None = None
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether what is sent to it now begins soon."""
+        return self.state is EngineState.READY and self.away is None
 
 
 class Registry:
@@ -86,6 +95,10 @@ class Registry:
         record = EngineRecord(self._free_id(wanted), agent, place, generation, pid, host, properties)
         self._records[record.id] = record
         return record
+
+    def restore(self, record: EngineRecord) -> None:
+        """Enter an engine that an earlier controller had, under the id that it had."""
+        self._records[record.id] = record
 
     def announce(self, engine: int) -> None:
         """Tell the observers of a registered engine: apart from `register`, as it must be usable by then."""

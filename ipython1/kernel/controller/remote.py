@@ -7,19 +7,15 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from weakref import WeakSet
 
-from foolscap.api import Referenceable, Tub
+from foolscap.api import Tub
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.logger import Logger
-from zope.interface import implementer
 
-from ipython1.kernel import messages
-from ipython1.kernel.carrier import LinkEnd, RIDoor, join
 from ipython1.kernel.controller.config import CERTIFICATE_FILE
-from ipython1.kernel.endpoint import GuardedConnection, GuardedEndpoint
-from ipython1.kernel.error import ControllerCreationError, FURLError, KernelError, SecurityError
-from ipython1.kernel.framing import pack, unpack
+from ipython1.kernel.controller.door import Door, Interface
+from ipython1.kernel.endpoint import GuardedEndpoint
+from ipython1.kernel.error import ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.furl import (
     prepare_security_dir,
     read_furl,
@@ -28,18 +24,12 @@ from ipython1.kernel.furl import (
     tub_and_location,
     write_private,
 )
-from ipython1.kernel.hello import check_hello, identity, new_id
-from ipython1.kernel.link import SessionLink
-from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.hello import ROLES, new_id
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places, furl_name
-from ipython1.kernel.tub import FOR_AGENTS, FOR_CLIENTS, Keepalive, new_certificate, new_tub
-
-
-class Interface(Protocol):
-    """What a FURL gives access to: takes the sessions that are opened through it."""
-
-    def open_session(self, hello: Mapping[str, Any], link: Link) -> Receiver:
-        """A peer that said `hello` opened a session; returns what takes its messages."""
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
+from ipython1.kernel.tub import new_certificate, new_tub
 
 
 class Settings(Protocol):
@@ -57,61 +47,31 @@ class Settings(Protocol):
     def places(self) -> Places: ...
 
 
-@implementer(RIDoor)
-class Door(Referenceable):
-    """Opens the sessions of one role."""
-
-    log = Logger()
-
-    def __init__(
-        self, reactor: Any, role: str, interface: Interface, incarnation: str, sessions: WeakSet[SessionLink]
-    ) -> None:
-        self._reactor = reactor
-        self._sessions = sessions
-        self._role = role
-        self._published = interface
-        self._incarnation = incarnation
-        self._allowed = messages.FROM_AGENT if role == "engine" else messages.FROM_CLIENT
-        self._keepalive = FOR_AGENTS if role == "engine" else FOR_CLIENTS
-
-    def remote_open(self, hello: bytes, link: Any) -> tuple[bytes, LinkEnd | None]:
-        try:
-            said = unpack(hello)
-            check_hello(said, self._role)
-        except KernelError as refusal:
-            self.log.warn("refused a session: {refusal}", refusal=refusal)
-            return pack({"error": [type(refusal).__name__, str(refusal)]}), None
-        session = SessionLink(self._reactor, said, self._incarnation, self._allowed)
-        self._sessions.add(session)
-        receiver = self._published.open_session(said, session)
-        end = LinkEnd()
-        join(link, end, session, receiver, "the connection was lost")
-        _identified(link.tracker.broker, self._keepalive)
-        return pack({**identity(), "incarnation": self._incarnation}), end
-
-
-def _identified(broker: Any, keepalive: Keepalive) -> None:
-    """The peer of a connection has shown a valid FURL: the connection may stay, and be silent for so long."""
-    broker.keepaliveTimeout, broker.disconnectTimeout = keepalive.ask, keepalive.give_up
-    if isinstance(broker.transport, GuardedConnection):
-        broker.transport.identified()
-
-
 class ControllerTub:
     """Publishes interfaces, each under the FURL of its role.
 
     The certificate, the secrets and the port are kept in files: they are taken up again by the next start, if that
-    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.
+    is wanted (`reuse_furls`) or if the controller did not end cleanly, and removed by a clean end otherwise.  What
+    agents say is acknowledged when it is in the `store`.
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, interfaces: Mapping[str, Interface], reactor: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        interfaces: Mapping[str, Interface],
+        reactor: Any,
+        patience: Patience = Patience(),  # noqa: B008 (it cannot be changed)
+        store: Store | None = None,
+    ) -> None:
         self._settings = settings
+        self._patience = patience
+        self._store = MemoryStore() if store is None else store
         self._interfaces = interfaces
         self._reactor = reactor
         self._tub: Tub | None = None
-        self._sessions: WeakSet[SessionLink] = WeakSet()
+        self._doors: list[Door] = []
         self._folder = settings.places.security_dir
         self.furls: dict[str, str] = {}
         """The FURL of each role."""
@@ -146,7 +106,11 @@ class ControllerTub:
         tub.setLocation(",".join(f"tcp:{hint}" for hint in self.location.split(",")))
         incarnation = new_id()
         for role, interface in self._interfaces.items():
-            door = Door(self._reactor, role, interface, incarnation, self._sessions)
+            # What the interfaces of users are asked is not stored.
+            house = self._store.house if role in ROLES else ""
+            settled = self._store.settled if house and role == "engine" else None
+            door = Door(self._reactor, role, interface, incarnation, self._patience, house, settled)
+            self._doors.append(door)
             self.furls[role] = tub.registerReference(door, name=secret(old[role]) if role in old else None)
             write_private(self.file(role), self.furls[role] + "\n")
         sock.listen(1024)
@@ -162,9 +126,9 @@ class ControllerTub:
         if not path.exists():
             certificate = new_certificate()
             write_private(path, certificate)
-            return new_tub(FOR_AGENTS, certificate), {}
+            return new_tub(certificate), {}
         try:
-            tub = new_tub(FOR_AGENTS, path.read_text(encoding="ascii"))
+            tub = new_tub(path.read_text(encoding="ascii"))
         except (ValueError, OSError) as problem:
             raise SecurityError(
                 f"cannot use the certificate {path} of an earlier run ({problem}): remove it, and copy the new FURL"
@@ -200,8 +164,9 @@ class ControllerTub:
         """Stop listening and end all sessions; a clean stop removes the files unless they are reused."""
         tub, self._tub = self._tub, None
         # A Tub that stops tells nobody: neither the peers, nor our own ends.
-        for session in list(self._sessions):
-            session.close("the controller stopped")
+        # The clients first: what becomes of the engines then is no news to them.
+        for door in sorted(self._doors, key=lambda door: door.role == "engine"):
+            door.close("the controller stopped")
         if tub is not None:
             await tub.stopService()
         if clean and not self._settings.reuse_furls:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipython1.kernel.controller.task_values import (
+    NO_PROGRESS,
     TRANSITIONS,
     AskDepend,
     Event,
@@ -30,6 +31,7 @@ from ipython1.kernel.controller.task_values import (
     Measure,
     Outcome,
     Place,
+    Progress,
     Row,
     Send,
     State,
@@ -123,9 +125,13 @@ class Scheduler:
 
     # What clients do.
 
-    def submitted(self, spec: TaskSpec, now: float) -> list[Instruction]:
-        """A task came; all that it depends on must be known."""
-        task = self.tasks[spec.id] = Task(spec)
+    def submitted(
+        self, spec: TaskSpec, now: float, progress: Progress = NO_PROGRESS
+    ) -> list[Instruction]:
+        """A task came; all that it depends on must be known.  `progress` is how far it came before a restart."""
+        task = self.tasks[spec.id] = Task(
+            spec, step=progress.step, failures=progress.failures, attempts=progress.attempts
+        )
         self._counts[State.NEW] += 1
         self._line_up(task)
         for other in spec.dependencies:
@@ -143,6 +149,11 @@ class Scheduler:
         else:
             self._ready(task, Event.SUBMITTED)
         return self._done(now)
+
+    def progress(self, task_id: int) -> Progress:
+        """How far a task has come, apart from what it waits for."""
+        task = self.tasks[task_id]
+        return Progress(task.step, task.failures, task.attempts)
 
     def aborted(self, task_id: int, now: float) -> list[Instruction]:
         """A task is not wanted any more; if it runs, it is stopped."""
@@ -180,6 +191,22 @@ class Scheduler:
             "succeeded": counts[Outcome.SUCCEEDED],
             "failed": counts[Outcome.FAILED] + counts[Outcome.ABORTED],
         }
+
+    # After a restart of the controller.
+
+    def ended_before(self, task_id: int, label: str, outcome: Outcome, engine: int | None = None) -> None:
+        """A task of earlier ended so, on that engine."""
+        self.tasks[task_id] = Task(
+            TaskSpec(task_id, label=label), State.ENDED, engine=engine, outcome=outcome
+        )
+        self._counts[outcome] += 1
+
+    def sent_before(self, task_id: int, number: int, engine: int, now: float) -> None:
+        """A task that waits was sent to an engine, as that attempt."""
+        task = self.tasks[task_id]
+        task.attempts = number - 1
+        worker = self.workers.get(engine) or Worker(engine, self._new_mark(), {}, ready=False)
+        self._assign(task, worker, now)
 
     # What engines do.
 
@@ -593,6 +620,10 @@ class Scheduler:
         )
 
     def _send(self, task: Task, worker: Worker, now: float) -> None:
+        self._assign(task, worker, now)
+        self._todo.append(Send(task.spec.id, task.step, task.attempts, worker.engine))
+
+    def _assign(self, task: Task, worker: Worker, now: float) -> None:
         self._leave_waiting(task)
         task.attempts += 1
         task.engine = worker.engine
@@ -602,7 +633,6 @@ class Scheduler:
         worker.attempts.append(attempt)
         self._attempts[attempt.task, attempt.number] = attempt
         self._move(task, Event.SENT, State.SENT)
-        self._todo.append(Send(task.spec.id, task.step, task.attempts, worker.engine))
 
     def _rebalance(self, now: float) -> None:
         """Take back, for each engine that has nothing to do, a task that another would make wait."""
@@ -625,6 +655,8 @@ class Scheduler:
             waits, stuck = worker.waits(now), worker.is_stuck(now)
             if not stuck and waits is not None and waits < AHEAD / 2:
                 continue
+            if idle.occupied and not worker.occupied and worker.has_room(now, without=1):
+                continue  # It would be sent there again, before the one that has commands of others.
             for attempt in reversed(worker.attempts if stuck else worker.attempts[1:]):
                 task = self._task_of(attempt)
                 if task is None or attempt.started is not None or attempt.returning:

@@ -15,12 +15,16 @@ from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.multiengine import MultiEngine
 from ipython1.kernel.controller.named import USUAL, NamedInterface, named_scheduler
 from ipython1.kernel.controller.pending import PendingTable
+from ipython1.kernel.controller.restart import EngineJournal
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_store import TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.error import ControllerCreationError, FURLError
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.places import furl_name
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
+from ipython1.kernel.store.values import Snapshot
 
 
 class Interface(Protocol):
@@ -43,17 +47,17 @@ INTERFACES: Iterable[InterfaceFactory] = (MultiEngine, TaskController)
 """Those that a controller has unless it is told otherwise."""
 
 
-def interfaces(config: ControllerConfig) -> list[InterfaceFactory]:
-    """`INTERFACES`, as the configuration wants them, and those that it names.
+def interfaces(config: ControllerConfig, store: Store | None = None) -> list[InterfaceFactory]:
+    """`INTERFACES`, as the configuration wants them and with that store, and those that it names.
 
     Raises what `named_scheduler` and `NamedInterface` do.
     """
     held = HeldResults(PendingTable(config.kept_results, config.kept_results_size))
-    store = TaskStore(config.kept_task_results, config.kept_task_results_size)
+    ended = TaskStore(config.kept_task_results, config.kept_task_results_size)
     scheduler = named_scheduler(config.scheduler or USUAL)
     return [
-        partial(MultiEngine, results=held),
-        partial(TaskController, scheduler=scheduler, results=store),
+        partial(MultiEngine, results=held, store=store),
+        partial(TaskController, scheduler=scheduler, results=ended, store=store),
         *map(NamedInterface, config.interface_classes),
     ]
 
@@ -69,11 +73,25 @@ class ControllerService:
         reactor: IReactorTime,
         stop: Callable[[], None],
         interfaces: Iterable[InterfaceFactory] = INTERFACES,
+        store: Store | None = None,
+        grace: float = 60.0,
     ) -> None:
         self.engines = Engines(reactor)
+        self._journal = EngineJournal(store or MemoryStore(), self.engines, reactor, grace)
         self.agents = Agents(self.engines)
         shutdown = Shutdown(self.engines, self.agents, reactor, stop)
         self.interfaces = _by_role(factory(self.engines, shutdown) for factory in interfaces)
+
+    async def take_up(self, snapshot: Snapshot) -> None:
+        """Go on from what an earlier controller has left; before anybody can come."""
+        self._journal.start(list(snapshot.engines))
+        for interface in self.interfaces.values():
+            if isinstance(interface, TaskController):
+                await interface.take_up(snapshot)
+
+    def opened(self) -> None:
+        """Agents and clients can come from now on."""
+        self._journal.await_agents()
 
     @property
     def doors(self) -> dict[str, Any]:

@@ -113,16 +113,6 @@ class DependEntry:
         self._unanswered()
 
 
-class NoOwner:
-    """The owner of what is asked of an agent and needs no answer."""
-
-    def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
-        """See `queue.Owner`."""
-
-    def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
-        """See `queue.Owner`."""
-
-
 def is_rejection(reply: Message) -> bool:
     """Whether a failed reply says that the task rejected its engine."""
     return _is_a(reply, TaskRejectError)

@@ -98,25 +98,53 @@ def submission(
     steps = args["steps"]
     if not 0 < len(steps) <= MAX_STEPS:
         raise ProtocolError(f"a task and its recovery tasks are 1 to {MAX_STEPS}, not {len(steps)}")
-    options = dict(args.get("options") or {})
-    _check(options, _OPTIONS, "option", optional=True)
+    _check(args.get("options") or {}, _OPTIONS, "option", optional=True)
     values = _Taker(headers, bodies)
     work = [_work(step, values, functions) for step in steps]
     if values.left:
         raise ProtocolError(f"a task came with {values.left} values more than it says")
-    spec = TaskSpec(
+    spec = _spec(args, label, [_step(step, one.depend) for step, one in zip(steps, work, strict=True)])
+    return Submission(spec, work)
+
+
+def _spec(args: Mapping[str, Any], label: str, steps: Sequence[Step]) -> TaskSpec:
+    needs = tuple(dict.fromkeys(task for step in args["steps"] for task in step["results"]))
+    options = args.get("options")
+    if not options:
+        return TaskSpec(args["task"], tuple(steps), label, needs=needs)
+    return TaskSpec(
         id=args["task"],
-        steps=tuple(_step(step, one.depend) for step, one in zip(steps, work, strict=True)),
+        steps=tuple(steps),
         label=options.get("label") or label,
         after=_ids(options.get("after", [])),
         after_any=options.get("after_any", False),
         follow=_ids(options.get("follow", [])),
-        needs=tuple(dict.fromkeys(task for one in work for task in one.needs)),
+        needs=needs,
         targets=_targets(options.get("targets")),
         resources=_resources(options.get("resources", {})),
         priority=options.get("priority", 0),
     )
-    return Submission(spec, work)
+
+
+def taken_before(
+    args: Mapping[str, Any],
+    headers: Sequence[Any],
+    bodies: Sequence[Bytes],
+    label: str,
+    functions: Mapping[str, Function],
+) -> TaskSpec:
+    """The specification of a task that was submitted and found sound before; quickly, as there may be very many."""
+    if any(step["depend"] for step in args["steps"]):
+        return submission(args, headers, bodies, label, functions).spec
+    return _spec(args, label, [Step(step["kind"], step["retries"], step["timeout"]) for step in args["steps"]])
+
+
+def dependencies(args: Mapping[str, Any]) -> list[Any]:
+    """What the arguments of ``submit`` name as the tasks that it depends on, if they make sense (see `submission`)."""
+    options = args.get("options") or {}
+    listed = [options.get("after"), options.get("follow")] if isinstance(options, dict) else []
+    listed += [step.get("results") for step in args["steps"] if isinstance(step, dict)]
+    return [task for one in listed if isinstance(one, list) for task in one]
 
 
 def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) -> Function:

@@ -21,6 +21,12 @@ class TaskResult:
     bodies: Sequence[Bytes]
 
     @property
+    def label(self) -> str:
+        """What people call the task."""
+        label: str = self.record.get("label", "")
+        return label
+
+    @property
     def size(self) -> int:
         """Bytes that it takes, about."""
         return _OVERHEAD + sum(map(len, self.bodies))
@@ -36,7 +42,7 @@ class TaskStore:
     ) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
-        self._results: dict[int, TaskResult] = {}
+        self._results: dict[int, TaskResult | None] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -53,10 +59,14 @@ class TaskStore:
         """The result of a task; None if there is none (any more)."""
         return self._results.get(task)
 
-    def add(self, task: int, result: TaskResult) -> list[int]:
-        """Keep a result; the tasks whose results had to go for it."""
+    def add(self, task: int, result: TaskResult | None) -> list[int]:
+        """Keep a result; the tasks whose results had to go for it.
+
+        With None, it is kept elsewhere, and only that the task has one is known here.
+        """
+        self.remove(task)
         self._results[task] = result
-        self.bytes += result.size
+        self.bytes += _size(result)
         gone = []
         # The latest stays, however large: somebody may be about to ask for it.
         while len(self._results) > 1 and (
@@ -69,6 +79,9 @@ class TaskStore:
 
     def remove(self, task: int) -> None:
         """Forget the result of a task, if there is one."""
-        result = self._results.pop(task, None)
-        if result is not None:
-            self.bytes -= result.size
+        if task in self._results:
+            self.bytes -= _size(self._results.pop(task))
+
+
+def _size(result: TaskResult | None) -> int:
+    return _OVERHEAD if result is None else result.size

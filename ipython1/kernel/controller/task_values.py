@@ -47,7 +47,21 @@ class TaskSpec:
     @property
     def dependencies(self) -> tuple[int, ...]:
         """All tasks that must have ended before, each once."""
+        if not (self.after or self.follow or self.needs):  # as for most, of which there may be very many
+            return ()
         return tuple(dict.fromkeys((*self.after, *self.follow, *self.needs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a task has come: the step that it is at, the failures of that, and all attempts that were made."""
+
+    step: int = 0
+    failures: int = 0
+    attempts: int = 0
+
+
+NO_PROGRESS = Progress()
 
 
 class State(Enum):

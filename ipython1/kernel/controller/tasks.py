@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.arrivals import Arrivals
+from ipython1.kernel.controller.audit import Audit
 from ipython1.kernel.controller.calls import Call, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
-from ipython1.kernel.controller.queue import Entry
-from ipython1.kernel.controller.registry import EngineState
+from ipython1.kernel.controller.resubmit import Content, content_of
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.task_entries import DependEntry, NoOwner, TaskEntry, attempt_id
-from ipython1.kernel.controller.task_functions import TaskFunctions
-from ipython1.kernel.controller.task_spec import Work, shared_function, submission
-from ipython1.kernel.controller.task_store import TaskResult, TaskStore
+from ipython1.kernel.controller.task_course import TaskCourse
+from ipython1.kernel.controller.task_journal import TaskJournal, task_result
+from ipython1.kernel.controller.task_live import LiveTask
+from ipython1.kernel.controller.task_restore import Restore
+from ipython1.kernel.controller.task_spec import dependencies, shared_function, submission
+from ipython1.kernel.controller.task_store import TaskStore
 from ipython1.kernel.controller.task_values import (
-    AskDepend,
-    Finish,
-    Instruction,
-    Measure,
     Outcome,
     Send,
     State,
-    Stop,
-    StopDepend,
-    TakeBack,
+    TaskSpec,
 )
 from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
-from ipython1.kernel.failures import failure_bodies
-from ipython1.kernel.framing import Bytes, Message
-from ipython1.kernel.hello import new_id
-from ipython1.kernel.messages import CommandId
+from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.memory import MemoryStore
+from ipython1.kernel.store.values import Snapshot
 from ipython1.kernel.verbs import verbs_of
 
 MAX_LEASE = 100_000
@@ -52,9 +46,19 @@ MAX_TASKS = 1_000_000
 """So many tasks that have not ended are taken."""
 MAX_BYTES = 4 << 30
 """What they are to be run with has so many bytes together."""
+MAX_BACKLOG = 256 << 20
+"""While so many bytes wait to be stored, no more tasks are taken."""
 
-_SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
-_IN_ORDER = ("keep_function", "submit")
+_IN_ORDER = ("keep_function", "submit", "resubmit")
+_UNCONCERNED = (
+    "lease_tasks",
+    "keep_function",
+    "task_history",
+    "wait_tasks",
+    "task_status",
+    "count_engines",
+    "spin",
+)
 _STATES = {
     State.BLOCKED: "scheduled",
     State.WAITING: "scheduled",
@@ -63,51 +67,8 @@ _STATES = {
 }
 
 
-@dataclass
-class _Live:
-    """A task that has not ended."""
-
-    client: str
-    label: str
-    work: list[Work]
-    submitted: float
-    started: float | None = None
-    step: int = 0
-    attempts: int = 0
-    # What it takes of other tasks; it stays here, also if the others are forgotten meanwhile.
-    inputs: dict[int, TaskResult] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """The bytes that came with it."""
-        parts = [part for work in self.work for part in (work.values, work.depend) if part is not None]
-        return sum(len(body) for part in parts for body in part.bodies)
-
-    def values(self, step: int, with_function: bool) -> tuple[dict[str, Any], list[Any], list[Bytes]]:
-        """What an engine is sent: the arguments of ``task``, and its values.
-
-        The values of other tasks come first, then the function if it is shared and the engine does not have it.
-        """
-        work = self.work[step]
-        results: list[Any] = []
-        headers: list[Any] = []
-        bodies: list[Bytes] = []
-        for task in work.needs:
-            given = self.inputs[task]
-            results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
-            headers += given.fields.get("values") or []
-            bodies += given.bodies
-        args = {**work.args, "results": results}
-        if work.function is not None:
-            args["function"] = [work.function.digest, with_function]
-            if with_function:
-                headers += work.function.values.headers
-                bodies += work.function.values.bodies
-        return args, headers + work.values.headers, bodies + work.values.bodies
-
-
 class TaskController:
-    """Carries out the commands of task clients, and the instructions of the scheduler."""
+    """Carries out the commands of task clients; `course` has the tasks that were taken."""
 
     role = "task"
     verbs = verbs_of(role)
@@ -119,34 +80,36 @@ class TaskController:
         shutdown: Shutdown,
         scheduler: Callable[[], Scheduler] = FIFOScheduler,
         results: TaskStore | None = None,
+        store: Store | None = None,
     ) -> None:
-        self.scheduler = scheduler()
-        self.results = TaskStore() if results is None else results
+        store = MemoryStore() if store is None else store
+        self.journal = TaskJournal(store)
+        self._audit = Audit(store, self.role)
+        results = TaskStore() if results is None else results
+        self.course = TaskCourse(engines, scheduler(), results, self.journal, self._ended)
         self.clients: dict[str, ClientSession] = {}
         self._arrivals: dict[ClientSession, Arrivals] = {}
-        self._functions = TaskFunctions()
-        self._engines = engines
-        self._clock = engines.clock
-        self._incarnation = new_id()[:16]
         self._next_id = 0
-        self._asked = 0
-        # The commands by which engines are asked for depend functions.
-        self._asks: dict[tuple[int, str], CommandId] = {}
-        self._live: dict[int, _Live] = {}
-        self._bytes = 0
+        # Those that came, and are not stored yet.
+        self._storing: dict[int, LiveTask] = {}
+        self._bytes = 0  # of these
         self.max_tasks = MAX_TASKS
         self.max_bytes = MAX_BYTES
-        self._entries: dict[tuple[int, int], Entry] = {}
-        self._waiting: dict[int, list[Callable[[], None]]] = {}
-        self._takers: dict[int, list[int]] = {}
-        self._instructions: deque[tuple[Instruction, Message | None]] = deque()
-        self._busy = False
-        self._timer: IDelayedCall | None = None
-        self._timer_at = 0.0
-        observers = engines.observers
-        observers.on_register_engine_do(self._joined, True)
-        observers.on_unregister_engine_do(self._left, True)
-        observers.on_change_engine_do(self._changed, True)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What decides on the order of tasks."""
+        return self.course.scheduler
+
+    @property
+    def results(self) -> TaskStore:
+        """What tasks came to, as far as that is in memory."""
+        return self.course.results
+
+    async def take_up(self, snapshot: Snapshot) -> None:
+        """Go on from what an earlier controller has stored."""
+        self._next_id = snapshot.next_id
+        await Restore(self.course, snapshot).run()
 
     # Clients.
 
@@ -156,6 +119,7 @@ class TaskController:
         if old is not None:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
+        self._audit.seen(hello)
         self._arrivals[client] = Arrivals(self._perform)
         return client
 
@@ -163,8 +127,9 @@ class TaskController:
         """See `clients.Commands`.  Its tasks go on."""
         if self.clients.get(client.key) is client:
             del self.clients[client.key]
+        self._audit.seen(client.hello)
         self._arrivals.pop(client, None)
-        self._functions.client_left(client)
+        self.course.functions.client_left(client)
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
@@ -175,11 +140,47 @@ class TaskController:
         else:
             self._perform(call, message)
 
-    def _perform(self, call: Call, message: Message) -> None:
+    def _perform(self, call: Call, message: Message, recalled: bool = False) -> Deferred[None] | None:
+        """Carry out a command; fires when what came after it may be carried out, if that is not now."""
+        named = [] if recalled else self._named(call, message)
+        if call.verb not in _IN_ORDER and any(task in self._storing for task in named):
+            # Another client may ask for what was submitted just now.
+            return self.journal.settled().addCallback(lambda _: self._perform(call, message))
+        forgotten = [task for task in named if self._is_forgotten(task)]
+        if forgotten:
+            recalling = DeferredList([self.journal.result(task) for task in forgotten], consumeErrors=True)
+            return recalling.addCallback(self._recalled, forgotten, call, message)
         try:
             self._VERBS[call.verb](self, call, message)
         except (KernelError, LookupError) as error:
             call.whole_failed(error)
+        return None
+
+    def _named(self, call: Call, message: Message) -> list[int]:
+        """The tasks that a command is about, as far as it matters what the store knows of them."""
+        if not self.journal.keeps or call.verb in _UNCONCERNED:
+            return []
+        named = [*(call.args.get("tasks") or ())] if call.verb != "submit" else dependencies(call.args)
+        if "task" in call.args and (call.verb not in ("submit", "resubmit") or message.fields.get("again")):
+            named.append(call.args["task"])
+        return [task for task in dict.fromkeys(named) if type(task) is int]
+
+    def _is_forgotten(self, task: int) -> bool:
+        """Whether a task has ended, and only the store knows what it came to."""
+        if not 0 <= task < self._next_id or task in self.course.live or task in self._storing:
+            return False
+        return self.results.get(task) is None
+
+    def _recalled(
+        self, found: list[tuple[bool, Any]], tasks: Sequence[int], call: Call, message: Message
+    ) -> None:
+        for task, (succeeded, outcome) in zip(tasks, found, strict=True):
+            if not succeeded:
+                call.whole_failed(outcome.value)
+                return
+            if outcome is not None:
+                self.course.remember(task, task_result(outcome), Outcome(outcome.outcome))
+        self._perform(call, message, recalled=True)
 
     # Verbs.
 
@@ -189,41 +190,112 @@ class TaskController:
             raise ProtocolError(f"ids are leased 1 to {MAX_LEASE} at a time, not {count}")
         first = self._next_id
         self._next_id += count
-        call.whole([first, count])
+        self.journal.leased(self._next_id).addCallback(lambda _: call.whole([first, count]))
 
     def _submit(self, call: Call, message: Message) -> None:
+        if not self._came_before(call, message):
+            bodies: list[Any] = message.bodies
+            headers, label = message.fields["values"], message.fields["label"]
+            functions = self.course.functions.of(call.client)
+            self._accept(call, Content(call.args, headers, bodies, label, functions))
+
+    def _came_before(self, call: Call, message: Message) -> bool:
+        """Whether this submission was answered before; then it is again."""
         task = call.args["task"]
         if not 0 <= task < self._next_id:
             raise IndexError(f"{task} is not an id that was leased for a task")
-        if task in self.scheduler.tasks:
-            # It was submitted before, and its confirmation lost.
+        if task in self._storing:
+            self.journal.settled().addCallback(lambda _: self._perform(call, message))
+        elif task in self.scheduler.tasks:
+            # Its confirmation was lost.
             call.whole()
-            return
-        bodies: list[Any] = message.bodies
-        submitted = submission(
-            call.args, message.fields["values"], bodies, message.fields["label"], self._functions.of(call.client)
-        )
-        for other in submitted.spec.dependencies:
-            does = "take its result" if other in submitted.spec.needs else "come after it"
-            self._check_known(other, f"task {task} cannot {does}")
-        live = _Live(call.client.key, submitted.spec.label, submitted.work, time.time())
-        self._check_room(task, live)
-        self._live[task] = live
-        self._bytes += live.size
-        for other in submitted.spec.needs:
-            result = self.results.get(other)
-            if result is None:
-                self._takers.setdefault(other, []).append(task)
-            else:
-                live.inputs[other] = result
-        call.whole()
-        self._do(self.scheduler.submitted(submitted.spec, self._now()))
+            self._tell_done(call.client, task)
+        else:
+            return False
+        return True
 
-    def _check_room(self, task: int, live: _Live) -> None:
-        if len(self._live) < self.max_tasks and (not self._live or self._bytes + live.size <= self.max_bytes):
+    def _resubmit(self, call: Call, message: Message) -> None:
+        self._audit.check_keeps()
+        if not self._came_before(call, message):
+            accepted = Deferred.fromCoroutine(self._accept_again(call))
+            accepted.addErrback(self._audit.failed, call)
+
+    async def _accept_again(self, call: Call) -> None:
+        content = await content_of(self.journal, call.args["of"], call.args["task"])
+        if content is None:
+            raise self._unknown(call.args["of"], "so it cannot be submitted again")
+        for other in dependencies(content.args):
+            if self._is_forgotten(other):
+                outcome = await self.journal.result(other)
+                if outcome is not None:
+                    self.course.remember(other, task_result(outcome), Outcome(outcome.outcome))
+        self._accept(call, content)
+
+    def _accept(self, call: Call, content: Content) -> None:
+        """A task came: it is taken as soon as it is stored."""
+        headers, bodies, label = content.headers, content.bodies, content.label
+        submitted = submission(content.args, headers, bodies, label, content.functions)
+        task = submitted.spec.id
+        self._check_dependencies(submitted.spec)
+        size = sum(map(len, bodies))
+        live = LiveTask(call.client.key, submitted.spec.label, lambda: submitted.work, size, time.time())
+        self._check_room(task, live)
+        self._storing[task] = live
+        self._bytes += live.size
+        document = {"args": content.args, "values": headers, "label": label}
+        stored = self.journal.submitted(task, live, call.client.name, document, bodies)
+        stored.addCallbacks(
+            self._stored,
+            self._not_stored,
+            callbackArgs=(call, submitted.spec, live),
+            errbackArgs=(call, task, live),
+        )
+
+    def _history(self, call: Call, message: Message) -> None:
+        self._audit.tasks(call)
+
+    def _stored(self, _: None, call: Call, spec: TaskSpec, live: LiveTask) -> None:
+        """A task that came is stored: it is taken."""
+        task = spec.id
+        del self._storing[task]
+        self._bytes -= live.size
+        try:
+            # One that was being stored, too, may have been refused.
+            self._check_dependencies(spec)
+        except LookupError as problem:
+            self.journal.cleared([task])
+            call.whole_failed(problem)
+            return
+        call.whole()
+        self.course.take(spec, live)
+
+    def _not_stored(self, failure: Failure, call: Call, task: int, live: LiveTask) -> None:
+        del self._storing[task]
+        self._bytes -= live.size
+        problem = failure.value
+        if not isinstance(problem, KernelError):
+            self.log.failure("while storing a task", failure)
+            problem = KernelError(f"task {task} was not taken: it could not be stored")
+        call.whole_failed(problem)
+
+    def _check_dependencies(self, spec: TaskSpec) -> None:
+        for other in spec.dependencies:
+            if other not in self._storing:
+                does = "take its result" if other in spec.needs else "come after it"
+                self._check_known(other, f"task {spec.id} cannot {does}")
+
+    def _check_room(self, task: int, live: LiveTask) -> None:
+        count = len(self.course.live) + len(self._storing)
+        if self.journal.backlog > MAX_BACKLOG:
+            raise TaskQueueFull(
+                f"task {task} ({live.label}) was not taken: {self.journal.backlog >> 20} MB wait to be stored, as the"
+                " disk of the controller is slow; wait for some tasks, or submit them by imap"
+            )
+        size = self.course.bytes + self._bytes
+        if count < self.max_tasks and (not count or size + live.size <= self.max_bytes):
             return
         raise TaskQueueFull(
-            f"task {task} ({live.label}) was not taken: {len(self._live)} tasks with {self._bytes >> 20} MB have not"
+            f"task {task} ({live.label}) was not taken: {count} tasks with {size >> 20} MB have not"
             f" ended, and no more than {self.max_tasks} with {self.max_bytes >> 20} MB may be there; wait for some"
             " of them, or submit them by imap"
         )
@@ -232,16 +304,16 @@ class TaskController:
         bodies: list[Any] = message.bodies
         function = shared_function(call.args["digest"], message.fields["values"], bodies)
         if not call.client.lost:
-            self._functions.keep(call.client, function, call.args["drop"])
+            self.course.functions.keep(call.client, function, call.args["drop"])
         call.whole()
 
     def _task_result(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
-        if task in self.results:
+        if self.scheduler.tasks[task].outcome is not None:
             self._tell(call, task)
         elif call.args["block"]:
-            self._when_ended(task, lambda: self._tell(call, task))
+            self.course.when_ended(task, lambda: self._tell(call, task))
         else:
             call.whole()
 
@@ -249,12 +321,17 @@ class TaskController:
         result = self.results.get(task)
         if result is None:
             call.whole_failed(self._unknown(task))
-        else:
-            place = {"index": None, "of": 0, "result": result.record}
+            return
+        place = {"index": None, "of": 0, "result": result.record}
+
+        def tell(_: None) -> None:
             call.repeat({**place, **result.fields}, result.bodies)
 
+        # What was told once must not be otherwise after a restart.
+        self.journal.settled().addCallback(tell)
+
     def _wait(self, call: Call, message: Message) -> None:
-        missing = {task for task in call.args["tasks"] if type(task) is int and task in self._live}
+        missing = {task for task in call.args["tasks"] if type(task) is int and task in self.course.live}
         if not missing:
             call.whole()
 
@@ -264,53 +341,86 @@ class TaskController:
                 call.whole()
 
         for task in list(missing):
-            self._when_ended(task, partial(ended, task))
+            self.course.when_ended(task, partial(ended, task))
 
-    def _when_ended(self, task: int, function: Callable[[], None]) -> None:
-        self._waiting.setdefault(task, []).append(function)
+    def _watch(self, call: Call, message: Message) -> None:
+        asked = dict.fromkeys(task for task in call.args["tasks"] if type(task) is int)
+        for task in asked:
+            live = self.course.live.get(task)
+            if live is None:
+                self._tell_done(call.client, task)
+            elif live.client != call.client.key:
+                self.course.when_ended(task, partial(self._tell_done, call.client, task))
+        call.whole([task for task in asked if task not in self.scheduler.tasks])
+
+    def _ended(self, task: int, live: LiveTask) -> None:
+        """A task has ended: who submitted it is told, if it is there."""
+        client = self.clients.get(live.client)
+        if client is not None:
+            self._tell_done(client, task)
+
+    def _tell_done(self, client: ClientSession, task: int) -> None:
+        """Tell a client that a task has ended, if it has, and what it came to."""
+        result = self.results.get(task)
+        if result is None:
+            return
+        fields = {"task": task, "record": result.record, **result.fields}
+
+        def tell(_: None) -> None:
+            client.send(Message("task_done", fields, list(result.bodies)))
+
+        # What was told once must not be otherwise after a restart.
+        self.journal.settled().addCallback(tell)
 
     def _abort(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
         outcome = self.scheduler.tasks[task].outcome
+        if outcome is Outcome.ABORTED and message.fields.get("again"):
+            call.whole()
+            return
         if outcome is not None:
             aborted = outcome is Outcome.ABORTED
             raise IndexError(f"task {task} {'was aborted already' if aborted else 'has completed already'}")
         call.whole()
-        self._do(self.scheduler.aborted(task, self._now()))
+        self.course.do(self.scheduler.aborted(task, self.course.now()))
 
     def _status(self, call: Call, message: Message) -> None:
         if not call.args["verbose"]:
-            call.whole(self.scheduler.status())
+            counts = self.scheduler.status()
+            counts["scheduled"] += len(self._storing)
+            call.whole(counts)
             return
         listed: dict[str, list[int]] = {name: [] for name in self.scheduler.status()}
         for number, task in self.scheduler.tasks.items():
             ended = "succeeded" if task.outcome is Outcome.SUCCEEDED else "failed"
             listed[_STATES.get(task.state, ended)].append(number)
+        listed["scheduled"] += self._storing
         call.whole(listed)
 
     def _count_engines(self, call: Call, message: Message) -> None:
         call.whole(len(self.scheduler.workers))
 
     def _spin(self, call: Call, message: Message) -> None:
-        instructions = self.scheduler.tick(self._now(), self._occupied())
-        self._do(instructions)
+        instructions = self.course.tick()
         call.whole(any(isinstance(instruction, Send) for instruction in instructions))
 
     def _clear(self, call: Call, message: Message) -> None:
         given = call.args.get("tasks")
         asked = self.results.ids() if given is None else list(dict.fromkeys(given))
         known = [task for task in asked if type(task) is int and task in self.results]
-        self._forget(known)
+        self.course.forget(known)
+        self.journal.cleared(known)
         unknown = [task for task in asked if task not in known] if len(known) < len(asked) else []
-        if unknown:
+        # What is asked again may have been cleared by the first asking.
+        if unknown and not message.fields.get("again"):
             raise KeyError(f"no task of that id has ended: {', '.join(map(repr, unknown[:20]))}")
         call.whole(len(known))
 
     def _why(self, call: Call, message: Message) -> None:
         task = call.args["task"]
         self._check_known(task)
-        call.whole(why(self.scheduler, self.scheduler.tasks[task], self._now()))
+        call.whole(why(self.scheduler, self.scheduler.tasks[task], self.course.now()))
 
     _VERBS: Mapping[str, Callable[[TaskController, Call, Message], None]] = {
         "lease_tasks": _lease,
@@ -318,7 +428,10 @@ class TaskController:
         "submit": _submit,
         "task_result": _task_result,
         "wait_tasks": _wait,
+        "watch_tasks": _watch,
         "abort_task": _abort,
+        "resubmit": _resubmit,
+        "task_history": _history,
         "task_status": _status,
         "count_engines": _count_engines,
         "spin": _spin,
@@ -337,225 +450,3 @@ class TaskController:
             else "no task has that id"
         )
         return IndexError(f"task {task} is unknown: {why}{'; ' if problem else ''}{problem}")
-
-    def _forget(self, tasks: Sequence[int]) -> None:
-        self.scheduler.cleared(tasks)
-        for task in tasks:
-            self.results.remove(task)
-
-    # Engines.
-
-    def _joined(self, engine: int) -> None:
-        properties = self._engines.registry[engine].properties
-        self._do(self.scheduler.engine_joined(engine, properties, self._now()))
-
-    def _left(self, engine: int) -> None:
-        self._functions.interpreter_ended(engine)
-        self._do(self.scheduler.engine_left(engine, self._now()))
-
-    def _changed(self, engine: int) -> None:
-        record = self._engines.registry[engine]
-        ready = record.state is EngineState.READY
-        if not ready:
-            self._functions.interpreter_ended(engine)
-            self._do(self.scheduler.engine_paused(engine, self._now()))
-        elif not self.scheduler.workers[engine].ready:
-            self._do(self.scheduler.engine_came_back(engine, self._now()))
-        self._do(self.scheduler.properties_changed(engine, record.properties, self._now()))
-
-    def attempt_began(self, task: int, attempt: int) -> None:
-        """See `task_entries.Fate`."""
-        live = self._live.get(task)
-        if live is not None:
-            live.started = time.time()
-            function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
-            if function is not None and engine is not None:
-                self._functions.arrived(engine, function)
-        self._do(self.scheduler.started(task, attempt, self._now()))
-
-    def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
-        """See `task_entries.Fate`."""
-        live = self._live.get(task)
-        if how == "missed" and live is not None and reply is not None:
-            function = live.work[live.step].function
-            if function is not None:
-                self._functions.missed(reply.fields["engine"], function)
-        entry = self._entries.pop((task, attempt), None)
-        if entry is not None and reply is not None and not reply.fields["ok"]:
-            self._engines.forget(reply.fields["engine"], entry.client)
-        if how == "lost":
-            self._do(self.scheduler.lost(task, attempt, reason, self._now()))
-        else:
-            event: Callable[[int, int, float], list[Instruction]] = getattr(self.scheduler, how)
-            self._do(event(task, attempt, self._now()), reply)
-
-    # Instructions.
-
-    def _now(self) -> float:
-        return self._clock.seconds()
-
-    def _do(self, instructions: list[Instruction], reply: Message | None = None) -> None:
-        """Carry out what the scheduler said; `reply` is what came to make it say so.
-
-        What follows from one instruction is carried out after those that were said before.
-        """
-        self._instructions.extend((instruction, reply) for instruction in instructions)
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._instructions:
-                instruction, came = self._instructions.popleft()
-                if isinstance(instruction, Finish):
-                    self._finish(instruction, came)
-                else:
-                    self._instruct(instruction)
-        finally:
-            self._busy = False
-        self._set_timer()
-
-    def _instruct(self, instruction: Send | TakeBack | AskDepend | Stop | StopDepend) -> None:
-        if isinstance(instruction, Send):
-            self._send(instruction)
-        elif isinstance(instruction, TakeBack):
-            entry = self._entries.get((instruction.task, instruction.attempt))
-            if entry is not None:
-                self._engines.withdraw(instruction.engine, entry, "it is to run elsewhere, or not at all")
-        elif isinstance(instruction, AskDepend):
-            self._ask(instruction)
-        elif isinstance(instruction, Stop):
-            command = attempt_id(self._incarnation, instruction.task, instruction.attempt)
-            self._stop(instruction.measure, instruction.engine, command, f"task {instruction.task}")
-        else:
-            asked = self._asks.get((instruction.engine, instruction.depend))
-            if asked is not None:
-                self._stop(instruction.measure, instruction.engine, asked, "a depend function")
-
-    def _send(self, send: Send) -> None:
-        live = self._live[send.task]
-        live.step, live.attempts = send.step, send.attempt
-        function = live.work[send.step].function
-        with_function = function is not None and not self._functions.has(send.engine, function)
-        args, headers, bodies = live.values(send.step, with_function)
-        owner = TaskEntry(self, send.task, send.attempt)
-        command = attempt_id(self._incarnation, send.task, send.attempt)
-        entry = self._entries[send.task, send.attempt] = Entry(
-            command,
-            command[0],
-            "task",
-            args,
-            f"task {send.task}: {live.label}",
-            owner,
-            values=headers,
-            bodies=list(bodies),
-            began=owner.began,
-        )
-        if send.engine in self._engines.registry:
-            self._engines.submit(send.engine, entry)
-        else:
-            self.attempt_ended(send.task, send.attempt, "returned", None, "")
-
-    def _ask(self, ask: AskDepend) -> None:
-        live = self._live.get(ask.task)
-        self._asked += 1
-        engine, depend = ask.engine, ask.depend
-
-        def began() -> None:
-            owner.began()
-            self._do(self.scheduler.depend_began(engine, depend, self._now()))
-
-        def answered(fit: bool, text: str, fatal: bool) -> None:
-            self._asks.pop((engine, depend), None)
-            self._engines.forget(engine, command[0])
-            self._do(self.scheduler.depend_answered(engine, depend, fit, text, self._now(), fatal))
-
-        def unanswered() -> None:
-            self._asks.pop((engine, depend), None)
-            self._do(self.scheduler.depend_unanswered(engine, depend, self._now()))
-
-        command = (f"{self._incarnation}:depend:{self._asked}", 1)
-        function = None if live is None else live.work[ask.step].depend
-        if function is None or engine not in self._engines.registry:
-            unanswered()
-            return
-        owner = DependEntry(answered, unanswered)
-        self._asks[engine, depend] = command
-        entry = Entry(
-            command,
-            command[0],
-            "depend",
-            {},
-            f"depend of task {ask.task}",
-            owner,
-            values=function.headers,
-            bodies=list(function.bodies),
-            began=began,
-        )
-        self._engines.submit(engine, entry)
-
-    def _stop(self, measure: Measure, engine: int, command: CommandId, what: str) -> None:
-        if engine not in self._engines.registry:
-            return
-        args: dict[str, Any] = {"only": list(command)}
-        verb = "interrupt"
-        if measure is not Measure.INTERRUPT:
-            verb = "signal"
-            args["signal"] = int(_SIGNALS[measure])
-        self.log.info("{verb} for {what}", verb=measure.value, what=what)
-        self._asked += 1
-        session = f"{self._incarnation}:stop:{self._asked}"
-        entry = Entry((session, 1), session, verb, args, f"{verb} of {what}", NoOwner())
-        self._engines.ask(engine, entry)
-
-    def _finish(self, finish: Finish, reply: Message | None) -> None:
-        live = self._live.pop(finish.task)
-        self._bytes -= live.size
-        args = live.work[live.step].args
-        record = {
-            "task": finish.task,
-            "engine": finish.engine,
-            "submitted": live.submitted,
-            "started": live.started,
-            "completed": time.time(),
-            "attempts": live.attempts,
-            "kind": args["kind"],
-            "pull": args["pull"],
-        }
-        fields: dict[str, Any] = {"ok": False}
-        bodies: Sequence[Bytes] = []
-        if finish.error is not None:
-            bodies = failure_bodies(finish.error)
-        else:
-            assert reply is not None
-            fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
-            bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
-        result = TaskResult(record, fields, bodies)
-        for taker in self._takers.pop(finish.task, ()):
-            if taker in self._live:
-                self._live[taker].inputs[finish.task] = result
-        self._forget(self.results.add(finish.task, result))
-        client = self.clients.get(live.client)
-        if client is not None:
-            said = {"task": finish.task, "record": record, **fields}
-            client.send(Message("task_done", said, list(bodies)))
-        for function in self._waiting.pop(finish.task, ()):
-            function()
-
-    # Time.
-
-    def _set_timer(self) -> None:
-        at = self.scheduler.next_tick
-        running = self._timer is not None and self._timer.active()
-        if at is None or (running and self._timer_at <= at):
-            return
-        if running and self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._clock.callLater(max(0.0, at - self._now()), self._tick)
-
-    def _tick(self) -> None:
-        self._do(self.scheduler.tick(self._now(), self._occupied()))
-
-    def _occupied(self) -> set[int]:
-        """The engines that do something else, too."""
-        return {engine for engine in self.scheduler.workers if self._engines[engine].queue.has_commands}

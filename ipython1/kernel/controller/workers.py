@@ -64,17 +64,18 @@ class Worker:
         """What runs."""
         return next((attempt for attempt in self.attempts if attempt.started is not None), None)
 
-    def has_room(self, now: float) -> bool:
-        """Whether it may be sent one more task."""
+    def has_room(self, now: float, without: int = 0) -> bool:
+        """Whether it may be sent one more task, or might if it were `without` so many of those that it has."""
+        count = len(self.attempts) - without
         if not self.ready or now < self.paused_until:
             return False
-        if not self.attempts:
+        if count <= 0:
             return True
-        if len(self.attempts) > MAX_AHEAD or self.is_stuck(now):
+        if count > MAX_AHEAD or self.is_stuck(now):
             return False
         if any(attempt.cause is not None for attempt in self.attempts):
             return False
-        return len(self.attempts) - 1 < self._ahead(now)
+        return count - 1 < self._ahead(now)
 
     def is_stuck(self, now: float) -> bool:
         """Whether it has tasks and begins with none, for what others want of it."""

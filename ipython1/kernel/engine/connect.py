@@ -27,7 +27,15 @@ class Dial(Protocol):
     """`ipython1.kernel.dial.dial`, or a fake of it."""
 
     def __call__(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float, session: str
+        self,
+        furl: str,
+        role: str,
+        receiver: Receiver,
+        *,
+        reactor: Any,
+        timeout: float,
+        session: str,
+        again: Callable[[], str],
     ) -> Awaitable[Link]:
         """Open a session."""
 
@@ -95,7 +103,15 @@ async def reach(
         try:
             patience = max(min(left, LONGEST_DIAL), 1.0)
             furl = address.read()
-            return await dial(furl, "engine", receiver, reactor=reactor, timeout=patience, session=session)
+            return await dial(
+                furl,
+                "engine",
+                receiver,
+                reactor=reactor,
+                timeout=patience,
+                session=session,
+                again=address.read,
+            )
         except (IncompatiblePeer, FURLError) as problem:
             if isinstance(problem, IncompatiblePeer) or not again:
                 raise

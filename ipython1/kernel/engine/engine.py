@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.history import History, Record
+from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
@@ -41,8 +42,18 @@ class Outlet(Protocol):
     def connected(self) -> bool:
         """Whether there is a controller at the moment."""
 
-    def send(self, message: Message) -> None:
-        """Send a message to the controller, if there is one at the moment."""
+    @property
+    def outlived(self) -> bool:
+        """Whether the controller, or the one before, is to be outlived: what it has asked for goes to its successor."""
+
+    def send(self, message: Message) -> int | None:
+        """Send a message to the controller, if there is one at the moment; the number that it was given."""
+
+    def acknowledged(self, number: int) -> bool:
+        """Whether the controller has the message of that number for good."""
+
+    def answered(self) -> None:
+        """An answer was put into the outbox."""
 
     def say(self, text: str) -> None:
         """Tell the person who started the agent."""
@@ -71,6 +82,7 @@ class Engine:
         self.queue = CommandQueue(f"the engine at place {place}")
         self.history = history
         self.interpreter: Interpreter | None = None
+        self.outbox = Outbox()
         self._reactor = reactor
         self._outlet = outlet
         self._launch = launch
@@ -234,19 +246,34 @@ class Engine:
         ):
             return
         self._offered = self.generation
-        fields = {
+        fields: dict[str, Any] = {
             "place": self.place,
             "wanted": self._wanted,
             "generation": self.generation,
             "pid": self.interpreter.pid,
             "properties": self._properties,
         }
+        commands = self._commands()
+        if commands:
+            fields["commands"] = commands
         self._outlet.send(Message("register", fields))
+
+    def _commands(self) -> list[Any]:
+        """What an earlier controller asked for, as it is known here: see ``register`` in `ipython1.kernel.messages`."""
+        answered = [(one.command, one.began) for one in self.outbox.all()]
+        held = [(command, command is self.queue.running) for command in self.queue.held]
+        return [
+            [list(command.id), command.index or 0, began, command.verb, command.label]
+            for command, began in (*answered, *held)
+        ]
 
     def registered(self, engine_id: int) -> None:
         """The controller gave the engine its id."""
+        if engine_id != self._wanted:
+            self.abandoned()  # by its id the controller would have known what it had asked for
         self.id = self._wanted = engine_id
         self.queue.name = f"engine {engine_id}"
+        self._answer_again()
         if self.generation != self._offered or not self.ready:
             reason = "it ended before it was registered"
             self._send("died", {"generation": self._offered, "reason": reason})
@@ -256,10 +283,22 @@ class Engine:
             if self.generation != self._offered:
                 self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
 
-    def disconnected(self) -> None:
-        """The controller is gone.  The interpreter lives on; what was asked of it is nobody's business any more."""
-        self.id = self._offered = None
+    def _answer_again(self) -> None:
+        """Send what an earlier controller may not have stored."""
+        for answered in self.outbox.all():
+            answered.message.fields["engine"] = self.id
+            answered.number = self._outlet.send(answered.message)
+
+    def abandoned(self) -> None:
+        """What was asked of it is nobody's business any more."""
         self.queue.abandoned()
+        self.outbox.clear()
+
+    def disconnected(self) -> None:
+        """The controller is gone.  The interpreter lives on, and what it was asked for, if the controller is outlived."""
+        self.id = self._offered = None
+        if not self._outlet.outlived:
+            self.abandoned()
         self._until_ready.clear()
         self._until_gone.clear()
         self._until_result.clear()
@@ -285,7 +324,10 @@ class Engine:
             if isinstance(instruction, Feed):
                 self._feed(instruction.command)
             elif isinstance(instruction, Refuse):
-                self.fail(instruction.command, instruction.error)
+                bodies: list[Bytes] = [*failure_bodies(instruction.error)]
+                # One that was running is lost; the others have not begun.
+                began = isinstance(instruction.error, EngineLost)
+                self._answer(instruction.command, {"ok": False}, bodies, began)
             else:
                 self._send("returned", {"id": list(instruction.command.id)})
 
@@ -326,20 +368,26 @@ class Engine:
             self.history.clear()
         self._set_capture(False)
         if not self.queue.discarding:
-            fields: dict[str, Any] = {"id": list(command.id), "ok": ok}
+            fields: dict[str, Any] = {"ok": ok}
             fields.update(
                 (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
             )
-            self._reply_with(command, fields, bodies)
+            self._answer(command, fields, bodies, began=True)
         self.carry_out(self.queue.finished(ok))
         self._answer_ended()
 
-    def _reply_with(self, command: Command, fields: dict[str, Any], bodies: list[Bytes]) -> None:
+    def _answer(self, command: Command, fields: dict[str, Any], bodies: list[Bytes], began: bool) -> None:
+        """Answer a command of the queue, and keep the answer until the controller is known to have it."""
         try:
-            self._send("reply", fields, bodies)
+            message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
         except ProtocolError as problem:
             # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
-            self.fail(command, problem)
+            message, number = self._send(
+                "reply", {"id": list(command.id), "ok": False}, list(failure_bodies(problem))
+            )
+        if self._outlet.outlived:
+            self.outbox.keep(Answered(command, message, began, number))
+            self._outlet.answered()
 
     def _record_loss(
         self, command: Command, reason: str, interpreter: Interpreter, kind: type[EngineLost]
@@ -415,8 +463,13 @@ class Engine:
             return f"{self.name} has executed nothing yet"
         return f"index {number} out of range on {self.name}"
 
-    def _send(self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None) -> None:
-        self._outlet.send(Message(kind, {**fields, "engine": self.id}, list(bodies or [])))
+    def _send(
+        self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None
+    ) -> tuple[Message, int | None]:
+        """The message, and the number that it was given if there is a controller."""
+        engine = self._wanted if self.id is None else self.id
+        message = Message(kind, {**fields, "engine": engine}, list(bodies or []))
+        return message, self._outlet.send(message)
 
 
 def _clears(command: Command) -> bool:

@@ -112,10 +112,16 @@ class CommandQueue:
         self._open = True
         return self._feed()
 
+    @property
+    def held(self) -> list[Command]:
+        """What runs, if somebody waits for its outcome, and what waits."""
+        running = [] if self.running is None or self.discarding else [self.running]
+        return [*running, *self._waiting]
+
     def submitted(self, command: Command) -> list[Instruction]:
-        """A command came.  A repeat of one that came before has no effect."""
+        """A command came.  A repeat of one that is here has no effect; of one that was, none but an answer."""
         if self._is_repeat(command):
-            return []
+            return self._repeated(command)
         error = self._refusal(command)
         if error is not None:
             return [Refuse(command, error)]
@@ -135,6 +141,14 @@ class CommandQueue:
         self._waiting.remove(command)
         error = ConnectionError(f"{self.name} did not get all of {command.label}: {reason}")
         return [Refuse(command, error), *self._feed()]
+
+    def never_came(self, command: Command) -> list[Instruction]:
+        """A stream of a command broke off, and the whole command is going to come again: forget it."""
+        self._seen.pop((command.id, command.index or 0), None)
+        if command not in self._waiting:
+            return []
+        self._waiting.remove(command)
+        return self._feed()
 
     def finished(self, ok: bool) -> list[Instruction]:
         """The running command has an outcome, which was passed on."""
@@ -191,6 +205,12 @@ class CommandQueue:
         if len(self._seen) > SEEN:
             self._seen.popitem(last=False)
         return False
+
+    def _repeated(self, command: Command) -> list[Instruction]:
+        if any(other.id == command.id for other in self.held):
+            return []
+        text = f"{command.label} came to {self.name} before, and what it came to is not known any more"
+        return [Refuse(command, ConnectionError(text))]
 
     def _refusal(self, command: Command) -> QueueCleared | None:
         if command.generation != self.generation or not self._open:

@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, First
 
 from ipython1.kernel.config.settings import RECONNECT_TIMEOUT
 from ipython1.kernel.engine.service import Agent
-from ipython1.kernel.error import KernelError
-from ipython1.kernel.peer import Link
+from ipython1.kernel.error import ConnectionError, KernelError
+from ipython1.kernel.peer import Ending, Link
 
 Reach = Callable[[float, bool], Awaitable[Link]]
 
@@ -52,6 +52,12 @@ class Course:
             if not self._agent.engines:
                 link.close("the agent has ended: it has no engines any more")
                 return self._status()
+            if link.ending in (Ending.GOODBYE, Ending.STAYED_AWAY):
+                await self._end()
+                if link.ending is Ending.GOODBYE:
+                    self._say(f"{reason}, and the engines with it")
+                    return self._status()
+                raise ConnectionError(f"{reason}; the interpreters were ended")
             self._say(f"{reason}; the interpreters live on, the controller is awaited for {self._grace:.0f} s")
             try:
                 link = await self._connect(self._grace, again=True)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ipython1.kernel.alive import ended
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
 from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
@@ -22,6 +24,9 @@ from ipython1.kernel.error import InvalidEngineID
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link
+
+FORGET = 1.0
+"""Seconds between two looks at which answers the controller has acknowledged."""
 
 
 class Agent:
@@ -50,6 +55,9 @@ class Agent:
         self._announced = False
         self._stopping = False
         self._reactor = reactor
+        # Of the controller that the link led to: what tells it from others, and from itself before it was started again.
+        self._house = self._incarnation = ""
+        self._forgetting: IDelayedCall | None = None
 
     def start(self) -> None:
         """Start an interpreter for each engine; they register as they become ready."""
@@ -93,9 +101,23 @@ class Agent:
         self.link = link
         self._disconnected = Deferred()
         self._announced = False
+        house, incarnation = link.peer.get("house", ""), link.peer.get("incarnation", "")
+        if house != self._house or incarnation == self._incarnation:
+            # Another controller; or the same one, which has given the engines up.
+            for engine in self.engines.values():
+                engine.abandoned()
+        self._house, self._incarnation = house, incarnation
         for engine in self.engines.values():
             engine.offer()
         return self._disconnected
+
+    def link_away(self, reason: str) -> None:
+        """See `Receiver`.  What the interpreters say meanwhile is kept by the link."""
+        self.say(f"{reason}; the interpreters live on, and the controller is dialed again")
+
+    def link_back(self) -> None:
+        """See `Receiver`."""
+        self.say("connected again: nothing was lost")
 
     def link_lost(self, reason: str) -> None:
         """See `Receiver`."""
@@ -110,10 +132,30 @@ class Agent:
         """See `Outlet`."""
         return self.link is not None
 
-    def send(self, message: Message) -> None:
+    @property
+    def outlived(self) -> bool:
         """See `Outlet`."""
-        if self.link is not None:
-            self.link.send(message)
+        return self._house != ""
+
+    def send(self, message: Message) -> int | None:
+        """See `Outlet`."""
+        return None if self.link is None else self.link.send(message)
+
+    def acknowledged(self, number: int) -> bool:
+        """See `Outlet`."""
+        return self.link is not None and self.link.acknowledged(number)
+
+    def answered(self) -> None:
+        """See `Outlet`.  Before long it is looked whether the controller has the answer: it may be large."""
+        if self._forgetting is None:
+            self._forgetting = self._reactor.callLater(FORGET, self._forget)
+
+    def _forget(self) -> None:
+        self._forgetting = None
+        for engine in self.engines.values():
+            engine.outbox.forget(self.acknowledged)
+        if any(len(engine.outbox) for engine in self.engines.values()):
+            self.answered()
 
     # What the controller says.
 
@@ -127,6 +169,9 @@ class Agent:
             if engine is not None:
                 ids = [(session, number) for session, number in fields["ids"]]
                 engine.carry_out(engine.queue.cancelled(ids))
+        elif message.kind == "look":
+            gone = [[pid, created] for pid, created in fields["processes"] if ended(pid, created)]
+            self.send(Message("ended", {"processes": gone}))
         elif message.kind == "registered":
             self._registered(fields["place"], fields.get("engine"), fields.get("error"))
 
@@ -188,9 +233,14 @@ class Agent:
             engine.carry_out(engine.queue.completed(command, bodies))
 
         def failed(failure: Any) -> None:
-            engine.carry_out(engine.queue.broken(command, failure.getErrorMessage()))
+            if link.ending is not None and self.outlived:
+                # The controller's successor is asked for it again, by whom it came from.
+                engine.carry_out(engine.queue.never_came(command))
+            else:
+                engine.carry_out(engine.queue.broken(command, failure.getErrorMessage()))
 
-        arrival = self.link.collect(message)
+        link = self.link
+        arrival = link.collect(message)
         arrival.addCallbacks(collected, failed)
         arrival.addErrback(lambda failure: self.log.failure("while taking a large command", failure))
 
@@ -206,6 +256,9 @@ class Agent:
         if self.engines:
             self._announce()
             return
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
         waiting, self._waiting_for_end = self._waiting_for_end, []
         for waiter in waiting:
             waiter.callback(None)

@@ -20,6 +20,9 @@ from ipython1.kernel.launch.launcher import ILaunchObserver
 from ipython1.kernel.launch.local import LocalLauncher
 from ipython1.kernel.launch.values import Launch, LaunchState
 from ipython1.kernel.places import FURL_FILES
+from ipython1.kernel.store.interface import Store
+from ipython1.kernel.store.opening import open_store
+from ipython1.kernel.store.values import Snapshot
 
 GRACE = 10.0
 """Seconds that the host agent has for ending when it is asked to."""
@@ -48,7 +51,7 @@ class Controlling:
     async def run(self) -> int:
         """Until the end; the exit status.
 
-        Raises ControllerCreationError or SecurityError where it cannot be started.
+        Raises ControllerCreationError, SecurityError or StoreError where it cannot be started.
         """
         lock = ControllerLock(prepare_security_dir(self._config.places))
         lock.acquire()
@@ -59,10 +62,23 @@ class Controlling:
         return 0
 
     async def _control(self) -> None:
-        service = ControllerService(self._reactor, self.stop, interfaces(self._config))
-        tub = ControllerTub(self._config, service.doors, self._reactor)
-        await tub.start()
+        store = open_store(self._config.store, self._config.places, self._reactor)
+        snapshot = await store.open(self._config.kept_task_results)
         try:
+            await self._serve(store, snapshot)
+        finally:
+            await store.close()
+
+    async def _serve(self, store: Store, snapshot: Snapshot) -> None:
+        patience = self._config.patience
+        offered = interfaces(self._config, store)
+        service = ControllerService(self._reactor, self.stop, offered, store, patience.grace)
+        await service.take_up(snapshot)
+        tub = ControllerTub(self._config, service.doors, self._reactor, patience, store)
+        await tub.start()
+        service.opened()
+        try:
+            self._say_what_was_left(snapshot)
             self._announce(tub)
             if self._engines:
                 await self._start_agent()
@@ -80,6 +96,13 @@ class Controlling:
             self._over.callback(None)
         elif self._agent is not None:
             self._agent.stop(0)
+
+    def _say_what_was_left(self, snapshot: Snapshot) -> None:
+        live, ended = len(snapshot.live), len(snapshot.ended)
+        if live or ended:
+            text = f"taken up from the last time: {live} tasks that have not ended, {ended} that have"
+            self._say(f"ipcontroller: {text}")
+            self.log.info("{text}", text=text)
 
     def _announce(self, tub: ControllerTub) -> None:
         where = f"port {tub.port} of {self._config.interface or 'all addresses of this host'}"

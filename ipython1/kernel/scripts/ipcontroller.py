@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipython1
 from ipython1.kernel.config.settings import (
+    CLIENT_KEEPALIVE,
     CONTROLLER_LOG,
+    ENGINE_KEEPALIVE,
+    GRACE,
     INTERFACE,
     INTERFACE_CLASSES,
     KEPT_RESULTS,
@@ -25,8 +28,11 @@ from ipython1.kernel.config.settings import (
     PORT,
     REUSE_FURLS,
     SCHEDULER,
+    STORE,
+    STORE_SYNC,
 )
 from ipython1.kernel.controller.config import ControllerConfig
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.scripts.options import (
     Gone,
     Parser,
@@ -36,6 +42,7 @@ from ipython1.kernel.scripts.options import (
     places_of,
     positive,
 )
+from ipython1.kernel.store.opening import StoreConfig
 
 if TYPE_CHECKING:
     from ipython1.kernel.scripts.controlling import Controlling
@@ -91,6 +98,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         (REUSE_FURLS, None),
         (SCHEDULER, "NAME"),
         (INTERFACE_CLASSES, "NAME"),
+        (GRACE, "SECONDS"),
+        (ENGINE_KEEPALIVE, "SECONDS"),
+        (CLIENT_KEEPALIVE, "SECONDS"),
+        (STORE, "PATH-OR-URL"),
+        (STORE_SYNC, "HOW"),
         (CONTROLLER_LOG, "FILE"),
     ):
         add_setting(parser, setting, metavar)
@@ -122,6 +134,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         kept_results_size=settings[KEPT_RESULTS_SIZE],
         kept_task_results=settings[KEPT_TASK_RESULTS],
         kept_task_results_size=settings[KEPT_TASK_RESULTS_SIZE],
+        patience=Patience(settings[GRACE], settings[ENGINE_KEEPALIVE], settings[CLIENT_KEEPALIVE]),
+        store=StoreConfig.of(settings),
     )
     chosen = settings[CONTROLLER_LOG]
     logfile = Path(chosen).expanduser().absolute() if chosen else places.log_dir / LOG_FILE

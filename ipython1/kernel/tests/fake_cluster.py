@@ -23,7 +23,7 @@ from ipython1.kernel.error import (
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message, pack
 from ipython1.kernel.hello import identity
-from ipython1.kernel.peer import Receiver
+from ipython1.kernel.peer import Ending, Receiver
 from ipython1.kernel.targets import pick
 from ipython1.kernel.verbs import verbs_of
 
@@ -41,6 +41,9 @@ class FakeCluster:
         self.histories: dict[int, list[list[Any]]] = {engine: [] for engine in range(engines)}
         self.received: list[Message] = []
         self.links: list[FakeLink] = []
+        self.names: list[str] = []
+        self.house = ""
+        self.unreachable = False
         self.held_back = False
         self._later: list[tuple[FakeLink, Message]] = []
         self.pending: dict[str, list[Message] | None] = {}
@@ -66,14 +69,30 @@ class FakeCluster:
         return [message.fields["verb"] for message in self.received]
 
     async def dial(
-        self, furl: str, role: str, receiver: Receiver, *, reactor: Any, timeout: float, session: str
+        self,
+        furl: str,
+        role: str,
+        receiver: Receiver,
+        *,
+        reactor: Any,
+        timeout: float,
+        session: str,
+        again: Callable[[], str],
+        name: str = "",
     ) -> FakeLink:
         """Stands for `ipython1.kernel.dial.dial`."""
-        if furl != FURL:
+        if furl != FURL or self.unreachable:
             raise ConnectionError("nobody there")
+        self.names.append(name)
         link = FakeLink(self, receiver)
         self.links.append(link)
         return link
+
+    def restart(self) -> None:
+        """Be killed and started again: what was asked is not known any more, what was done has been done."""
+        self._later.clear()
+        for link in [link for link in self.links if not link.closed]:
+            link.lose("the controller was restarted", Ending.UNKNOWN)
 
     def take(self, link: FakeLink, message: Message) -> None:
         """A message came from a client."""
@@ -206,7 +225,8 @@ class FakeLink:
     def __init__(self, cluster: FakeCluster, receiver: Receiver) -> None:
         self.cluster = cluster
         self.receiver = receiver
-        self.peer = identity()
+        self.peer = {**identity(), "house": cluster.house, "grace": 60.0}
+        self.ending: Ending | None = None
         self.closed = ""
         self.delivered = 10**9
         self._sent = 0
@@ -234,9 +254,10 @@ class FakeLink:
     def collect(self, message: Message) -> Deferred[Message]:
         raise NotImplementedError
 
-    def lose(self, reason: str) -> None:
+    def lose(self, reason: str, ending: Ending = Ending.CLOSED) -> None:
         """The connection is lost."""
         self.closed = reason
+        self.ending = ending
         self.receiver.link_lost(reason)
 
     def close(self, reason: str) -> None:

@@ -32,6 +32,7 @@ class FakeTasks(FakeCluster):
         # What is said of how tasks stand, next, in place of how they do.
         self.statuses: list[dict[str, Any]] = []
         self.functions: dict[str, Serialized] = {}
+        self.named: set[str] = set()
         self._asked: list[tuple[FakeLink, Message]] = []
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -42,6 +43,13 @@ class FakeTasks(FakeCluster):
             "why": lambda task: f"task {task} waits",
             "abort_task": self._abort,
         }
+
+    def restart(self) -> None:
+        """Be killed and started again on the same store: submissions that were not confirmed are lost."""
+        super().restart()
+        self._unconfirmed.clear()
+        self._asked.clear()
+        self.named.clear()
 
     @property
     def unconfirmed(self) -> int:
@@ -65,7 +73,15 @@ class FakeTasks(FakeCluster):
         elif verb == "keep_function":
             (function,) = split(message.fields["values"], message.bodies)
             self.functions[args["digest"]] = function
-            self._reply(link, message, None)
+            self.named.add(args["digest"])
+            if not self.silent:
+                self._reply(link, message, None)
+        elif verb == "watch_tasks":
+            for number in args["tasks"]:
+                if number in self.outcomes:
+                    link.receiver.message_received(self.outcomes[number])
+            known = {*self.outcomes, *(number for _, number, *_ in self.waiting)}
+            self._reply(link, message, [number for number in args["tasks"] if number not in known])
         elif verb in ("task_result", "wait_tasks"):
             self._asked.append((link, message))
             self._answer()
@@ -84,6 +100,15 @@ class FakeTasks(FakeCluster):
                 continue
             self._reply(link, message, None)
             values = split(message.fields["values"], message.bodies)
+            number = message.fields["args"]["task"]
+            functions = {step["function"] for step in message.fields["args"]["steps"]} - {None}
+            if not functions <= self.named:
+                raise AssertionError("a task came before its function")
+            if number in self.outcomes:
+                link.receiver.message_received(self.outcomes[number])
+                continue
+            if any(number == waiting for _, waiting, *_ in self.waiting):
+                continue
             self.waiting.append((link, message.fields["args"]["task"], message.fields["args"], values))
         if not self.held_back:
             self.go_on()
@@ -91,8 +116,8 @@ class FakeTasks(FakeCluster):
     def go_on(self) -> None:
         """Run what waits, the latest first."""
         self.held_back = False
-        waiting, self.waiting = self.waiting, []
-        for link, number, args, values in reversed(waiting):
+        while self.waiting:
+            link, number, args, values = self.waiting.pop()
             self.end(link, number, args["steps"][0], values)
 
     def end(self, link: FakeLink, number: int, step: dict[str, Any], values: list[Serialized]) -> None:
@@ -142,6 +167,7 @@ class FakeTasks(FakeCluster):
         if problem:
             raise AssertionError(problem)
         self.outcomes[number] = done
+        link = self.links[-1] if link.closed else link
         if not link.closed:
             link.receiver.message_received(done)
         self._answer()

@@ -27,8 +27,8 @@ class MemoryCarrier:
         self.batches.append(batch)
         self.reactor.callLater(0, self.other.batch_received, batch)
 
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
-        answer: Deferred[bool] = Deferred()
+    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
+        answer: Deferred[bool | None] = Deferred()
 
         def arrive() -> None:
             assert self.other is not None
@@ -37,15 +37,17 @@ class MemoryCarrier:
         self.reactor.callLater(0, arrive)
         return answer
 
-    def close(self, reason: str | None) -> None:
+    def let_go(self) -> None:
+        pass
+
+    def close(self, reason: str, goodbye: bool) -> None:
         assert self.other is not None
-        if reason is not None:
-            self.reactor.callLater(0, self.other.lost, reason)
+        self.reactor.callLater(0, self.other.over, reason)
 
     def cut_off(self) -> None:
         assert self.other is not None
         for end in (self.own, self.other):
-            self.reactor.callLater(0, end.lost, "cut off")
+            self.reactor.callLater(0, end.over, "cut off")
 
 
 Allowed = Mapping[str, Mapping[str, messages.Types]]

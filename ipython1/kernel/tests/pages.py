@@ -163,11 +163,12 @@ class Reader:
         return home
 
     def _make_commands(self) -> None:
-        """The commands of this ipython1, installed or not, and an scp for hosts that are folders."""
+        """The commands of this ipython1, installed or not, its Python, and an scp for hosts that are folders."""
         folder = self._top / "bin"
         folder.mkdir(parents=True)
         for name in READY:
             _write(folder / name, f'exec "{sys.executable}" -m ipython1.kernel.scripts.{name} "$@"')
+        _write(folder / "python", f'exec "{sys.executable}" "$@"')
         _write(folder / "scp", f'host=${{1%%:*}} && exec cp "{self._top}/$host/${{1#*:}}" "$2"')
 
 

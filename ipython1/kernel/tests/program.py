@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
+from unittest import skipUnless
 
 import psutil
 from twisted.internet import error, protocol
@@ -31,6 +32,10 @@ def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[.
         return Deferred.fromCoroutine(method(*arguments))
 
     return run
+
+
+long = skipUnless(os.environ.get("IPYTHON1_TEST_ALL"), "takes long: sh scripts/test --all")
+"""A test, or a class of tests, that takes long, where others see to the same in less time."""
 
 
 class Program(protocol.ProcessProtocol):
@@ -89,6 +94,11 @@ class Program(protocol.ProcessProtocol):
                 )
             await self._news()
         return match
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._status is None
 
     async def ended(self) -> int:
         """Return when it has ended: its exit status, negative if it was a signal."""

@@ -231,6 +231,26 @@ class ConnectionTests(AsyncTestCase):
         self.assertEqual(self.result(self.mec.get_ids()), [0, 1, 2, 3])
         self.assertEqual(len(self.cluster.links), 2)
 
+    def test_away(self) -> None:
+        """While there is no connection calls wait, and who asks is told for what; then they end as ever."""
+        self.cluster.held_back = True
+        before = self.mec.execute("a=1")
+        self.turn()
+        receiver = self.cluster.links[0].receiver
+        receiver.link_away("the connection was lost")
+        during = self.mec.execute("b=1")
+        self.turn()
+        self.assertNoResult(before)
+        self.assertEqual(
+            self.mec._connection.waits_for, ": the connection was lost, and the controller is dialed again"
+        )
+        receiver.link_back()
+        self.assertEqual(self.mec._connection.waits_for, "")
+        self.cluster.go_on()
+        for call in (before, during):
+            self.assertEqual(len(self.result(call)), 4)
+        self.assertEqual(len(self.cluster.links), 1)
+
     def test_disconnect(self) -> None:
         self.result(self.mec.get_ids())
         self.mec.disconnect()

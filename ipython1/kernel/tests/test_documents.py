@@ -62,6 +62,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_coming_back(self) -> None:
+        """coming_back.txt"""
+        await self.check("docs/source/coming_back.txt")
+
+    @asynchronous
     async def test_custom_interfaces(self) -> None:
         """custom_interfaces.txt"""
         await self.check("docs/source/custom_interfaces.txt")
@@ -92,6 +97,7 @@ class PageTests(TestCase):
             "parallel_intro.txt",
             "parallel_multiengine.txt",
             "parallel_task.txt",
+            "coming_back.txt",
             "custom_interfaces.txt",
             "clusters.txt",
             "clusters_api.txt",

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel import link, messages, session
+from ipython1.kernel import link, messages, room, session
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message, StreamRef, encode
 from ipython1.kernel.stream import PIECE, THRESHOLD, WINDOW
@@ -73,11 +73,11 @@ class LinkTests(SynchronousTestCase):
 
     def test_batches_of_few_messages(self) -> None:
         """A batch has no more messages than its receiver should take without looking at others."""
-        for number in range(1, 2 * link.BATCH_MESSAGES + 2):
+        for number in range(1, 2 * session.BATCH_MESSAGES + 2):
             self.a.send(command(number))
         self.turns()
         self.assertEqual(len(self.carrier(self.a).batches), 3)
-        self.assertEqual(len(self.controller.messages), 2 * link.BATCH_MESSAGES + 1)
+        self.assertEqual(len(self.controller.messages), 2 * session.BATCH_MESSAGES + 1)
 
     def test_acknowledged_by_the_answer(self) -> None:
         """An answer carries the acknowledgement: no batch is sent for it alone."""
@@ -149,7 +149,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_peer_that_takes_nothing(self) -> None:
         """A controller does not keep more and more for a peer that takes nothing, be it messages or pieces."""
-        self.patch(link, "MAX_IN_FLIGHT", 1_000_000)
+        self.patch(room, "MAX_IN_FLIGHT", 1_000_000)
         for body in (bytes(50_000), bytes(100_000)):
             self.setUp()
             self.a.batch_received = lambda batch: None  # type: ignore[method-assign]
@@ -158,19 +158,19 @@ class LinkTests(SynchronousTestCase):
                 self.b.send(reply(number, body))
             self.turns()
             self.assertEqual(self.controller.lost, [])
-            self.clock.advance(link.STALLED + 1)
+            self.clock.advance(room.STALLED + 1)
             self.b.send(reply(31, body))
             self.turns()
             self.assertEqual(self.controller.lost, ["cut off"])
 
     def test_peer_that_takes_much(self) -> None:
         """One that is slow is not cut off, nor is one to which much is sent at once after a silence."""
-        self.patch(link, "MAX_IN_FLIGHT", 1_000_000)
+        self.patch(room, "MAX_IN_FLIGHT", 1_000_000)
         for _ in range(10):
             for number in range(30):
                 self.b.send(reply(number, bytes(50_000)))
             self.turns()
-            self.clock.advance(link.STALLED + 1)
+            self.clock.advance(room.STALLED + 1)
         self.assertEqual(self.controller.lost, [])
         self.assertEqual(len(self.client.messages), 300)
 

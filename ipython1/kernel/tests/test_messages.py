@@ -79,7 +79,7 @@ class HelloTests(SynchronousTestCase):
     def test_good(self) -> None:
         """What we say ourselves we accept."""
         hello.check_hello(hello.hello("engine", "s"), "engine")
-        hello.check_welcome({**hello.identity(), "incarnation": "i"})
+        hello.check_welcome(hello.welcome("i", "ticket", 0, 60, 10))
 
     def test_incompatible(self) -> None:
         """A peer of another protocol gets both versions, whatever else it says."""

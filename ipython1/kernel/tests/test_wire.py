@@ -25,9 +25,10 @@ from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link
 from ipython1.kernel.places import Places
-from ipython1.kernel.tub import FOR_CLIENTS, new_tub
+from ipython1.kernel.tub import new_tub
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Recorder:
         self.link: Link | None = None
         self.messages: list[Message] = []
         self.reasons: list[str] = []
+        self.away: list[str] = []
+        self.back = 0
         self._waiting: list[Deferred[None]] = []
 
     def message_received(self, message: Message) -> None:
@@ -58,6 +61,14 @@ class Recorder:
 
     def _broken(self, failure: Failure) -> None:
         self.reasons.append(failure.getErrorMessage())
+        self._tell()
+
+    def link_away(self, reason: str) -> None:
+        self.away.append(reason)
+        self._tell()
+
+    def link_back(self) -> None:
+        self.back += 1
         self._tell()
 
     def link_lost(self, reason: str) -> None:
@@ -102,13 +113,13 @@ def command(number: int = 1, bodies: list[Any] | None = None, **fields: Any) -> 
 
 class WireTestCase(TestCase):
     timeout = 60
+    patience = Patience()
 
     async def controller(self, **settings: Any) -> ControllerTub:
         directory = settings.pop("ipython_dir", None) or Path(self.mktemp())
         self.engine, self.multiengine = Opened(), Opened()
-        tub = ControllerTub(
-            Settings(Places(directory), **settings), {"engine": self.engine, "multiengine": self.multiengine}, reactor
-        )
+        doors = {"engine": self.engine, "multiengine": self.multiengine}
+        tub = ControllerTub(Settings(Places(directory), **settings), doors, reactor, self.patience)
         await tub.start()
 
         async def stop() -> None:
@@ -428,7 +439,7 @@ class StrangerTests(WireTestCase):
         """What is sent before one has shown a FURL is not much, or one is cut off."""
         tub = await self.controller()
         furl = tub.furls["multiengine"]
-        other = new_tub(FOR_CLIENTS)
+        other = new_tub()
         other.startService()
         self.addCleanup(other.stopService)
         await self.assertFailure(other.getReference(furl.replace(secret(furl), "a" * 32)), RemoteException)

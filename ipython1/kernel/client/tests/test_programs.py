@@ -173,6 +173,6 @@ class NoClusterTests(TestCase):
                 env={**os.environ, "IPYTHONDIR": self.mktemp(), "PYTHONPATH": os.pathsep.join(sys.path)},
             )
             self.assertEqual(status, 1)
-            self.assertRegex(errors.decode(), r"FURLError: there is no FURL file .*start a controller")
+            self.assertRegex(errors.decode(), r"NoFURLFile: there is no FURL file .*start a controller")
 
         return Deferred.fromCoroutine(run())

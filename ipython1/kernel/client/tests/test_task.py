@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import gc
 import itertools
 import threading
+import time
 from typing import Any
 
 from twisted.internet import reactor, threads
@@ -530,3 +532,68 @@ class FutureTests(TaskTestCase):
 
 def abs_of(x: int) -> int:
     return abs(x)
+
+
+class RestartTests(TaskTestCase):
+    """A controller that is killed and started again on the same store."""
+
+    def restart(self) -> None:
+        threads.blockingCallFromThread(reactor, self.tasks.restart)
+
+    def setUp(self) -> Deferred[None]:
+        connecting = super().setUp()
+        self.tasks.house = "a house"
+        return connecting
+
+    @in_thread
+    def test_futures(self) -> None:
+        """What was submitted, and what is while there is no controller, comes to its end."""
+        self.held_back()
+        blob = bytes(taskclient.BATCH * 100)
+        pending = [self.tc.submit(abs_of, -number) for number in range(50)]
+        executor = self.tc.executor()
+        lazy = executor.map(functools.partial(length_of, blob), range(20))
+        self.restart()
+        pending += [self.tc.submit(abs_of, -number) for number in range(50, 100)]
+        executed = [executor.submit(abs_of, number) for number in range(20)]
+        self.go_on()
+        self.assertEqual([each.r for each in pending], list(range(100)))
+        self.assertEqual([each.result() for each in executed], list(range(20)))
+        self.assertEqual(list(lazy), [len(blob)] * 20)
+
+    @in_thread
+    def test_maps(self) -> None:
+        """An endless map, ordered or not, and one that is not, go on."""
+        for ordered in (True, False):
+            results = self.tc.imap(abs_of, itertools.count(1), ordered=ordered, max_outstanding=10)
+            found = []
+            for number in range(500):
+                found.append(next(results))
+                if number % 100 == 50:
+                    self.restart()
+            results.close()
+            self.assertEqual(len(set(found)), 500)
+            if ordered:
+                self.assertEqual(found, list(range(1, 501)))
+        mapping = threading.Timer(0.0, self.restart)
+        mapping.start()
+        self.assertEqual(self.tc.map(abs_of, range(2000), chunksize=1), list(range(2000)))
+        mapping.join()
+
+    @in_thread
+    def test_waiting(self) -> None:
+        """Calls that wait in a thread of their own."""
+        self.held_back()
+        number = self.tc.run(client.MapTask(abs_of, [-5]))
+        with concurrent.futures.ThreadPoolExecutor() as threads_:
+            asking = threads_.submit(self.tc.get_task_result, number, block=True)
+            barrier = threads_.submit(self.tc.barrier, [number], timeout=10)
+            while len(self.tasks.verbs) < 4:
+                time.sleep(0.01)
+            self.restart()
+            self.go_on()
+            self.assertEqual((asking.result(), barrier.result()), (5, None))
+
+
+def length_of(blob: bytes, number: int) -> int:
+    return len(blob)

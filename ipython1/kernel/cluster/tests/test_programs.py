@@ -290,6 +290,6 @@ class ClusterTests(ProgramCase):
         self.assertIn(lines[0], ("ConnectionError", "EngineLost", "CompositeError"))
         self.assertRegex(lines[1], ": lost>")
         self.assertEqual(lines[2], "NoSuchCluster")
-        self.assertIn(lines[3], ("ConnectionError", "FURLError", "NoEnginesRegistered"))
+        self.assertIn(lines[3], ("ConnectionError", "NoFURLFile", "NoEnginesRegistered"))
         self.assertRegex(lines[4], ": stopped>")
         self.assertEqual(clusters_processes(self.folder), [])

@@ -38,7 +38,7 @@ class Peer:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.session = new_id()
+        self.session = self.new_session()
         self.lost: str | None = None
         said = hello(self.role, self.session)
         self.link = SessionLink(cluster.clock, said, "incarnation", self.allowed)
@@ -48,6 +48,10 @@ class Peer:
             carrier = MemoryCarrier(cluster.clock)
             carrier.own, carrier.other = link, other
             link.attach(carrier, takes)
+
+    def new_session(self) -> str:
+        """The id of the session."""
+        return new_id()
 
     def leave(self) -> None:
         """End the session."""
@@ -84,6 +88,8 @@ class FakeAgent(Peer):
         elif message.kind == "cancel":
             ids = [(session, number) for session, number in fields["ids"]]
             self.carry_out(fields["engine"], self.queues[fields["engine"]].cancelled(ids))
+        elif message.kind == "look":
+            self.link.send(Message("ended", {"processes": []}))
         elif fields["verb"] in ("interrupt", "get_result", "signal", "restart"):
             self.say("reply", fields["engine"], id=fields["id"], ok=True)
         elif fields["verb"] == "kill":

@@ -63,6 +63,16 @@ class QueueTests(SynchronousTestCase):
             self.sent += sent(self.queue.submit(one))
         return entries
 
+    def test_did_not_leave(self) -> None:
+        """What an earlier controller was about to send, and the agent does not have, was not sent."""
+        self.queue.away()
+        here, missing = entry("a", 1), entry("t", 1)
+        for one in (here, missing):
+            self.queue.sent_before(one)
+        instructions = self.queue.reclaimed(1, [(here, True)])
+        self.assertEqual(list(failed(instructions)), ["t1"])
+        self.assertEqual((here.sent, missing.sent), (True, False))
+
     def test_sends_ahead(self) -> None:
         """One command runs, a few are sent ahead, and the next is sent when one is done."""
         self.submit("a1", "b1", "a2", "b2")

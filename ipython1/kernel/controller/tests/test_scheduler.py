@@ -40,7 +40,7 @@ from ipython1.kernel.controller.task_values import (
     TaskSpec,
 )
 from ipython1.kernel.controller.tasks import TaskController
-from ipython1.kernel.controller.workers import STUCK
+from ipython1.kernel.controller.workers import LONG, STUCK
 from ipython1.kernel.error import ControllerCreationError
 from ipython1.kernel.places import Places
 
@@ -182,6 +182,19 @@ class LoadTests(SchedulerCase):
         self.tell("started", 0, 1)
         self.now += 0.1
         self.assertEqual(self.join(1), [TakeBack(1, 1, 0)])
+        self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
+
+    def test_not_taken_back_in_vain(self) -> None:
+        """What would be sent to the same engine again is left there, until that has no room for it."""
+        self.join(0, 1)
+        self.scheduler.tick(self.now, {1})
+        self.submit(0)
+        self.submit(1)
+        self.tell("started", 0, 1)
+        self.assertEqual(sent(self.said), [(0, 0), (1, 0)])
+        self.assertEqual([one for one in self.said if isinstance(one, TakeBack)], [])
+        self.now += 2 * LONG
+        self.assertEqual(self.scheduler.tick(self.now, {1}), [TakeBack(1, 1, 0)])
         self.assertEqual(sent(self.tell("returned", 1, 1)), [(1, 1)])
 
     def test_taken_from_an_engine_that_is_busy(self) -> None:

@@ -423,6 +423,47 @@ class LossTests(ServiceCase):
         self.cluster.settle()
         self.assertEqual(list(again.queues), [0])
 
+    def test_agent_away(self) -> None:
+        """While an agent cannot be reached its engines stay, what is submitted waits, and it shows; then it goes on."""
+        session = self.agent.far._receiver
+        running = self.client.execute([0])
+        self.cluster.settle()
+        session.link_away("the connection was lost")
+        waiting, asked = self.client.execute([0]), self.client.call("queue_status", targets=[0])
+        ids = self.client.call("get_ids")
+        self.cluster.settle(3)
+        self.assertEqual(self.settled(ids), [[0, 1]])
+        [[engine, status]] = self.settled(asked)
+        self.assertEqual((engine, status["queue"], status["pending"]), (0, ["execute(2)"], "execute(1)"))
+        self.assertEqual(status["away"], "for 3 s: the connection was lost")
+        self.assertEqual(len(self.agent.got), 1)
+        session.link_back()
+        self.finish_all(body=b"one")
+        self.finish_all(body=b"two")
+        self.assertEqual((self.settled(running), self.settled(waiting)), ([b"one"], [b"two"]))
+        [[_, status]] = self.settled(self.client.call("queue_status", targets=[0]))
+        self.assertNotIn("away", status)
+
+    def test_agent_stays_away(self) -> None:
+        """If it does not come back, what waited was dropped, and what ran is lost."""
+        running = self.client.execute([0])
+        self.cluster.settle()
+        self.agent.far._receiver.link_away("the connection was lost")
+        waiting = self.client.execute([0])
+        self.cluster.settle()
+        self.agent.far.over("the connection was lost, and not taken up again within 60 s")
+        self.assertIn("EngineLost: engine 0 was lost while it ran execute(1)", self.settled(running)[0])
+        self.assertIn("QueueCleared: execute(2) was dropped", self.settled(waiting)[0])
+
+    def test_client_away(self) -> None:
+        """What a client's calls come to while it cannot be reached is kept for it."""
+        number = self.client.execute([0])
+        self.cluster.settle()
+        self.client.far._receiver.link_away("the connection was lost")
+        self.finish_all(body=b"kept")
+        self.client.far._receiver.link_back()
+        self.assertEqual(self.settled(number), [b"kept"])
+
     def test_liar(self) -> None:
         """An agent that speaks of engines or commands that are not its own is not believed."""
         liar = FakeAgent(self.cluster)

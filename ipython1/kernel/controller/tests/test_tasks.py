@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
@@ -12,6 +13,8 @@ from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeCli
 from ipython1.kernel.error import FunctionMissing
 from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.shared import MAX_FUNCTIONS, digest
+from ipython1.kernel.store.memory import MemoryStore
+from ipython1.kernel.store.values import StoredTask
 
 STEP = {
     "kind": "string",
@@ -335,6 +338,21 @@ class LossTests(TaskCase):
         self.finish(0)
         self.assertEqual(self.ask("task_status", verbose=False)["succeeded"], 2)
 
+    def test_agent_away(self) -> None:
+        """An agent that cannot be reached gets no more tasks, until it is back; those that it has go on."""
+        session = self.agent.far._receiver
+        self.client.submit(0)
+        self.cluster.settle()
+        session.link_away("the connection was lost")
+        self.client.submit(1)
+        self.cluster.settle()
+        self.assertEqual(self.agent.running(0), "task 0: submit(2)")
+        self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 1)
+        session.link_back()
+        self.finish(0, body=b"zero")
+        self.finish(0, body=b"one")
+        self.assertEqual((self.client.came_to(0), self.client.came_to(1)), (b"zero", b"one"))
+
     def test_queue_cleared_by_others(self) -> None:
         """Who clears an engine's queue drops commands; tasks that waited there run later."""
         others = FakeClient(self.cluster)
@@ -365,8 +383,9 @@ class LossTests(TaskCase):
         self.assertEqual(self.ask("clear_tasks", tasks=None), 6)
         queue = self.cluster.service.engines[0].queue
         self.assertEqual((len(queue), queue.remembers), (0, 0))
-        for table in ("_live", "_entries", "_waiting", "_takers"):
-            self.assertEqual(len(getattr(self.tasks, table)), 0, table)
+        for table in ("live", "_entries", "_waiting", "_takers", "_departing"):
+            self.assertEqual(len(getattr(self.tasks.course, table)), 0, table)
+        self.assertEqual((self.tasks.course.bytes, self.tasks._bytes, self.tasks._storing), (0, 0, {}))
         self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
         self.cluster.settle(1)
         self.assertEqual(self.cluster.clock.getDelayedCalls(), [])
@@ -383,3 +402,91 @@ class StoreTests(SynchronousTestCase):
         self.assertEqual(store.ids(), [5])
         store.remove(5)
         self.assertEqual((store.bytes, len(store)), (0, 0))
+
+
+class SlowStore(MemoryStore):
+    """Stores nothing before it is told to go on."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[None]] = []
+
+    def task_submitted(self, task: StoredTask) -> Deferred[None]:
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def settled(self) -> Deferred[None]:
+        if not self._waiting:
+            return succeed(None)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def go_on(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0).callback(None)
+
+
+class AgainTests(SynchronousTestCase):
+    """Sessions that have come back, and ask again what they have asked before."""
+
+    def setUp(self) -> None:
+        self.cluster = Cluster()
+        self.agent = FakeAgent(self.cluster)
+        self.client, self.other = TaskClient(self.cluster), TaskClient(self.cluster)
+        self.client.call("lease_tasks", {"count": 10}, None)
+        self.cluster.settle()
+
+    def submit(self, *tasks: int) -> None:
+        for task in tasks:
+            self.client.submit(task)
+        self.cluster.settle()
+
+    def asked(self, verb: str, args: Any, **more: Any) -> Any:
+        """What the other client is answered."""
+        number = self.other.call(verb, args, None, **more)
+        self.cluster.settle()
+        return self.other.outcomes(number)[0]
+
+    def test_watch(self) -> None:
+        """Those that have ended are told, the others will be, and which are unknown is said."""
+        self.submit(0, 1)
+        self.agent.finish(0)
+        self.cluster.settle()
+        self.assertEqual(self.asked("watch_tasks", {"tasks": [0, 1, 1, 5, "x"]}), [5])
+        self.assertEqual(list(self.other.done), [0])
+        self.agent.finish(0)
+        self.cluster.settle()
+        self.assertEqual(list(self.other.done), [0, 1])
+        self.assertEqual(list(self.client.done), [0, 1])
+
+    def test_abort(self) -> None:
+        """What was aborted is aborted, to somebody who asks again; to others, that is an error."""
+        self.submit(0, 1)
+        self.asked("abort_task", {"task": 1})
+        self.assertIsNone(self.asked("abort_task", {"task": 1}, again=True))
+        self.assertIn("aborted already", self.asked("abort_task", {"task": 1}))
+
+    def test_clear(self) -> None:
+        """So it is with what was cleared."""
+        self.submit(0)
+        self.agent.finish(0)
+        self.cluster.settle()
+        self.assertEqual(self.asked("clear_tasks", {"tasks": [0]}), 1)
+        self.assertEqual(self.asked("clear_tasks", {"tasks": [0]}, again=True), 0)
+        self.assertIn("no task of that id", self.asked("clear_tasks", {"tasks": [0]}))
+
+    def test_submitted_while_it_is_stored(self) -> None:
+        """A task that comes again before it is stored is taken once, and confirmed to both."""
+        store = SlowStore()
+        self.cluster.service.interfaces["task"].journal._store = store  # type: ignore[attr-defined]
+        numbers = [client.submit(0) for client in (self.client, self.other)]
+        self.cluster.settle()
+        self.assertEqual(self.client.outcomes(numbers[0]) + self.other.outcomes(numbers[1]), [])
+        self.assertEqual(self.asked("task_status", {"verbose": False})["scheduled"], 1)
+        self.assertEqual(self.asked("task_status", {"verbose": True})["scheduled"], [0])
+        for _ in range(3):
+            store.go_on()
+            self.cluster.settle()
+        self.assertEqual(self.client.outcomes(numbers[0]) + self.other.outcomes(numbers[1]), [None, None])
+        self.agent.finish(0)
+        self.cluster.settle()
+        self.assertEqual(len(self.agent.got), 1)

@@ -14,6 +14,7 @@ from ipython1.kernel.engine.connect import Address, reach
 from ipython1.kernel.engine.run import Course
 from ipython1.kernel.error import ConnectionError, FileTimeoutError, FURLError, IncompatiblePeer
 from ipython1.kernel.furl import stamp, write_private
+from ipython1.kernel.peer import Ending
 from ipython1.kernel.places import Places
 
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:10105/secret"
@@ -32,7 +33,9 @@ class ReachTests(SynchronousTestCase):
         (self.folder / "security").mkdir(parents=True)
         self.file = self.folder / "security" / "ipcontroller-engine.furl"
 
-    def dial(self, furl: str, role: str, receiver: Any, *, reactor: Any, timeout: float, session: str) -> Any:
+    def dial(
+        self, furl: str, role: str, receiver: Any, *, reactor: Any, timeout: float, session: str, again: Any
+    ) -> Any:
         self.assertEqual((role, session), ("engine", "agent"))
         self.dialed.append(furl)
         answer = self.answers.pop(0) if self.answers else ConnectionError("no controller answers")
@@ -171,6 +174,7 @@ class FakeAgent:
 
 class FakeLink:
     closed = False
+    ending = Ending.UNKNOWN
 
     def close(self, reason: str) -> None:
         self.closed = True
@@ -194,8 +198,9 @@ class CourseTests(SynchronousTestCase):
         self.reached.append((timeout, again))
         return await self.links[len(self.reached) - 1]
 
-    def connect(self) -> FakeLink:
+    def connect(self, ending: Ending = Ending.UNKNOWN) -> FakeLink:
         link = FakeLink()
+        link.ending = ending
         self.links[len(self.reached) - 1].callback(link)
         return link
 
@@ -268,6 +273,22 @@ class CourseTests(SynchronousTestCase):
         self.assertNoResult(self.status)
         self.agent.end()
         self.assertEqual(self.successResultOf(self.status), 0)
+
+    def test_goodbye(self) -> None:
+        """A controller that said goodbye is not awaited: the interpreters are ended, with status 0."""
+        self.connect(Ending.GOODBYE)
+        self.agent.lost.callback("the controller stopped")
+        self.assertTrue(self.agent.stopped)
+        self.assertEqual(self.successResultOf(self.status), 0)
+        self.assertEqual(self.said, ["the controller stopped, and the engines with it"])
+
+    def test_stayed_away(self) -> None:
+        """One that was dialed again long enough is not dialed once more."""
+        self.connect(Ending.STAYED_AWAY)
+        self.agent.lost.callback("the controller stayed away for 60 s")
+        error = self.failureResultOf(self.status, ConnectionError).value
+        self.assertEqual(str(error), "the controller stayed away for 60 s; the interpreters were ended")
+        self.assertEqual(len(self.reached), 1)
 
     def test_not_reached_again(self) -> None:
         """If that does not succeed, the interpreters are ended."""

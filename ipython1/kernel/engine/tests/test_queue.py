@@ -132,12 +132,14 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(queue.completed(large, []), [])
 
     def test_repeat(self) -> None:
-        """The same command a second time has no effect, also long after; for another place among the targets it has."""
+        """The same command a second time has no effect, and long after an error; for another of the targets it has."""
         queue = an_open_queue()
         queue.submitted(a_command(1, index=0))
         self.assertEqual(queue.submitted(a_command(1, index=0)), [])
         queue.finished(True)
-        self.assertEqual(queue.submitted(a_command(1, index=0)), [])
+        (refusal,) = queue.submitted(a_command(1, index=0))
+        self.assertIsInstance(refusal, Refuse)
+        self.assertIn("came to engine 0 before", str(refusal.error))
         self.assertIsInstance(queue.submitted(a_command(1, index=1))[0], Feed)
 
     def test_abandoned(self) -> None:

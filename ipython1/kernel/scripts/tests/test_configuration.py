@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -264,7 +265,7 @@ class ClientTests(ConfiguredCase):
 
         async def dial(furl: str, role: str, receiver: Any, *, timeout: float, **_: Any) -> Any:
             timeouts.append(timeout)
-            return object()
+            return SimpleNamespace(peer={})
 
         connection = task_connection(FURL, None, dial, config_manager.configuration())
         from twisted.internet.defer import Deferred
@@ -286,7 +287,7 @@ class ProcessTests(TestCase):
         places = Places(folder)
         folder.mkdir()
         (folder / "ipython1.kernel.ini").write_text(
-            f"[controller]\ninterface = 127.0.0.1\n{KEPT_TASK_RESULTS.key} = 2\n[engine]\ntimeout = 30\n"
+            f"[controller]\ninterface = 127.0.0.1\n{KEPT_TASK_RESULTS.key} = 2\n[store]\nurl = memory\n[engine]\ntimeout = 30\n"
         )
         controller = Program(
             self,

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from ipython1.kernel.controller.config import READY, ControllerConfig
 from ipython1.kernel.controller.lock import LOCK_FILE, ControllerLock
 from ipython1.kernel.error import ControllerCreationError, SecurityError
+from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcontroller import Config, parse
 from ipython1.kernel.tests.program import Program, asynchronous
@@ -54,9 +55,19 @@ class OptionTests(SynchronousTestCase):
             "--engines",
             "4",
         ]
+        argv += ["--grace", "30", "--engine-keepalive", "2.5", "--client-keepalive", "20"]
         config = parse([*argv, "--ipython-dir", "/d", "-l", "/l/f.log"])
         hosts = "a.example,10.0.0.1,fe80::1"
-        controller = ControllerConfig(Places(Path("/d")), 10105, "127.0.0.1", hosts, True, "", ("a.B", "c.D"))
+        controller = ControllerConfig(
+            Places(Path("/d")),
+            10105,
+            "127.0.0.1",
+            hosts,
+            True,
+            "",
+            ("a.B", "c.D"),
+            patience=Patience(grace=30, agents=2.5, clients=20),
+        )
         self.assertEqual(config, Config(controller, 4, Path("/l/f.log")))
 
     def test_wrong_values(self) -> None:
@@ -67,6 +78,8 @@ class OptionTests(SynchronousTestCase):
             ("--location", "host:80"),
             ("--location", "a/b"),
             ("--engines", "0"),
+            ("--grace", "0"),
+            ("--client-keepalive", "soon"),
             ("--scheduler", "no name"),
             ("--nosuch",),
         ):

@@ -1,0 +1,41 @@
+"""Submitting a task of earlier anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipython1.kernel.controller.task_journal import TaskJournal, task_function
+from ipython1.kernel.controller.task_spec import Function
+from ipython1.kernel.error import StoreError
+from ipython1.kernel.framing import Bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """A task as it came: the arguments of ``submit``, what describes its values, and these; and the functions it names."""
+
+    args: dict[str, Any]
+    headers: list[Any]
+    bodies: Sequence[Bytes]
+    label: str
+    functions: Mapping[str, Function]
+
+
+async def content_of(journal: TaskJournal, task: int, number: int) -> Content | None:
+    """The content of a task that was submitted before, as that of task `number`; None if it is not stored.
+
+    StoreError if it cannot be read.
+    """
+    stored = await journal.task(task)
+    if stored is None:
+        return None
+    functions = {}
+    for digest in stored.functions:
+        function = await journal.function(digest)
+        if function is None:
+            raise StoreError(f"the function of task {task} is not stored any more")
+        functions[digest] = task_function(function)
+    said = stored.document
+    return Content({**said["args"], "task": number}, said["values"], stored.bodies, said["label"], functions)

@@ -1,0 +1,96 @@
+"""What clients do while the controller is killed, and started again, in `test_durable_cluster`.
+
+Each waits where it says "round": the test kills the controller then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ipython1.kernel import client
+
+ROUNDS = 3
+
+
+def commands() -> None:
+    """Commands that count: each is to run once, in order, on each engine."""
+    mec = client.MultiEngineClient()
+    mec.execute("n = 0; log = []")
+    waiting: list[Any] = []
+    for number in range(150):
+        waiting.append(mec.execute(f"n += 1; log.append({number})", block=False))
+        if number % 50 == 25:
+            print("round", flush=True)
+        if len(waiting) > 10:
+            waiting.pop(0).get_result()
+    for each in waiting:
+        each.get_result()
+    assert mec.pull("n") == [150, 150], mec.pull("n")
+    assert mec.pull("log")[0] == list(range(150))
+
+
+def long_command() -> None:
+    """Calls that wait all the time, and values too large for one message."""
+    mec = client.MultiEngineClient()
+    mec.push({"large": b"x" * 3_000_000})
+    print("round", flush=True)
+    begun = time.monotonic()
+    assert mec.execute("import time; time.sleep(3); n = 5; print('slept')")[1]["stdout"] == "slept\n"
+    assert time.monotonic() - begun > 2.5
+    print("round", flush=True)
+    assert mec.pull("large", targets=0) == [b"x" * 3_000_000]
+    mec.push({"large": b"y" * 3_000_000})
+    try:
+        print("round", flush=True)
+        mec.execute("import time; time.sleep(1); 1/0")
+    except client.CompositeError as problem:
+        assert "ZeroDivisionError" in str(problem), problem
+    else:
+        raise AssertionError("nothing was raised")
+    assert mec.pull(("large", "n"), targets=1) == [[b"y" * 3_000_000, 5]]
+
+
+def ran(path: str, number: int) -> int:
+    """A task that leaves a trace."""
+    import os
+    import time
+
+    trace = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(trace, b"%d\n" % number)
+    os.close(trace)
+    time.sleep(0.01)
+    return number * number
+
+
+def tasks() -> None:
+    """Tasks that may run once, tasks that may run again, and tasks that depend on others."""
+    tc = client.TaskClient()
+    path = os.path.abspath("traces")
+    futures = []
+    for number in range(300):
+        task = client.MapTask(ran, (path, number), retries=number % 2)
+        futures.append(tc.submit(task))
+        if number % 100 == 50:
+            print("round", flush=True)
+            futures[-1].result(timeout=60)
+    chain = tc.submit(sum, [1, 2])
+    for _ in range(20):
+        chain = tc.submit(pow, chain, 1)
+    assert [future.result(timeout=60) for future in futures] == [number**2 for number in range(300)]
+    assert chain.result(timeout=60) == 3
+    counts = Counter(map(int, Path(path).read_text().split()))
+    assert set(counts) == set(range(300)), counts
+    assert all(counts[number] == 1 for number in range(0, 300, 2)), counts
+    status = tc.queue_status()
+    assert status == {"scheduled": 0, "pending": 0, "succeeded": 321, "failed": 0}, status
+
+
+if __name__ == "__main__":
+    scenario = {"commands": commands, "long_command": long_command, "tasks": tasks}[sys.argv[1]]
+    scenario()
+    print(f"{sys.argv[1]}: done", flush=True)

@@ -1,0 +1,55 @@
+"""Real processes, of which the controller is killed and started again: nothing that was confirmed is lost."""
+
+from __future__ import annotations
+
+import sys
+
+import psutil
+from twisted.trial.unittest import TestCase
+
+from ipython1.kernel.tests.durable_scenarios import ROUNDS
+from ipython1.kernel.tests.program import Program, RealCluster, asynchronous, long
+
+
+class KilledControllerTests(TestCase):
+    """`ipcluster` starts the controller again each time."""
+
+    timeout = 150
+
+    async def survives(self, scenario: str) -> None:
+        cluster = RealCluster(self, 2, ("--interface", "127.0.0.1"))
+        await cluster.ready()
+        module = "ipython1.kernel.tests.durable_scenarios"
+        folder = cluster.ipython_dir
+        client = Program(
+            self, sys.executable, "-m", module, scenario, environment=cluster.environment, folder=folder
+        )
+        for number in range(1, ROUNDS + 1):
+            await client.said(rf"(round\s+){{{number}}}")
+            controller(cluster).kill()
+            await cluster.program.said(rf"(?s)(starting it again.*){{{number}}}")
+        self.assertEqual(await client.ended(), 0, f"{client.output}\n{cluster.program.output}")
+        self.assertIn(f"{scenario}: done", client.output)
+
+    @long
+    @asynchronous
+    async def test_commands(self) -> None:
+        """Each command runs once on each engine, in order."""
+        await self.survives("commands")
+
+    @asynchronous
+    async def test_long_command(self) -> None:
+        """Calls return as if nothing had happened: results, large values, errors."""
+        await self.survives("long_command")
+
+    @long
+    @asynchronous
+    async def test_tasks(self) -> None:
+        """Each task ends as it should; those that may run once did."""
+        await self.survives("tasks")
+
+
+def controller(cluster: RealCluster) -> psutil.Process:
+    """The controller of a cluster."""
+    family = psutil.Process(cluster.program.pid).children(recursive=True)
+    return next(process for process in family if "ipcontroller" in process.cmdline())
