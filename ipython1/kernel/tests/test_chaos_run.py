@@ -69,6 +69,7 @@ class RunTests(ChaosTestCase):
         self.assertGreater(numbers["confirmed"], 1000, numbers)
         self.assertGreater(numbers["faults by kind"]["kill-controller"], 3, numbers)
 
+    @long
     @asynchronous
     async def test_interrupted(self) -> None:
         """Ctrl-C ends all that belongs to a run, also what is stopped at that moment."""

@@ -6,7 +6,7 @@ import os
 import signal
 
 from ipython1.kernel.controller.config import READY
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 from ipython1.kernel.tests.test_outage_cluster import OutageTestCase
 
 
@@ -34,11 +34,13 @@ class RestartTests(OutageTestCase):
         self.assertEqual(status, 0, f"{client.output}\n{self.agent.output}\n{self.controller.output}")
         self.assertIn(f"{name}: done", client.output)
 
+    @long
     @asynchronous
     async def test_tasks(self) -> None:
         """Tasks run once, and what waits for them goes on."""
         await self.endured("endure", "task")
 
+    @long
     @asynchronous
     async def test_commands(self) -> None:
         """So do commands."""
