@@ -29,6 +29,7 @@ from ipython1.kernel.controller.task_values import (
     Outcome,
     Progress,
     Send,
+    State,
     Stop,
     StopDepend,
     TakeBack,
@@ -123,11 +124,17 @@ class TaskCourse:
             self.scheduler.ended_before(task, "a task of earlier", Outcome(outcome))
             self.forget(self.results.add(task, None))
 
-    def sent_before(self, task: int, attempt: int, engine: int) -> None:
-        """A task that waits was sent to an engine as that attempt; if the engine is not awaited, it was lost."""
+    def sent_before(self, task: int, attempt: int, engine: int, began: float | None) -> None:
+        """A task that waits was sent to an engine as that attempt, which may have begun.
+
+        If the engine is not awaited, it was lost.
+        """
         self.scheduler.sent_before(task, attempt, engine, self.now())
+        if began is not None:
+            self.live[task].started = began
+            self.do(self.scheduler.started(task, attempt, self.now()))
         if self._engines.is_awaited(engine):
-            self._engines.sent_before(engine, self._task_entry(task, attempt, {}))
+            self._engines.sent_before(engine, self._task_entry(task, attempt, {}, began=began is not None))
         else:
             reason = "it was gone when the controller was started again"
             self.attempt_ended(task, attempt, "lost", None, reason)
@@ -154,9 +161,11 @@ class TaskCourse:
 
     def attempt_began(self, task: int, attempt: int) -> None:
         """See `task_entries.Fate`."""
-        live = self.live.get(task)
-        if live is not None:
+        live, known = self.live.get(task), self.scheduler.tasks.get(task)
+        # That one runs which was sent by an earlier controller may be known already.
+        if live is not None and known is not None and known.state is State.SENT:
             live.started = time.time()
+            self.journal.began(task, attempt, live.started)
             function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
             if function is not None and engine is not None:
                 self.functions.arrived(engine, function)
@@ -262,10 +271,11 @@ class TaskCourse:
         args: dict[str, Any],
         headers: list[Any] | None = None,
         bodies: Sequence[Bytes] = (),
+        began: bool = False,
     ) -> Entry:
         """The queue entry of an attempt."""
         live = self.live[task]
-        owner = TaskEntry(self, task, attempt)
+        owner = TaskEntry(self, task, attempt, began)
         command = attempt_id(self.journal.origin, task, attempt)
         entry = self._entries[task, attempt] = Entry(
             command,

@@ -26,15 +26,15 @@ class Fate(Protocol):
 
 
 class TaskEntry:
-    """The owner of the entry of one attempt at a task."""
+    """The owner of the entry of one attempt at a task; `began` is whether the engine has begun with it."""
 
     log = Logger()
 
-    def __init__(self, fate: Fate, task: int, attempt: int) -> None:
+    def __init__(self, fate: Fate, task: int, attempt: int, began: bool = False) -> None:
         self._fate = fate
         self._task = task
         self._attempt = attempt
-        self._began = False
+        self._began = began
 
     def began(self) -> None:
         """The engine has begun with it."""
@@ -67,7 +67,7 @@ class TaskEntry:
 
     def failed(self, entry: Entry, engine: int, error: IPythonError) -> None:
         """See `queue.Owner`."""
-        if entry.sent:
+        if entry.sent or self._began:
             self._end("lost", reason=str(error))
         else:
             self._end("returned")

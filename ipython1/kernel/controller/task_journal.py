@@ -61,6 +61,10 @@ class TaskJournal:
         """An attempt is about to leave for an engine."""
         self._store.task_assigned(send.task, send.attempt, send.step, send.engine)
 
+    def began(self, task: int, attempt: int, when: float) -> None:
+        """An engine has begun with an attempt."""
+        self._store.task_began(task, attempt, when)
+
     def waits(self, task: int, progress: Progress) -> None:
         """An attempt is over, and the task is not."""
         said = {"step": progress.step, "failures": progress.failures, "attempts": progress.attempts}

@@ -91,7 +91,7 @@ class Restore:
         live.step, live.attempts = how_far.step, how_far.attempts
         self._tasks.take(spec, live, how_far)
         if stored.state == ASSIGNED and stored.engine is not None:
-            self._tasks.sent_before(task.id, stored.attempt, stored.engine)
+            self._tasks.sent_before(task.id, stored.attempt, stored.engine, stored.began)
 
     def _damaged(self, damaged: Damaged) -> None:
         self._spoilt(damaged.task, damaged.session, damaged.label, damaged.reason)

@@ -46,7 +46,7 @@ class Batch:
     payloads: list[Row] = field(default_factory=list)
     uses: list[Row] = field(default_factory=list)
     changes: dict[int, Change] = field(default_factory=dict)
-    began: dict[int, Row] = field(default_factory=dict)
+    began: dict[int, dict[int, Row]] = field(default_factory=dict)
     results: dict[int, Row] = field(default_factory=dict)
     ended: dict[int, Row] = field(default_factory=dict)
     cleared: dict[int, None] = field(default_factory=dict)
@@ -79,7 +79,8 @@ class Batch:
         self.size += CHANGE_SIZE
         change = self.changes.get(task)
         if change is None:
-            self.began[task] = (when, task, attempt)
+            # Which attempt is assigned, only the database knows.
+            self.began.setdefault(task, {})[attempt] = (when, task, attempt)
         elif change.state == ASSIGNED and change.attempt == attempt:
             change.began = when
 
@@ -100,6 +101,10 @@ class Batch:
             (change.state, change.attempt, change.step, change.engine, change.began, change.progress, task)
             for task, change in self.changes.items()
         ]
+
+    def began_rows(self) -> list[Row]:
+        """The attempts that have begun, as rows."""
+        return [row for attempts in self.began.values() for row in attempts.values()]
 
     def task_ended(self, task: int, ended: Row, result: Row) -> bool:
         """What it came to; whether this is the first time."""

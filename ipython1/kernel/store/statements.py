@@ -96,7 +96,7 @@ class Statements:
         self._payloads.run(connection, batch.payloads)
         self._uses.run(connection, batch.uses)
         self._changes.run(connection, batch.change_rows())
-        self._began.run(connection, list(batch.began.values()))
+        self._began.run(connection, batch.began_rows())
         self._ended.run(connection, list(batch.ended.values()))
         self._results.run(connection, list(batch.results.values()))
         self._commands.run(connection, batch.commands)

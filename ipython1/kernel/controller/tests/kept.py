@@ -77,11 +77,16 @@ class KeptStore(MemoryStore):
     def task_assigned(self, task: int, attempt: int, step: int, engine: int) -> None:
         """See `Store`."""
         known = self.live[task]
-        self.live[task] = replace(known, state=ASSIGNED, attempt=attempt, step=step, engine=engine)
+        self.live[task] = replace(known, state=ASSIGNED, attempt=attempt, step=step, engine=engine, began=None)
+
+    def task_began(self, task: int, attempt: int, when: float) -> None:
+        """See `Store`."""
+        if task in self.live:
+            self.live[task] = replace(self.live[task], began=when)
 
     def task_waits(self, task: int, progress: Mapping[str, Any]) -> None:
         """See `Store`."""
-        self.live[task] = replace(self.live[task], state="waiting", engine=None, progress=progress)
+        self.live[task] = replace(self.live[task], state="waiting", engine=None, began=None, progress=progress)
 
     def task_ended(self, task: int, result: StoredResult) -> None:
         """See `Store`."""

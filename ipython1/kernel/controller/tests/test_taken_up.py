@@ -131,7 +131,8 @@ class TaskTests(TakenUpCase):
         self.assertEqual(len(queue.held), 2)
         queue._waiting.clear()  # what was sent ahead is lost on its way
         self.restart()
-        self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 2)
+        self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 1)
+        self.assertEqual(self.ask("task_status", verbose=False)["pending"], 1)
         back = ReturningAgent(self.cluster, agent)
         self.cluster.settle()
         self.assertEqual(back.running(), "task 0: submit(2)")
@@ -158,7 +159,7 @@ class TaskTests(TakenUpCase):
         self.assertIsNone(self.result(0))
         self.assertIsNone(other.running(2))
         self.cluster.settle(2)
-        self.assertIn("may have started on engine 0", self.result(0))
+        self.assertIn("task 0 (submit(2)) was lost with its engine", self.result(0))
         self.assertEqual(other.running(2), "task 1: submit(3)")
 
 

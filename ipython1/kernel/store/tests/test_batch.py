@@ -31,12 +31,18 @@ class BatchTests(TestCase):
         self.assertEqual(self.batch.change_rows(), [("assigned", 2, 1, 8, 5.5, b"progress", 1)])
         self.assertEqual(self.batch.began, {})
 
+    def test_began_several(self) -> None:
+        """Of several attempts that have begun, only the database knows which one is assigned."""
+        self.batch.task_began(1, 1, 3.5)
+        self.batch.task_began(1, 2, 4.5)
+        self.assertEqual(self.batch.began_rows(), [(3.5, 1, 1), (4.5, 1, 2)])
+
     def test_began_alone(self) -> None:
         """A beginning of what was assigned before is a row of its own, and outdated by the next change."""
         self.batch.task_began(1, 1, 3.5)
         self.batch.task_began(2, 1, 3.5)
         self.batch.assigned(2, 2, 0, 7)
-        self.assertEqual(self.batch.began, {1: (3.5, 1, 1)})
+        self.assertEqual(self.batch.began_rows(), [(3.5, 1, 1)])
 
     def test_ended(self) -> None:
         """The end is all that is written of what was before."""
