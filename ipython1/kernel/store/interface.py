@@ -92,7 +92,7 @@ class Store(ABC):
 
     @abstractmethod
     def tasks_cleared(self, tasks: Sequence[int]) -> None:
-        """Forget these tasks, and their results."""
+        """Forget these tasks, and their results.  Their ids are not used again."""
 
     # Engines, commands, sessions.
 

@@ -29,10 +29,14 @@ LENGTH = 600
 
 
 def history(seed: int, length: int = LENGTH) -> list[Step]:
-    """The steps of a history; nothing is said of a task or command before it was submitted, but that may be twice."""
+    """The steps of a history; nothing is said of a task or command before it was submitted, but that may be twice.
+
+    A task that was cleared does not come again: ids are given out once.
+    """
     chance = random.Random(seed)
     steps: list[Step] = []
     known: set[int] = set()
+    cleared: set[int] = set()
     commands: set[tuple[int, int]] = set()
     while len(steps) < length:
         position = len(steps)
@@ -58,12 +62,15 @@ def history(seed: int, length: int = LENGTH) -> list[Step]:
         kind, said = chance.choice(possible)
         if kind in ("assign", "begin", "wait", "end", "clear") and task not in known:
             continue
+        if kind == "submit" and task in cleared:
+            continue
         if kind == "answer" and said[:2] not in commands:
             continue
         if kind == "submit":
             known.add(task)
         elif kind == "clear":
             known.discard(task)
+            cleared.add(task)
         elif kind == "command":
             commands.add(said[:2])
         steps.append((kind, said))
