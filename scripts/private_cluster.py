@@ -17,6 +17,7 @@ from ipython1.kernel import client
 from ipython1.kernel.error import FURLError
 
 READY_WITHIN = 60
+_AGAIN = 0.2  # seconds
 
 
 class NotStarted(Exception):
@@ -30,7 +31,7 @@ def private_cluster(command: str, *options: str, engines: int) -> Iterator[subpr
     In the block $IPYTHONDIR is the cluster's folder, so that clients made there connect to it, and all engines
     are ready. SIGTERM and SIGHUP end the block like Ctrl-C does.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="ipython1-") as folder:
         os.environ["IPYTHONDIR"] = folder
@@ -50,6 +51,11 @@ def private_cluster(command: str, *options: str, engines: int) -> Iterator[subpr
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    # In some moments, as in the callback of a weak reference, Python ignores exceptions: then this one comes again.
+    signal.signal(signal.SIGALRM, lambda *_: _leave(number, None))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
 
 
@@ -68,6 +74,7 @@ def _wait_for(process: subprocess.Popen[bytes], engines: int, said: Path) -> Non
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     # A second Ctrl-C must not leave the cluster behind.
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # The end of its standard input, which comes also when this process is killed, makes the command stop.
