@@ -16,6 +16,7 @@ from ipython1.kernel.tests.chaos.cluster import Cluster, NotStarted, within
 from ipython1.kernel.tests.chaos.faults import Injector
 from ipython1.kernel.tests.chaos.journal import Journal
 from ipython1.kernel.tests.chaos.plan import FAULTS, Plan
+from ipython1.kernel.tests.chaos.questions import confirmed_tasks
 from ipython1.kernel.tests.chaos.schedule import schedule
 
 RETENTION = """[controller]
@@ -38,6 +39,10 @@ class Course:
     start_time: float
     seconds: float
     left: dict[str, int]
+
+
+LAST_ANSWER = 0.05
+"""Seconds that each answer to the last questions may take."""
 
 
 async def run(plan: Plan) -> Course:
@@ -78,9 +83,10 @@ async def _last_questions(plan: Plan, cluster: Cluster, journal: Journal) -> Non
         for number, process in cluster.clients.items():
             if process.runs:
                 journal.write("unfinished", name=process.name, client=number)
+    most = 2 * plan.deadline + LAST_ANSWER * len(confirmed_tasks(plan))
     last = cluster.ask("last")
     over: Deferred[Any] = last.over()
-    over.addTimeout(2 * plan.deadline, reactor, lambda *_: journal.write("unfinished", name="last"))
+    over.addTimeout(most, reactor, lambda *_: journal.write("unfinished", name="last"))
     await over
 
 
