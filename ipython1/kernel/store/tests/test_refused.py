@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Connection
 from twisted.internet import reactor
@@ -203,7 +204,9 @@ class SettingTests(TestCase):
 
     def test_not_installed(self) -> None:
         """Without what it needs, the message says what to install."""
-        self.patch(sys, "modules", {**sys.modules, "psycopg": None})
+        missing = patch.dict(sys.modules, {"psycopg": None})
+        missing.start()
+        self.addCleanup(missing.stop)
         problem = self.assertRaises(StoreError, self.store, "postgresql://node1/x")
         self.assertIn(
             "needs psycopg (pip install 'ipython1[postgresql]'), which cannot be imported", str(problem)
