@@ -58,8 +58,8 @@ class RunTests(ChaosTestCase):
     async def test_short(self) -> None:
         """Faults of all kinds, for some seconds: nothing is lost, doubled, wrong, out of order, or hangs."""
         numbers = await self.right("--seed", "4", *SHORT)
-        self.assertGreater(numbers["confirmed"], 50, numbers)
-        self.assertGreater(numbers["faults"], 10, numbers)
+        self.assertGreater(numbers["confirmed"], 20, numbers)
+        self.assertGreater(numbers["faults"], 3, numbers)
 
     @long
     @asynchronous
