@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.tests.program import Program, asynchronous, long
@@ -28,12 +30,19 @@ class ChaosTestCase(TestCase):
         command = ("ipython1.kernel.tests.chaos", *options)
         return Program(self, sys.executable, "-m", *command, environment={"TMPDIR": str(self.folder)})
 
+    async def all_gone(self) -> None:
+        """No process is left of the run.  Those that were killed are looked for until the system has let them go."""
+        deadline = time.monotonic() + 10
+        while (left := self.processes()) and time.monotonic() < deadline:
+            await deferToThread(time.sleep, 0.05)
+        self.assertEqual(left, [])
+
     async def right(self, *options: str) -> dict[str, Any]:
         """The numbers of a run in which all was right; nothing is left of it."""
         harness = self.start("--json", *options)
         self.assertEqual(await harness.ended(), 0, harness.output)
         self.assertEqual(os.listdir(self.folder), [])
-        self.assertEqual(self.processes(), [])
+        await self.all_gone()
         numbers: dict[str, Any] = _numbers(harness)
         return numbers
 
@@ -44,7 +53,7 @@ class ChaosTestCase(TestCase):
         numbers = _numbers(harness)
         self.assertTrue(any(numbers[kind] for kind in kinds), harness.output[:5000])
         self.assertIn(f"seed {numbers['seed']}; the logs are in {self.folder}", harness.output)
-        self.assertEqual(self.processes(), [])
+        await self.all_gone()
 
     def processes(self) -> list[str]:
         """The ids of the processes that have to do with the folder; none where the system does not say."""
@@ -79,7 +88,7 @@ class RunTests(ChaosTestCase):
         await harness.said("load begins")
         harness.signal("INT")
         self.assertEqual(await harness.ended(), 130, harness.output)
-        self.assertEqual(self.processes(), [])
+        await self.all_gone()
 
 
 @long
