@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -81,19 +83,25 @@ def interrupt() -> None:
     """An endless loop is interrupted, and the engine keeps its namespace."""
     mec = client.MultiEngineClient()
     mec.execute("a = 1")
-    for code in ("while True: pass", "import time; time.sleep(1000)", "import os; os.system('sleep 1000')"):
+    folder = tempfile.mkdtemp()
+    system = f"import os; os.system('touch {folder}/$$; exec sleep 1000')"
+    for code in ("while True: pass", "import time; time.sleep(1000)", system):
         pending = mec.execute(code, block=False)
         for engine in mec.get_ids():
             until_running(mec, engine)
+        # Before there is a child, system() ignores an interrupt.
+        while code is system and len(os.listdir(folder)) < len(mec):
+            time.sleep(0.01)
         begun = time.monotonic()
         mec.interrupt()
         if "system" in code:
-            # As in plain Python, the interrupt ends the child alone; unless it came before there was a child.
+            # As in plain Python, the interrupt ends the child alone.
             problem = pending.exception()
             assert problem is None or "KeyboardInterrupt" in str(problem)
         else:
             assert "KeyboardInterrupt" in str(raised(pending.get_result))
         assert time.monotonic() - begun < SOON, code
+    shutil.rmtree(folder)
     assert mec.pull("a") == [1] * len(mec)
 
 
