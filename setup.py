@@ -22,7 +22,7 @@ REQUIRED = [
     "cloudpickle>=3.0",
     "configobj>=5.0.9",
     "msgpack>=1.0.5",
-    "psutil>=5.9.5",
+    "psutil>=7.0",
     "rich>=13.0",
     "SQLAlchemy>=2.0.30",
 ]
