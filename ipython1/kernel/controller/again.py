@@ -8,14 +8,16 @@ here, or are not awaited any more.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ipython1.kernel.controller.arrivals import Arrivals
+from ipython1.kernel.controller.calls import Call
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.command_journal import CommandJournal, Known
 from ipython1.kernel.controller.engines import Engines, Held
@@ -74,27 +76,7 @@ class Orphan:
             tell(self._owner)
 
 
-@dataclass(eq=False)
-class _Waiting:
-    """A command in its client's line; `message` is there when it is whole, `known` when the store was asked."""
-
-    client: ClientSession
-    command: CommandId
-    message: Message | None = None
-    problem: Exception | None = None
-    known: Known | None = None
-
-
-@dataclass
-class _Line:
-    """The commands of one client that wait, and whether what it knows of the first one is being fetched."""
-
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    asking: bool = False
-
-
-Perform = Callable[[ClientSession, Message, Known], None]
-Refuse = Callable[[ClientSession, Message, Exception], None]
+Perform = Callable[[Call, Message, Known], None]
 
 
 class Again:
@@ -102,16 +84,17 @@ class Again:
 
     log = Logger()
 
-    def __init__(self, engines: Engines, journal: CommandJournal, perform: Perform, refuse: Refuse) -> None:
+    def __init__(self, engines: Engines, journal: CommandJournal, perform: Perform) -> None:
         self._engines = engines
         self._journal = journal
         self._perform = perform
-        self._refuse = refuse
-        self._lines: dict[ClientSession, _Line] = {}
+        self._lines: dict[ClientSession, Arrivals] = {}
+        # Fire when an engine that was awaited is here, or is not awaited any more.
+        self._changes: list[Deferred[None]] = []
         self._orphans: OrderedDict[tuple[CommandId, int], Orphan] = OrderedDict()
         observers = engines.observers
-        observers.on_change_engine_do(self._go_on, False)
-        observers.on_unregister_engine_do(self._go_on, False)
+        observers.on_change_engine_do(self._changed, False)
+        observers.on_unregister_engine_do(self._changed, False)
 
     # What engines have.
 
@@ -130,74 +113,47 @@ class Again:
 
     # What clients send.
 
-    def takes(self, client: ClientSession, message: Message) -> bool:
+    def takes(self, call: Call, message: Message) -> bool:
         """Whether a command has to wait; then it is taken, and carried out later."""
-        again = bool(message.fields.get("again")) and self._journal.keeps
-        if client not in self._lines and not again and not self._engines.awaited():
-            return False
-        session, number = message.fields["id"]
-        waiting = _Waiting(client, (session, number), known=None if again else {})
-        line = self._lines.setdefault(client, _Line())
-        line.waiting.append(waiting)
-        if message.streams():
-
-            def collected(whole: Message) -> None:
-                waiting.message = whole
-                self._advance(client)
-
-            def broken(failure: Failure) -> None:
-                waiting.message = message
-                waiting.problem = ConnectionError(f"the command did not arrive: {failure.getErrorMessage()}")
-                self._advance(client)
-
-            collecting = client.link.collect(message).addCallbacks(collected, broken)
-            collecting.addErrback(lambda failure: self.log.failure("while taking a command", failure))
-        else:
-            waiting.message = message
-            self._advance(client)
+        line = self._lines.get(call.client)
+        if line is None or line.is_idle:
+            if not self._is_again(message) and not self._engines.awaited:
+                self._lines.pop(call.client, None)
+                return False
+            line = self._lines[call.client] = Arrivals(self._take, "the command")
+        line.came(call, message)
         return True
 
+    def _is_again(self, message: Message) -> bool:
+        return bool(message.fields.get("again")) and self._journal.keeps
+
     def client_left(self, client: ClientSession) -> None:
-        """What a client has not sent again goes on without it."""
+        """What of a client has not been carried out is not going to be."""
         self._lines.pop(client, None)
 
-    def _go_on(self) -> None:
-        for client in list(self._lines):
-            self._advance(client)
+    def _take(self, call: Call, message: Message) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._carry_out(call, message)).addErrback(self._refused, call)
 
-    def _advance(self, client: ClientSession) -> None:
-        line = self._lines.get(client)
-        while line is not None and line.waiting and not line.asking:
-            first = line.waiting[0]
-            if first.message is None:
-                return
-            if first.problem is None and first.known is None:
-                line.asking = True
-                self._journal.known(first.command).addBoth(self._answered, first, line)
-                continue
-            known = first.known or {}
-            if first.problem is None and self._must_wait(first.message, known):
-                return
-            line.waiting.popleft()
-            if not line.waiting:
-                del self._lines[client]
-                line = None
-            if first.problem is not None:
-                self._refuse(client, first.message, first.problem)
-            else:
-                self._perform(client, first.message, known)
+    async def _carry_out(self, call: Call, message: Message) -> None:
+        known = await self._journal.known(call.id) if self._is_again(message) else {}
+        while not call.client.lost and self._must_wait(message, known):
+            self._changes.append(Deferred())
+            await self._changes[-1]
+        if not call.client.lost:
+            self._perform(call, message, known)
 
-    def _answered(self, outcome: Any, waiting: _Waiting, line: _Line) -> None:
-        line.asking = False
-        if isinstance(outcome, Failure):
-            waiting.problem = outcome.value if isinstance(outcome.value, KernelError) else KernelError(str(outcome.value))
-        else:
-            waiting.known = outcome
-        self._advance(waiting.client)
+    def _refused(self, failure: Failure, call: Call) -> None:
+        problem = failure.value
+        call.whole_failed(problem if isinstance(problem, KernelError) else KernelError(str(problem)))
+
+    def _changed(self) -> None:
+        changes, self._changes = self._changes, []
+        for change in changes:
+            change.callback(None)
 
     def _must_wait(self, message: Message, known: Mapping[int, Any]) -> bool:
         """Whether an engine that it is for is awaited."""
-        awaited = set(self._engines.awaited())
+        awaited = self._engines.awaited
         if known:
             # A large outcome is not stored: its agent has it.
             return any(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel import messages
@@ -20,7 +21,7 @@ from ipython1.kernel.peer import Link, Receiver
 
 ENDED = "its process has ended"
 LOOK = 0.5
-"""Seconds between two looks at whether an agent on this host that is away has ended."""
+"""Seconds between two looks at whether agents on this host that are away have ended."""
 
 
 class Agents:
@@ -29,9 +30,12 @@ class Agents:
     `refusal` is set to a reason when no more engines are taken.
     """
 
+    log = Logger()
+
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._sessions: dict[str, AgentSession] = {}
+        self._looking: IDelayedCall | None = None
         self.refusal: str | None = None
 
     def __len__(self) -> int:
@@ -48,21 +52,40 @@ class Agents:
         self._look_for_others(session)
         return session
 
+    def _away(self) -> set[Process]:
+        """The processes of agents that are away, or have not been here since the controller was started again."""
+        away = {session.process for session in self._sessions.values() if session.is_away}
+        return away | {record.process for record in self._engines.records_awaited() if record.process is not None}
+
     def _look_for_others(self, session: AgentSession) -> None:
         """Have an agent look whether others of its host, which are away, have ended: it may be their successor."""
-        away = [other.process for other in self._sessions.values() if other.is_away]
-        away += [record.process for record in self._engines.records_awaited() if record.process is not None]
-        listed = [[one.pid, one.created] for one in away if one.place == session.process.place and one.created]
+        listed = [[one.pid, one.created] for one in self._away() if one.place == session.process.place and one.created]
         if listed:
             session.link.send(Message("look", {"processes": listed}))
 
+    def watch(self) -> None:
+        """Look now and then whether agents on this host are away because they have ended."""
+        if self._looking is None:
+            # In a later turn: the link that has just been lost must not end while it says so.
+            self._looking = self._engines.clock.callLater(0, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        here = [process for process in self._away() if process.is_here]
+        ended = [process for process in here if process.has_ended]
+        for process in ended:
+            self.ended(process)
+        if len(ended) < len(here):
+            self._looking = self._engines.clock.callLater(LOOK, self._look)
+
     def ended(self, process: Process) -> None:
         """An agent's process is not there any more."""
-        for other in list(self._sessions.values()):
-            if other.is_away and other.process == process:
-                other.link.close(ENDED)
+        for session in list(self._sessions.values()):
+            if session.is_away and session.process == process:
+                session.link.close(ENDED)
         for record in self._engines.records_awaited():
             if record.process == process:
+                self.log.info("engine {id} is given up: {reason}", id=record.id, reason=ENDED)
                 self._engines.remove(record.id, ENDED)
 
     def over(self, session: AgentSession) -> None:
@@ -203,19 +226,9 @@ class AgentSession:
         """See `Receiver`."""
         self.is_away = True
         self.log.info("{name} is away: {reason}", name=self._name, reason=reason)
-        if self.process.is_here:
-            self._watch()
+        self._agents.watch()
         for engine in sorted(self._own):
             self._engines.away(engine, reason)
-
-    def _watch(self) -> None:
-        """Look now and then whether an agent on this host is away because it has ended."""
-        if not self.is_away or self.lost:
-            return
-        if self.process.has_ended:
-            self._agents.ended(self.process)
-        else:
-            self._engines.clock.callLater(LOOK, self._watch)
 
     def link_back(self) -> None:
         """See `Receiver`."""

@@ -26,16 +26,31 @@ class _Arrival:
     message: Message | None = None
     problem: ConnectionError | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether its turn can come."""
+        return self.message is not None or self.problem is not None
+
 
 class Arrivals:
-    """Commands of one client, which are carried out in the order in which they came: later ones count on earlier ones."""
+    """Commands of one client, which are carried out in the order in which they came: later ones count on earlier ones.
+
+    `what` is what texts call one of them.
+    """
 
     log = Logger()
 
-    def __init__(self, perform: Perform) -> None:
+    def __init__(self, perform: Perform, what: str) -> None:
         self._perform = perform
+        self._what = what
         self._line: deque[_Arrival] = deque()
         self._busy = False
+        self._going = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is carried out, and nothing waits for that."""
+        return not self._busy and not self._line
 
     def came(self, call: Call, message: Message) -> None:
         """A command came; it is carried out when it is whole, and all that came before it was carried out."""
@@ -51,26 +66,30 @@ class Arrivals:
             self._go_on()
 
         def broken(failure: Failure) -> None:
-            arrival.problem = ConnectionError(f"the task did not arrive: {failure.getErrorMessage()}")
+            arrival.problem = ConnectionError(f"{self._what} did not arrive: {failure.getErrorMessage()}")
             self._go_on()
 
         collecting = call.client.link.collect(message).addCallbacks(collected, broken)
-        collecting.addErrback(lambda failure: self.log.failure("while taking a task", failure))
+        collecting.addErrback(lambda failure: self.log.failure("while taking {what}", failure, what=self._what))
 
     def _go_on(self) -> None:
-        while (
-            not self._busy
-            and self._line
-            and (self._line[0].message is not None or self._line[0].problem is not None)
-        ):
-            arrival = self._line.popleft()
-            if arrival.problem is not None:
-                arrival.call.whole_failed(arrival.problem)
-            elif arrival.message is not None:
-                performed = self._perform(arrival.call, arrival.message)
-                if performed is not None:
-                    self._busy = True
-                    performed.addBoth(self._performed)
+        if self._going:  # one that is done at once must not make this call itself again, once for each in the line
+            return
+        self._going = True
+        try:
+            while not self._busy and self._line and self._line[0].is_complete:
+                self._carry_out(self._line.popleft())
+        finally:
+            self._going = False
+
+    def _carry_out(self, arrival: _Arrival) -> None:
+        if arrival.problem is not None:
+            arrival.call.whole_failed(arrival.problem)
+        elif arrival.message is not None:
+            performed = self._perform(arrival.call, arrival.message)
+            if performed is not None:
+                self._busy = True
+                performed.addBoth(self._performed)
 
     def _performed(self, outcome: object) -> None:
         if isinstance(outcome, Failure):

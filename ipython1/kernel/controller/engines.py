@@ -157,6 +157,8 @@ class Engines:
         self.observers = Observers(self._observer_failed)
         self.registry = Registry(self.observers)
         self._engines: dict[int, Engine] = {}
+        self.awaited: set[int] = set()
+        """Those of an earlier controller whose agents have not been here since."""
         self.adopters: list[Adopter] = []
         """Asked for the entries of commands that an earlier controller had sent, and this one does not know."""
 
@@ -216,22 +218,14 @@ class Engines:
         record.away = ("the controller was started again", self.clock.seconds())
         engine = self._engines[record.id] = Engine(record, Absent())
         engine.queue.away()
+        self.awaited.add(record.id)
         self.registry.restore(record)
         self.registry.announce(record.id)
         self.observers.changed(record.id)
 
-    def is_awaited(self, engine: int) -> bool:
-        """Whether it is an engine whose agent has not been here since the controller was started again."""
-        found = self._engines.get(engine)
-        return found is not None and isinstance(found.agent, Absent)
-
-    def awaited(self) -> list[int]:
-        """All such engines."""
-        return [engine for engine in self.registry.ids() if self.is_awaited(engine)]
-
     def records_awaited(self) -> list[EngineRecord]:
-        """The same, as they are registered."""
-        return [self.registry[engine] for engine in self.awaited()]
+        """What is registered of the engines that are awaited."""
+        return [self.registry[engine] for engine in sorted(self.awaited)]
 
     def sent_before(self, engine: int, entry: Entry) -> None:
         """An earlier controller has sent this entry to an engine that is awaited."""
@@ -246,6 +240,7 @@ class Engines:
         """An engine that was awaited is here, with what `held` says; its agent was told so."""
         found = self._engines[engine]
         absent, found.agent = found.agent, agent
+        self.awaited.discard(engine)
         found.record.away = None
         entries = [(found.queue.find(one.id, one.index) or self._adopt(engine, one), one.began) for one in held]
         found.carry_out(found.queue.reclaimed(found.record.generation, entries), self._faulty)
@@ -274,6 +269,7 @@ class Engines:
     def remove(self, engine: int, reason: str) -> None:
         """An engine is gone, for that reason."""
         found = self._engines.pop(engine)
+        self.awaited.discard(engine)
         self.registry.unregister(engine)
         if isinstance(found.agent, Absent):
             found.agent.stays_away(reason)

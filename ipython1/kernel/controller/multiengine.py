@@ -47,7 +47,7 @@ class MultiEngine:
         store = MemoryStore() if store is None else store
         self._journal = CommandJournal(store)
         self._audit = Audit(store, self.role)
-        self._again = Again(engines, self._journal, self._perform, self._refuse)
+        self._again = Again(engines, self._journal, self._perform)
         engines.adopters.append(self._adopt)
         self._shutdown = shutdown
         self.results = HeldResults() if results is None else results
@@ -82,16 +82,14 @@ class MultiEngine:
         if problem is not None:
             client.send(Message("refused", {"id": message.fields["id"], "error": problem}))
             return
-        if route in (Route.QUEUE, Route.AGENT) and self._again.takes(client, message):
+        call = self._call(client, message, hold)
+        if call is None or (route in (Route.QUEUE, Route.AGENT) and self._again.takes(call, message)):
             return
-        self._perform(client, message, {})
+        self._perform(call, message, {})
 
-    def _perform(self, client: ClientSession, message: Message, known: Known) -> None:
+    def _perform(self, call: Call, message: Message, known: Known) -> None:
         """Carry out a sound command, of which that is known if it was sent again."""
-        route = VERBS[message.fields["verb"]].route
-        call = self._call(client, message, message.fields.get("hold"))
-        if call is None:
-            return
+        route = VERBS[call.verb].route
         try:
             if route is not Route.CONTROLLER:
                 call.targets = self._targets(message.fields.get("targets"), known)
@@ -105,11 +103,6 @@ class MultiEngine:
         except KernelError as error:
             call.whole_failed(error)
 
-    def _refuse(self, client: ClientSession, message: Message, problem: Exception) -> None:
-        call = self._call(client, message, message.fields.get("hold"))
-        if call is not None:
-            call.whole_failed(problem)
-
     def _targets(self, asked: Any, known: Known) -> list[int]:
         if not known:
             return self._engines.registry.resolve(asked)
@@ -120,21 +113,18 @@ class MultiEngine:
         """The call that the message makes; None if its outcome cannot be held, of which the client is told."""
         session, number = message.fields["id"]
         command: CommandId = (session, number)
-        record = VERBS[message.fields["verb"]].route is Route.QUEUE
-
-        def recorded(sink: Sink) -> Sink:
-            return self._journal.recorded(command, sink) if record else sink
-
-        to_client = Call(message, client, ToClient(client, command))
-        if hold is None:
-            return Call(message, client, recorded(ToClient(client, command)))
-        try:
-            sink = self.results.hold(hold, session)
-        except KernelError as error:
-            to_client.whole_failed(error)
-            return None
-        to_client.whole()
-        return Call(message, client, recorded(sink))
+        sink: Sink = ToClient(client, command)
+        if hold is not None:
+            to_client = Call(message, client, sink)
+            try:
+                sink = self.results.hold(hold, session)
+            except KernelError as error:
+                to_client.whole_failed(error)
+                return None
+            to_client.whole()
+        if VERBS[message.fields["verb"]].route is Route.QUEUE:
+            sink = self._journal.recorded(command, sink)
+        return Call(message, client, sink)
 
     # The routes.
 

@@ -10,7 +10,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ipython1.kernel.alive import Process
-from ipython1.kernel.controller.agents import ENDED, LOOK
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.registry import EngineRecord
 from ipython1.kernel.store.interface import Store
@@ -40,23 +39,12 @@ class EngineJournal:
 
     def await_agents(self) -> None:
         """From now on agents can come: give up those that do not."""
-        if self._engines.awaited():
+        if self._engines.awaited:
             self._reactor.callLater(self._grace, self._give_up)
-            self._look()
-
-    def _look(self) -> None:
-        """Do not wait for agents of this host that have ended."""
-        here = [record for record in self._engines.records_awaited() if record.process and record.process.is_here]
-        for record in here:
-            if record.process is not None and record.process.has_ended:
-                self.log.info("engine {id} is given up: {reason}", id=record.id, reason=ENDED)
-                self._engines.remove(record.id, ENDED)
-        if here:
-            self._reactor.callLater(LOOK, self._look)
 
     def _give_up(self) -> None:
         reason = f"its agent did not come back within {self._grace:g} s after the controller was started again"
-        for engine in self._engines.awaited():
+        for engine in sorted(self._engines.awaited):
             self.log.info("engine {id} is given up: {reason}", id=engine, reason=reason)
             self._engines.remove(engine, reason)
 

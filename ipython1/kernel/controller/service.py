@@ -92,6 +92,7 @@ class ControllerService:
     def opened(self) -> None:
         """Agents and clients can come from now on."""
         self._journal.await_agents()
+        self.agents.watch()
 
     @property
     def doors(self) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class TaskCourse:
         if began is not None:
             self.live[task].started = began
             self.do(self.scheduler.started(task, attempt, self.now()))
-        if self._engines.is_awaited(engine):
+        if engine in self._engines.awaited:
             self._engines.sent_before(engine, self._task_entry(task, attempt, {}, began=began is not None))
         else:
             reason = "it was gone when the controller was started again"

@@ -120,7 +120,7 @@ class TaskController:
             old.link.close("the client has connected again")
         client = self.clients[hello["session"]] = ClientSession(self, hello, link)
         self._audit.seen(hello)
-        self._arrivals[client] = Arrivals(self._perform)
+        self._arrivals[client] = Arrivals(self._perform, "the task")
         return client
 
     def client_left(self, client: ClientSession) -> None:
