@@ -52,6 +52,7 @@ class ClientSession:
         Fails with ConnectionError if the session ends before, ProtocolError if the command cannot be sent.
         """
         self._number += 1
+        request.command = (self.id, self._number)
         call = Call(request, hold)
         self._calls.add(self._number, call)
         if self._reopening is None:
@@ -111,6 +112,8 @@ class ClientSession:
         call = self._calls.get(number)
         if session != self.id or call is None:
             return
+        if call.request.replies is not None:
+            call.request.replies.add(message)
         index, of = message.fields.get("index"), message.fields.get("of")
         if index is not None:
             call.replies[index] = message

@@ -23,16 +23,18 @@ class VerbInfo:
     """What a face must know of a verb.
 
     `per_engine`: it returns a list with one entry per target, of which a view of one engine gives the entry.
+    `iterates`: it returns a list of what comes of its requests, one after the other.
     """
 
     per_engine: bool
+    iterates: bool
 
 
-def verb(per_engine: bool = True) -> Callable[[F], F]:
+def verb(per_engine: bool = True, iterates: bool | None = None) -> Callable[[F], F]:
     """Mark a generator method as a verb that the faces have."""
 
     def mark(function: F) -> F:
-        function.verb_info = VerbInfo(per_engine)  # type: ignore[attr-defined]
+        function.verb_info = VerbInfo(per_engine, per_engine if iterates is None else iterates)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -45,6 +47,8 @@ class VerbCall:
     steps: Steps[Any]
     block: bool
     name: str
+    iterates: bool = False
+    """Whether its value is a list of what comes of its last requests, in their order."""
 
 
 class Face(Protocol):
@@ -91,7 +95,7 @@ def _derived(
             if bound.arguments.get("block") is not None:
                 block = check_block(bound.arguments["block"])
         steps = function(*bound.args, **bound.kwargs)
-        return VerbCall(_entry(steps) if bare else steps, block, function.__name__)
+        return VerbCall(_entry(steps) if bare else steps, block, function.__name__, info.iterates and not bare)
 
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:

@@ -64,7 +64,9 @@ def labelled(text: str, mark: str) -> str:
     lines = tame(excerpt(text)).split("\n")
     if not lines[-1]:
         lines.pop()
-    return "".join(f"{mark}{line}\n" for line in lines)
+    # What begins a line anew, as bars of progress do, begins it with the mark.
+    begun = [line.rstrip("\r").replace("\r", f"\r{mark}") for line in lines]
+    return "".join(f"{mark}{line}\n" for line in begun)
 
 
 def _show_bundle(bundle: dict[str, Any], mark: str) -> None:
@@ -106,7 +108,9 @@ def pieces(result: Any, printed: bool = True) -> Iterator[Piece]:
         yield Piece("out", engine, result.out, result["number"])
 
 
-def display_outputs(results: Sequence[Any], group: str = "engine", printed: Callable[[Any], bool] = bool) -> None:
+def display_outputs(
+    results: Sequence[Any], group: str = "engine", printed: Callable[[Any], bool] = bool
+) -> None:
     """Show what engines gave: ``'engine'`` by engine; by ``'order'``, first what each gave first; by ``'type'``.
 
     `printed` tells of a result whether what it printed is to be shown.  ValueError for another `group`.

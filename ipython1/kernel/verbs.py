@@ -97,6 +97,9 @@ _TABLE = (
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
     Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
+    # What the command `only` (the `index`-th of its call, if there are several on the engine) has written from these
+    # offsets on: answered when there is something, or with None when the command is over.
+    Verb("output", Route.AGENT, {"only": (list,), "index": (int, NoneType), "stdout": (int,), "stderr": (int,)}),
     # `only`, a command id: if that is what runs.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
     Verb("signal", Route.AGENT, {"signal": (int,), "only": (list, NoneType)}),

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
+from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.progress import Choice
 from ipython1.kernel.client.reactor import ReactorThread
+from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import InvalidDeferredID, InvalidEngineID, KernelError, NoEnginesRegistered
+from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
+
+T = TypeVar("T")
 
 
 class Calls:
@@ -22,6 +28,10 @@ class Calls:
     def __init__(self, reactor: ReactorThread, connection: Connection) -> None:
         self.reactor = reactor
         self.connection = connection
+        self.live: bool | None = None
+        """Whether what engines print is shown to who waits; None: where somebody sees it."""
+        self.progress: Choice = None
+        """Whether there are bars of progress, or after how many seconds; see `ipython1.kernel.client.progress`."""
         self._unfetched: weakref.WeakValueDictionary[str, PendingResult] = weakref.WeakValueDictionary()
 
     def run(self, call: VerbCall) -> Any:
@@ -44,9 +54,27 @@ class Calls:
         if at_once is not None:
             return at_once
         try:
-            return self.reactor.wait(self.reactor.submit(self.connection.perform, requests), name)
+            return self._wait(
+                self.reactor.submit(self.connection.perform, self._followed(requests)), requests, name
+            )
         except Exception as problem:  # whatever it is, the verb may have something to say to it
             return problem
+
+    def _followed(self, requests: list[Request]) -> list[Request]:
+        """The same, whose replies are told as they come, if somebody is to see something of them."""
+        if is_wanted(self.live):
+            for request in requests:
+                if request.runs:
+                    request.replies = Replies()
+        return requests
+
+    def _wait(self, future: Future[T], requests: list[Request], name: str) -> T:
+        """Wait for the outcome of requests, and show what they print."""
+        followed = [request for request in requests if request.replies is not None]
+        if followed:
+            self.reactor.check_can_wait(name)
+            Wait([future], [Feed(self.reactor, self.connection, followed)]).run()
+        return self.reactor.wait(future, name)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         """Answers for which nobody has to be asked; None if there are none."""
@@ -58,6 +86,7 @@ class Calls:
         Errors of the arguments are raised here; what is wrong with the targets is known when the result is fetched.
         """
         pending = PendingResult(client, new_result_id(), f"{call.name}")
+        pending._iterates = call.iterates
         self._unfetched[pending.result_id] = pending
         try:
             requests = advance(call.steps, None)
@@ -75,6 +104,7 @@ class Calls:
             request.own_memory()
         if len(requests) == 1:
             pending._name = requests[0].name
+        pending._asks(requests)
         future = self.reactor.submit(self.connection.perform, requests)
         future.add_done_callback(lambda done: results_worker.call(self._resume, steps, done, pending))
 
@@ -93,6 +123,23 @@ class Calls:
     def fetched(self, pending: PendingResult) -> None:
         """A result was fetched: its id means nothing any more."""
         self._unfetched.pop(pending.result_id, None)
+
+    def abort(self, pending: PendingResult) -> None:
+        """Have engines drop or stop what a result is to come of; does not wait for that."""
+        self.reactor.submit(self._abort, pending)
+
+    async def _abort(self, pending: PendingResult) -> None:
+        requests = self._stopping(pending)
+        if requests:
+            await self.connection.perform(requests)
+
+    def _stopping(self, pending: PendingResult) -> list[Request]:
+        """What has engines stop what they do for a result."""
+        return [
+            Request("interrupt", {"only": list(request.command)}, request.targets)
+            for request in pending._requests
+            if request.runs and request.command is not None
+        ]
 
     def flush(self) -> None:
         """Forget the results that were not fetched."""

@@ -39,6 +39,12 @@ class TaskCalls(Calls):
                 )
         return super()._answers(requests, name)
 
+    def _stopping(self, pending: PendingResult) -> list[Request]:
+        if pending.taskid is None:
+            return []
+        stop = Request("abort_task", {"task": pending.taskid}, label=label("abort", pending.taskid))
+        return [stop]
+
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
             not requests

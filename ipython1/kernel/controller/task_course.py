@@ -40,6 +40,7 @@ from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.messages import CommandId
 
+_TOLD = ("ok", "values", "number", "output")
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
 
 
@@ -363,7 +364,7 @@ class TaskCourse:
             bodies = failure_bodies(finish.error)
         else:
             assert reply is not None
-            fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
+            fields = {name: reply.fields[name] for name in _TOLD if name in reply.fields}
             bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
         result = TaskResult(record, fields, bodies)
         for taker in self._takers.pop(finish.task, ()):
