@@ -44,6 +44,20 @@ class Answers(Protocol):
         """Answer with an error of ours."""
 
 
+class _Listener:
+    """A request, and whether the command that it is about has been seen."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.was_here = False
+        self.deadline: IDelayedCall | None = None
+
+    def cancel(self) -> None:
+        """It needs no deadline any more."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+
+
 class Listeners:
     """Those of one engine, whose commands are in `queue`; `streams` is its interpreter, if there is one."""
 
@@ -54,16 +68,18 @@ class Listeners:
         self._queue = queue
         self._streams = streams
         self._answers = answers
-        self._waiting: list[tuple[Command, IDelayedCall]] = []
+        self._waiting: list[_Listener] = []
         self._gathering: IDelayedCall | None = None
 
     def listen(self, command: Command) -> None:
         """A request came: the verb ``output``."""
         if len(self._waiting) >= MOST:
             self._answers.fail(command, KernelError(f"{len(self._waiting)} listen already: no more can"))
-        elif not self._answer(command):
-            deadline = self._reactor.callLater(PATIENCE, self._nothing, command)
-            self._waiting.append((command, deadline))
+            return
+        listener = _Listener(command)
+        if not self._answer(listener):
+            listener.deadline = self._reactor.callLater(PATIENCE, self._nothing, listener)
+            self._waiting.append(listener)
 
     def heard(self) -> None:
         """Something was written."""
@@ -74,31 +90,32 @@ class Listeners:
         """Answer those for whom there is something, or for whom nothing can come any more."""
         self._stop_gathering()
         waiting, self._waiting = self._waiting, []
-        for command, deadline in waiting:
-            if self._answer(command):
-                deadline.cancel()
+        for listener in waiting:
+            if self._answer(listener):
+                listener.cancel()
             else:
-                self._waiting.append((command, deadline))
+                self._waiting.append(listener)
 
     def end(self) -> None:
         """Nobody hears any more."""
         self._stop_gathering()
         waiting, self._waiting = self._waiting, []
-        for _, deadline in waiting:
-            deadline.cancel()
+        for listener in waiting:
+            listener.cancel()
 
     def _stop_gathering(self) -> None:
         gathering, self._gathering = self._gathering, None
         if gathering is not None and gathering.active():
             gathering.cancel()
 
-    def _answer(self, command: Command) -> bool:
+    def _answer(self, listener: _Listener) -> bool:
         """Answer, if there is something to be said."""
-        args = command.args
+        command, args = listener.command, listener.command.args
         stage = self._queue.stage(args["only"], args.get("index"))
-        if stage is Stage.OVER:
+        if stage is Stage.OVER or (stage is Stage.UNKNOWN and listener.was_here):
             self._answers.reply(command)
             return True
+        listener.was_here = stage is not Stage.UNKNOWN
         streams = self._streams()
         if stage is not Stage.RUNNING or streams is None:
             return False
@@ -112,7 +129,8 @@ class Listeners:
         self._answers.reply(command, pieces, result=sizes)
         return True
 
-    def _nothing(self, command: Command) -> None:
-        self._waiting = [entry for entry in self._waiting if entry[0] is not command]
+    def _nothing(self, listener: _Listener) -> None:
+        self._waiting.remove(listener)
+        command = listener.command
         sizes = {name: command.args[name] for name in ("stdout", "stderr")}
         self._answers.reply(command, [b"", b""], result=sizes)
