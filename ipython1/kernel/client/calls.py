@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
-from ipython1.kernel.client.live import Feed, is_wanted
+from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.progress import Choice
 from ipython1.kernel.client.reactor import ReactorThread
@@ -64,7 +65,7 @@ class Calls:
         """The same, whose replies are told as they come, if somebody is to see something of them."""
         if is_wanted(self.live):
             for request in requests:
-                if request.runs:
+                if prints(request):
                     request.replies = Replies()
         return requests
 
@@ -73,7 +74,10 @@ class Calls:
         followed = [request for request in requests if request.replies is not None]
         if followed:
             self.reactor.check_can_wait(name)
-            Wait([future], [Feed(self.reactor, self.connection, followed)]).run()
+            future.add_done_callback(partial(_told, requests))
+            feed = Feed(self.reactor, self.connection, followed)
+            Wait([future], [feed]).run()
+            feed.finish(all_of_it=False)
         return self.reactor.wait(future, name)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
@@ -106,6 +110,7 @@ class Calls:
             pending._name = requests[0].name
         pending._asks(requests)
         future = self.reactor.submit(self.connection.perform, requests)
+        future.add_done_callback(partial(_told, requests))
         future.add_done_callback(lambda done: results_worker.call(self._resume, steps, done, pending))
 
     def _resume(self, steps: Steps[Any], future: Future[list[Answer]], pending: PendingResult) -> None:
@@ -156,3 +161,12 @@ class Calls:
             return pending._take(block)
         except InvalidDeferredID:
             raise KeyError(result_id) from None
+
+
+def _told(requests: list[Request], done: Future[list[Answer]]) -> None:
+    """Answers have come that were no replies to a command, as those to tasks: who wants to know is told."""
+    if done.exception() is not None:
+        return
+    for request, answer in zip(requests, done.result()):
+        if request.replies is not None and answer.whole is not None and not len(request.replies):
+            request.replies.add(answer.whole)

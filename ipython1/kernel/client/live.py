@@ -41,14 +41,34 @@ def is_wanted(choice: bool | None) -> bool:
 
 
 class _Source:
-    """A command at one engine: what was shown of it."""
+    """A command at one engine, or a task: what was shown of it."""
 
-    def __init__(self, request: Request, index: int, engine: int, screen: Screen) -> None:
+    def __init__(self, request: Request, index: int, screen: Screen) -> None:
         self.request = request
         self.index = index
-        self.engine = engine
+        self.screen = screen
         self.ended = False
-        self.shown = {kind: Shown(screen, kind, engine) for kind in STREAMS}
+        self.attempt = 0
+        self.engine: int | None = None
+        self.shown: dict[str, Shown] = {}
+
+    def is_at(self, engine: int, attempt: int) -> None:
+        """It is there that it writes: what another attempt has written is not continued."""
+        if (self.engine, self.attempt) != (engine, attempt):
+            self.engine, self.attempt = engine, attempt
+            self.shown = {kind: Shown(self.screen, kind, engine) for kind in STREAMS}
+
+    def question(self) -> Request | None:
+        """Asks for what was not shown; None if it was not sent."""
+        offsets = {kind: self.shown[kind].offset if self.shown else 0 for kind in STREAMS}
+        if self.request.verb == "task_result":
+            return Request("task_output", {"task": self.request.args["task"], "attempt": self.attempt, **offsets})
+        if self.request.command is None:
+            return None
+        args = {"only": list(self.request.command), **offsets}
+        if self.engine is None:
+            return Request("output", args, self.request.targets)
+        return Request("output", {**args, "index": self.index}, [self.engine])
 
 
 class Feed:
@@ -60,7 +80,7 @@ class Feed:
     def __init__(self, reactor: ReactorThread, connection: Connection, requests: Sequence[Request]) -> None:
         self._reactor = reactor
         self._connection = connection
-        self._requests = [request for request in requests if request.runs and request.replies is not None]
+        self._requests = [request for request in requests if prints(request) and request.replies is not None]
         self._sources: dict[tuple[int, int], _Source] = {}
         self._screen = Screen()
         self._events: queue.SimpleQueue[Event] | None = None
@@ -76,6 +96,7 @@ class Feed:
         """In the thread that waits: give events to it from now on."""
         self._screen = screen
         for source in self._sources.values():
+            source.screen = screen
             for shown in source.shown.values():
                 shown.screen = screen
         self._events = events
@@ -92,12 +113,18 @@ class Feed:
         self._events = None
         self._turn += 1
 
-    def finish(self) -> None:
-        """In the thread that waits: show the rest of what the commands have printed that are done."""
+    def finish(self, all_of_it: bool = True) -> None:
+        """In the thread that waits: show the rest of what the commands have printed that are done.
+
+        Unless `all_of_it` is wanted, not of those whose results say what was printed.
+        """
         for place, request in enumerate(self._requests):
-            assert request.replies is not None
+            if request.replies is None or (request.verb == "execute" and not all_of_it):
+                continue
             for index, message in request.replies.numbered():
                 self._outcome(place, index, message)
+        if not all_of_it:
+            self._screen.end_line()
 
     # In the reactor's thread.
 
@@ -106,27 +133,21 @@ class Feed:
             self._ask_request(turn, place, request)
 
     def _ask_request(self, turn: int, place: int, request: Request) -> None:
-        if turn != self._turn:
-            return
-        if request.command is None:
-            self._later(UNSENT, self._ask_request, turn, place, request)
-            return
         known = [source for (of, _), source in self._sources.items() if of == place]
-        for source in known:
+        for source in known or [_Source(request, 0, self._screen)]:
             self._ask(turn, place, source)
-        if not known:
-            offsets = dict.fromkeys(STREAMS, 0)
-            asked = Request("output", {"only": list(request.command), **offsets}, request.targets)
-            self._send(asked, lambda index, message: self._came(turn, place, index, message))
 
     def _ask(self, turn: int, place: int, source: _Source) -> None:
         if turn != self._turn or source.ended:
             return
-        offsets = {kind: shown.offset for kind, shown in source.shown.items()}
-        assert source.request.command is not None
-        args = {"only": list(source.request.command), "index": source.index, **offsets}
-        asked = Request("output", args, [source.engine])
-        self._send(asked, lambda _, message: self._came(turn, place, source.index, message))
+        asked = source.question()
+        if asked is None:
+            self._later(UNSENT, self._ask_request, turn, place, source.request)
+            return
+        known = None if source.engine is None else source.index
+        self._send(
+            asked, lambda index, message: self._came(turn, place, index if known is None else known, message)
+        )
 
     def _send(self, asked: Request, heard: Callable[[int, Message], None]) -> None:
         asked.replies = Replies()
@@ -142,7 +163,7 @@ class Feed:
         """An engine says what a command has written."""
         if (
             message.fields["ok"]
-            and message.fields.get("result") is not None
+            and isinstance(message.fields.get("result"), dict)
             and len(message.bodies) == len(STREAMS)
         ):
             self._put(turn, lambda: self._show(turn, place, index, message))
@@ -157,38 +178,44 @@ class Feed:
 
     # In the thread that waits.
 
-    def _source(self, place: int, index: int, engine: int) -> _Source:
+    def _source(self, place: int, index: int) -> _Source:
         source = self._sources.get((place, index))
         if source is None:
-            source = self._sources[place, index] = _Source(self._requests[place], index, engine, self._screen)
+            source = self._sources[place, index] = _Source(self._requests[place], index, self._screen)
         return source
 
     def _show(self, turn: int, place: int, index: int, message: Message) -> None:
-        source = self._source(place, index, message.fields["engine"])
+        source = self._source(place, index)
         if source.ended:
             return
+        engine, sizes = message.fields.get("engine"), message.fields["result"]
         behind = False
-        for kind, body in zip(STREAMS, message.bodies):
-            size = message.fields["result"][kind]
-            source.shown[kind].came(bytes(body), size, time.monotonic())  # type: ignore[arg-type]
-            behind = (
-                behind
-                or source.shown[kind].offset < size
-                and not self._screen.budget.is_low(time.monotonic())
-            )
+        if engine is not None:
+            source.is_at(engine, sizes.get("attempt", 0))
+            for kind, body in zip(STREAMS, message.bodies):
+                source.shown[kind].came(bytes(body), sizes[kind], time.monotonic())  # type: ignore[arg-type] # no stream
+                behind = behind or source.shown[kind].offset < sizes[kind]
+            behind = behind and not self._screen.budget.is_low(time.monotonic())
         pause = 0.0 if behind else max(PACE, PER_ENGINE * len(self._sources))
         self._reactor.call_soon(self._later, pause, self._ask, turn, place, source)
 
     def _outcome(self, place: int, index: int, message: Message) -> None:
-        engine = message.fields.get("engine")
-        if engine is None:
+        source = self._source(place, index)
+        record = message.fields.get("result")
+        task = record if isinstance(record, dict) and "attempts" in record else {}
+        engine = task.get("engine", message.fields.get("engine"))
+        if source.ended or engine is None:
             return
-        source = self._source(place, index, engine)
-        if not source.ended:
-            source.ended = True
-            message.fields["shown_at"] = prompt_number() or 0
-            for shown, text in zip(source.shown.values(), printed(message)):
-                shown.ended(text, time.monotonic())
+        source.ended = True
+        source.is_at(engine, task.get("attempts", 0))
+        message.fields["shown_at"] = prompt_number() or 0
+        for shown, text in zip(source.shown.values(), printed(message)):
+            shown.ended(text, time.monotonic())
+
+
+def prints(request: Request) -> bool:
+    """Whether what is printed for a request can be listened to."""
+    return request.runs or (request.verb == "task_result" and bool(request.args["block"]))
 
 
 def _not_told(failure: Failure) -> None:

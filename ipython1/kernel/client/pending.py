@@ -221,7 +221,7 @@ class PendingResult(Future[Any]):
     @property
     def serial_time(self) -> float:
         """Seconds that engines have worked for the parts that are there, all together."""
-        return float(sum(message.fields.get("took") or 0.0 for message in self._messages()))
+        return sum(map(_took, self._messages()))
 
     @property
     def speedup(self) -> float:
@@ -257,7 +257,9 @@ class PendingResult(Future[Any]):
             value = values[place] if len(values) == len(messages) else None
             if not isinstance(value, Result):
                 stdout, stderr = (text.decode("utf-8", "replace") for text in printed(message))
-                value = Result({}, message.fields.get("engine"), stdout, stderr)
+                record = message.fields.get("result")
+                engine = record.get("engine") if isinstance(record, dict) else message.fields.get("engine")
+                value = Result({}, engine, stdout, stderr)
                 value.shown_at = message.fields.get("shown_at")
             found.append(value)
         return found
@@ -396,6 +398,14 @@ class PendingResult(Future[Any]):
         if not block and not self.done():
             raise ResultNotCompleted(f"{self._name} is not done")
         return self.result()
+
+
+def _took(message: Message) -> float:
+    """Seconds that an engine worked for that."""
+    record = message.fields.get("result")
+    if isinstance(record, dict) and record.get("started") is not None:
+        return float(record["completed"] - record["started"])
+    return float(message.fields.get("took") or 0.0)
 
 
 def wait_for_all(members: Sequence[PendingResult], what: str, progress: Choice, timeout: float | None = None) -> bool:
