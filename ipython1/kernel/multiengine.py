@@ -413,8 +413,12 @@ class MultiEngine:
 
     @verb()
     def interrupt(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
-        """Raise KeyboardInterrupt in the commands that run now; engines without one are left alone."""
-        return (yield from ask([Request("interrupt", {}, wire_targets(targets))], "interrupt"))
+        """Raise KeyboardInterrupt in the commands that run now; engines without one are left alone.
+
+        Returns when these have ended, or after half a second if code of theirs does not heed it.
+        """
+        request = Request("interrupt", {}, wire_targets(targets))
+        return (yield from ask([request], "interrupt", lambda stopped: None))
 
     @verb()
     def signal(

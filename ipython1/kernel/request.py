@@ -16,6 +16,7 @@ from ipython1.core.serialize import Serialized, join, split
 from ipython1.kernel.error import CompositeError, ProtocolError
 from ipython1.kernel.framing import Bytes, Message, unpack
 from ipython1.kernel.label import label
+from ipython1.kernel.messages import CommandId
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import WireTargets
 from ipython1.kernel.verbs import VERBS, Route
@@ -40,6 +41,8 @@ class Request:
     method: str = ""
     quick: bool = False
     timeout: float | None = None
+    command: CommandId | None = None
+    """The id of the command that it became; None while it is none."""
 
     def __post_init__(self) -> None:
         self.method = self.method or self.verb
@@ -53,6 +56,12 @@ class Request:
     def holdable(self) -> bool:
         """Whether the controller can keep its outcome until that is asked for."""
         return VERBS[self.verb].route in (Route.QUEUE, Route.AGENT)
+
+    @property
+    def runs(self) -> bool:
+        """Whether interpreters carry it out, and can be interrupted at that."""
+        verb = VERBS.get(self.verb)
+        return verb is not None and verb.route is Route.QUEUE
 
     def own_memory(self) -> None:
         """Copy what is still the memory of the caller's own objects, which may change before it is sent."""

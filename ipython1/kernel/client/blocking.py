@@ -22,6 +22,8 @@ class BlockingMultiEngine(RemoteContextBase):
 
     targets: Any
     block: Any
+    timeout: float | None = None
+    """Seconds that a call may take (CallTimeout) where it does not say; None is for ever."""
     _calls: Calls
     _is_bare = False
 

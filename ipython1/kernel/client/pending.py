@@ -9,15 +9,19 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from ipython1.core.references import reduce_result
+from ipython1.kernel.client.interrupted import as_interrupted, stopped
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.worker import callbacks_worker, results_worker
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
+    CallInterrupted,
     CallTimeout,
     ClientError,
     InvalidDeferredID,
+    KernelError,
     ResultNotCompleted,
 )
+from ipython1.kernel.request import Request
 
 
 class PendingResult(Future[Any]):
@@ -37,6 +41,8 @@ class PendingResult(Future[Any]):
         self.result_id = result_id
         self.callbacks: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._name = name
+        # What was asked for it last, and is not answered.
+        self._requests: list[Request] = []
         self._flushed = False
         self._fetched = False
         # What the callbacks made of the result, once one of them has run: its value, or what it raised.
@@ -63,6 +69,20 @@ class PendingResult(Future[Any]):
         """Short for ``get_result(block=True)``."""
         return self.get_result()
 
+    def abort(self) -> None:
+        """Have it end: what runs on engines is interrupted, what waits there is dropped; a task is aborted.
+
+        Returns when that has been done, which may leave code going on that does not heed it: StillRunning then.
+        """
+        if self.done():
+            return
+        if self.taskid is not None:
+            self.client.abort(self.taskid)
+            return
+        outcome: Future[Any] = Future()
+        super().add_done_callback(lambda done: outcome.set_result(None))
+        stopped(self.client._calls, self._requests, outcome)
+
     def add_callback(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the result go through ``f(result, *args, **kwargs)``, whose value is the result then.
 
@@ -83,7 +103,11 @@ class PendingResult(Future[Any]):
                 raise self._chain_error
             if self._chained:
                 return self._chained[0]
-        return super().result(0)
+        e = super().exception(0)
+        if e is None:
+            return super().result(0)
+        # It is raised each time that it is asked for; where that was before, and how it came here, tells nobody anything.
+        raise e.with_traceback(None) if isinstance(e, KernelError) else e
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What `result` would raise, or None; waits like `result`."""
@@ -143,11 +167,23 @@ class PendingResult(Future[Any]):
                 )
             try:
                 super().exception(timeout)
+            except KeyboardInterrupt:
+                self._stop()
             except TimeoutError:
                 waits_for = self.client._calls.connection.waits_for
                 raise CallTimeout(f"{self._name} was not done within {timeout:g} s{waits_for}") from None
         self._fetched = True
         self.client._fetched(self)
+
+    def _stop(self) -> None:
+        """Ctrl-C was pressed while it was waited for: raise what came of that."""
+        outcome: Future[Any] = Future()
+        super().add_done_callback(lambda done: outcome.set_result(None))
+        stopped(self.client._calls, self._requests, outcome)
+        problem = super().exception(0)
+        if isinstance(problem, KernelError):
+            raise as_interrupted(problem) from None
+        raise CallInterrupted(f"{self._name} came to its end before it was interrupted", []) from None
 
     def _run_callbacks(self) -> None:
         while self.callbacks and not self._chain_error and super().exception(0) is None:

@@ -30,14 +30,15 @@ from ipython1.kernel.taskclient import Tasks, as_task, watched
 class TaskCalls(Calls):
     """The calls of a client of the Task interface, which does not wait to submit."""
 
-    def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
         for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
             if owner._calls.connection is not self.connection:
-                return ValueError(
+                problem = ValueError(
                     "a pending result of another client was given: if it is of the same controller, give"
                     " ResultOf(pending.taskid) in its place"
                 )
-        return super()._answers(requests, name)
+                return problem, False
+        return super()._waited_for(requests, name)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
@@ -65,6 +66,8 @@ class TaskClient(ConnectedClient):
     """
 
     block = True
+    timeout: float | None = None
+    """Seconds that a call may take (CallTimeout) where it does not say; None is for ever."""
 
     def __init__(
         self,

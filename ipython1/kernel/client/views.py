@@ -13,8 +13,8 @@ class EngineView(BlockingMultiEngine):
     """Some engines of a client: ``mec[[0, 2]]``, ``mec[::2]``; or one, ``mec[0]``.
 
     It has the client's verbs, for these engines, and its dictionary interface.  A view of one engine gives that
-    engine's value itself where a client gives a list of one value per engine.  `block` is the client's, unless it is
-    set here.
+    engine's value itself where a client gives a list of one value per engine.  `block` and `timeout` are the client's,
+    unless they are set here.
     """
 
     def __init__(self, client: Any, targets: Any) -> None:
@@ -26,6 +26,7 @@ class EngineView(BlockingMultiEngine):
         self.targets = targets
         self._calls = client._calls
         self._block: Any = None
+        self._timeout: float | None = None
 
     @property
     def block(self) -> Any:  # type: ignore[override]
@@ -35,6 +36,15 @@ class EngineView(BlockingMultiEngine):
     @block.setter
     def block(self, value: Any) -> None:
         self._block = value
+
+    @property
+    def timeout(self) -> float | None:  # type: ignore[override]
+        """Seconds that a call may take."""
+        return self.client.timeout if self._timeout is None else self._timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._timeout = value
 
     def __repr__(self) -> str:
         return f"<view of {self.client!r}: targets={self.targets!r}>"

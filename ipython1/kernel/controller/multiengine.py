@@ -15,9 +15,9 @@ from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.streams import Passage
-from ipython1.kernel.error import EngineLost, KernelError, QueueCleared
+from ipython1.kernel.error import EngineLost, KernelError, ProtocolError, QueueCleared
 from ipython1.kernel.framing import Message
-from ipython1.kernel.messages import CommandId
+from ipython1.kernel.messages import CommandId, is_command_id
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.memory import MemoryStore
@@ -181,7 +181,13 @@ class MultiEngine:
         return self._again.adopt(held, engine) if held.verb in self.verbs else None
 
     def _ask_agents(self, call: Call, message: Message) -> None:
+        only = call.args.get("only") if call.verb == "interrupt" else None
+        if only is not None and not is_command_id(only):
+            raise ProtocolError(f"{only!r:.80} is no command id")
         for index, engine in enumerate(call.targets):
+            if only is not None:
+                # First of all, and on the same way: what has not begun when this comes to the agent does not begin.
+                self._engines.withdraw_command(engine, (only[0], only[1]), "its client does not wait for it any more")
             if call.verb == "kill":
                 self._engines.kill(engine, call.entry(index), "the engine was killed")
             else:
