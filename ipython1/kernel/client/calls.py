@@ -12,7 +12,13 @@ from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
-from ipython1.kernel.error import CallInterrupted, InvalidDeferredID, InvalidEngineID, KernelError, NoEnginesRegistered
+from ipython1.kernel.error import (
+    CallInterrupted,
+    InvalidDeferredID,
+    InvalidEngineID,
+    KernelError,
+    NoEnginesRegistered,
+)
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
 
