@@ -39,6 +39,8 @@ class Execution:
     completed: float = 0.0
     display: dict[str, str] | None = None
     mime: list[Bundle] = field(default_factory=list)
+    out: int | None = None
+    """Which of them are the forms of its value."""
     error: BaseException | None = None
     traceback: str | None = None
 
@@ -52,6 +54,8 @@ class Execution:
             plain["display"] = self.display
         if self.mime:
             plain["mime"] = self.mime
+        if self.out is not None:
+            plain["out"] = self.out
         plain["started"] = self.started
         plain["completed"] = self.completed
         if self.traceback is not None:
@@ -283,6 +287,7 @@ class Interpreter:
             return
         run.display, rich = show(value, self.shell.display_formatter)
         if rich is not None:
+            run.out = len(run.mime)
             run.mime.append(rich)
         self._outputs.add(run.number, value)
 
@@ -316,6 +321,7 @@ class Interpreter:
         """Drop the MIME data that the running command displayed so far."""
         if self.running is not None:
             self.running.mime.clear()
+            self.running.out = None
 
 
 # What changes under us, and what Python itself puts into a module's namespace.

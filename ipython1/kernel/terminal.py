@@ -35,6 +35,25 @@ def _has_colours(shell: Any) -> bool:
     return str(getattr(shell, "colors", "")).lower() != "nocolor"
 
 
+def in_notebook() -> bool:
+    """Whether this is a kernel of Jupyter, whose front-end shows rich output."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def prompt_number() -> int | None:
+    """The number of the input that runs in the IPython that this is; None if it is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "execution_count", None)
+
+
+def is_watched() -> bool:
+    """Whether a person sees at once what is printed: at a terminal, or in a notebook."""
+    return in_notebook() or (sys.stdout is not None and sys.stdout.isatty())
+
+
 def silence(stream: TextIO) -> None:
     """Have what is written to this stream go nowhere, now that nobody reads it: not at the end of the process, either."""
     nothing = os.open(os.devnull, os.O_WRONLY)
