@@ -17,6 +17,7 @@ from ipython1.kernel.cluster.blocking import Cluster
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
+    CallInterrupted,
     CallTimeout,
     ClientError,
     ClusterError,
@@ -38,6 +39,7 @@ from ipython1.kernel.error import (
     QueueCleared,
     ResultNotCompleted,
     SerializationError,
+    StillRunning,
     TaskAborted,
     TaskDependencyError,
     TaskQueueFull,
@@ -52,9 +54,11 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
+from ipython1.kernel.terminal import running_shell
 
 __all__ = [
     "AbortedPendingDeferredError",
+    "CallInterrupted",
     "CallTimeout",
     "ClientError",
     "Cluster",
@@ -88,6 +92,7 @@ __all__ = [
     "Scatter",
     "SerializationError",
     "Serialized",
+    "StillRunning",
     "StringTask",
     "Task",
     "TaskAborted",
@@ -103,6 +108,18 @@ __all__ = [
     "get_task_client",
     "remote",
 ]
+
+
+def _load_magics() -> None:
+    """In IPython, ``%px`` and the others are there as soon as there can be clients."""
+    shell = running_shell()
+    if shell is not None:
+        from ipython1.kernel.client.magics import load_ipython_extension
+
+        load_ipython_extension(shell)
+
+
+_load_magics()
 
 
 def __getattr__(name: str) -> Any:

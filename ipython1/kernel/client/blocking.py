@@ -46,6 +46,17 @@ class BlockingMultiEngine(RemoteContextBase):
     def _fetched(self, pending: Any) -> None:
         self._calls.fetched(pending)
 
+    # -- at a prompt -------------------------------------------------------------------------------------
+
+    def activate(self, suffix: str = "") -> None:
+        """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in.
+
+        With a `suffix`, of magics of their own: ``mec.activate('2')`` makes ``%px2``, ``%autopx2`` and so on.
+        """
+        from ipython1.kernel.client.magics import activate
+
+        activate(self, suffix)
+
     # -- map ---------------------------------------------------------------------------------------------
 
     def mapper(self, dist: str = "b", targets: Any = None, block: bool | None = None) -> MultiEngineMapper:

@@ -115,12 +115,6 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     # -- shells and benchmarks -----------------------------------------------------------------------------
 
-    def activate(self) -> None:
-        """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in."""
-        from ipython1.kernel.client.magics import activate
-
-        activate(self)
-
     def benchmark(self, push_size: int = 10000) -> dict[str, tuple[float, str]]:
         """Measure the cluster: ``(value, unit)`` for latencies (msec) and, with numpy, rates of push (MB/sec).
 
