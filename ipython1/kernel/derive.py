@@ -104,7 +104,7 @@ def _derived(
             timeout = self.timeout
         if timeout is not None:
             steps = limited(steps, check_timeout(timeout))
-        return VerbCall(_entry(steps) if bare else steps, block, function.__name__)
+        return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"))
 
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:

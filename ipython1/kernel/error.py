@@ -195,6 +195,10 @@ class TaskQueueFull(KernelError):
     """The controller takes no more tasks until some have ended."""
 
 
+class NothingToDebug(KernelError):
+    """There is no exception on an engine whose frames one could look at; the text says why."""
+
+
 class FunctionMissing(KernelError):
     """An interpreter does not have the function of a task: the controller sends it then; no user sees this."""
 

@@ -96,6 +96,9 @@ _TABLE = (
     # satisfy a function.
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
     Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
+    # A line for the debugger that looks at the latest exception; `action` is "open", "line" or "close", `session` is whose
+    # debugger it is, `theme` the colours that it is to have.
+    Verb("debug", Route.QUEUE, {"action": (str,), "line": (str,), "session": (str,), "theme": (str,)}),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
     # `only`, a command id: if that is what runs.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),

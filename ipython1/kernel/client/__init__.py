@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipython1.core.remote_names import Reference
 from ipython1.core.serialize import Serialized
 from ipython1.kernel.client.interface import InterfaceClient
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
@@ -36,6 +37,7 @@ from ipython1.kernel.error import (
     NoEnginesRegistered,
     NoSuchCluster,
     NotAPendingResult,
+    NothingToDebug,
     QueueCleared,
     ResultNotCompleted,
     SerializationError,
@@ -82,8 +84,10 @@ __all__ = [
     "NoEnginesRegistered",
     "NoSuchCluster",
     "NotAPendingResult",
+    "NothingToDebug",
     "PendingResult",
     "QueueCleared",
+    "Reference",
     "RemoteMultiEngine",
     "Result",
     "ResultList",

@@ -10,7 +10,7 @@ from typing import Any
 from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.views import EngineView
+from ipython1.kernel.client.views import ChosenView, EngineView
 from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
@@ -76,6 +76,16 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         raise TypeError(
             f"{key!r:.80} is neither the name of a value nor an engine id, a list of ids or a slice"
         )
+
+    def view(self, targets: Any = None, block: bool | None = None, timeout: float | None = None) -> ChosenView:
+        """A view of some engines, with a block and a timeout of its own; what is None is the client's.
+
+        ``with mec.view(targets=[0, 2], block=False) as v:`` gives it a name for the length of a block.
+        """
+        view = ChosenView(self, self.targets if targets is None else targets)
+        view.block = None if block is None else check_block(block)
+        view.timeout = timeout
+        return view
 
     # -- results -----------------------------------------------------------------------------------------
 

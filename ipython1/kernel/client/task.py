@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Answer, Request, Steps, ask_controller
-from ipython1.kernel.task import BaseTask, Depend
+from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import TaskConnection, task_connection
 from ipython1.kernel.task_submission import Submit, submission, task_id
 from ipython1.kernel.taskclient import Tasks, as_task, watched
@@ -168,6 +169,19 @@ class TaskClient(ConnectedClient):
     def executor(self) -> TaskExecutor:
         """A `concurrent.futures.Executor` whose functions run as tasks."""
         return TaskExecutor(self)
+
+    def task(self, func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A decorator: to call the function is to submit a task of it (see `submit`), and gives a `PendingResult`.
+
+        The options are those of `MapTask`: ``@tc.task(retries=2)``, or ``@tc.task`` without any.
+        """
+        if func is None:
+            return functools.partial(self.task, **options)
+
+        def submit_function(*args: Any, **kwargs: Any) -> PendingResult:
+            return self.submit(MapTask(func, args, kwargs, **options))
+
+        return functools.wraps(func)(submit_function)
 
     # -- map ---------------------------------------------------------------------------------------------
 
