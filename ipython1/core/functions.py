@@ -47,7 +47,8 @@ def receiving(namespace: dict[str, Any] | None) -> Iterator[None]:
         _receiving.reset(token)
 
 
-def _receiving_namespace() -> dict[str, Any]:
+def receiving_namespace() -> dict[str, Any]:
+    """Where what arrives finds its names."""
     namespace = _receiving.get()
     return sys.modules["__main__"].__dict__ if namespace is None else namespace
 
@@ -151,11 +152,11 @@ def make_function(
 
 def _globals_of(home: str | None) -> dict[str, Any]:
     if home is None:
-        return _receiving_namespace()
+        return receiving_namespace()
     try:
         return importlib.import_module(home).__dict__
     except ImportError:
-        return _receiving_namespace()
+        return receiving_namespace()
 
 
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
@@ -177,6 +178,26 @@ def reduce_cached(function: functools._lru_cache_wrapper[Any]) -> tuple[Any, ...
 def make_cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """`function` with a cache of its own."""
     return functools.lru_cache(**parameters)(function)
+
+
+def is_dispatching(function: types.FunctionType) -> bool:
+    """Whether `functools.singledispatch` made the function."""
+    registry = getattr(function, "registry", None)
+    return isinstance(registry, types.MappingProxyType) and function.__code__.co_filename == functools.__file__
+
+
+def reduce_dispatching(function: Any) -> tuple[Any, ...]:
+    """How a pickler writes a function that ``functools.singledispatch`` made: what it chooses from, without its cache."""
+    others = [(kind, chosen) for kind, chosen in function.registry.items() if kind is not object]
+    return make_dispatching, (function.registry[object], others)
+
+
+def make_dispatching(function: Callable[..., Any], others: Iterable[tuple[Any, Callable[..., Any]]]) -> Any:
+    """A function that chooses by the type of its first argument."""
+    made: Any = functools.singledispatch(function)
+    for kind, chosen in others:
+        made.register(kind, chosen)
+    return made
 
 
 def reduce_cell(cell: types.CellType) -> tuple[Any, ...]:

@@ -110,7 +110,8 @@ class Sources:
     def replace(self, name: str, source: str) -> None:
         """Show the lines of `source` for `name`."""
         # No modification time: linecache then never takes the entry for an outdated file.
-        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        lines = (source if source.endswith("\n") else f"{source}\n").splitlines(keepends=True)
+        linecache.cache[name] = (len(source), None, lines, name)
 
     def _drop_oldest(self) -> None:
         name, characters = self._kept.popleft()

@@ -20,11 +20,13 @@ from ipython1.core.properties import Properties
 from ipython1.core.serialize import Serialized
 from ipython1.core.text import encodable
 from ipython1.core.tracebacks import format_error, trim
+from ipython1.kernel.error import NothingToDebug
 from ipython1.kernel.shared import Recent
 
 if TYPE_CHECKING:
     import asyncio
 
+    from ipython1.core.debugger import Debugger
     from ipython1.core.shell import EngineShell
 
 
@@ -72,6 +74,8 @@ class Interpreter:
     `running`
         the command that is being executed, or whose execution was left by an exception (an interrupt that struck
         while its error was described).
+    `last_error`
+        what ended the latest command that failed, with its frames, for a `debugger` to look at; until the next one.
     `number`
         of the latest command: 1 for the first one, and for the first one after a reset.
     """
@@ -86,6 +90,8 @@ class Interpreter:
         self.functions: Recent[Serialized] = Recent()
         self.inputs = Inputs()
         self.number = 0
+        self.last_error: BaseException | None = None
+        self.debugger: Debugger | None = None
         self.running: Execution | None = None
         self._id: int | None = None
         self._compiler = Compiler()
@@ -151,6 +157,7 @@ class Interpreter:
         self.number = 0
         self._compiler.reset()
         self.properties.clear()
+        self.last_error = self.debugger = None  # what their frames hold is to go, too
         self.clear_namespace()
 
     def clear_for_task(self) -> None:
@@ -296,6 +303,22 @@ class Interpreter:
         trim(error)
         _ = self.shell  # by which IPython's formatter calls the commands
         run.traceback = format_error(error)
+
+    # What has failed.
+
+    def debug(self, session: str, theme: str) -> dict[str, Any]:
+        """Begin to look at the latest exception, in the place of whoever does; what the debugger says first."""
+        if self.last_error is None:
+            raise NothingToDebug("nothing has failed here since the engine was started or reset")
+        from ipython1.core.debugger import Debugger  # most engines never need one
+
+        self.debugger = Debugger(self.last_error, session, theme)
+        return {"output": self.debugger.begin(), "over": False}
+
+    def end_debugger(self, session: str) -> None:
+        """The debugger of that session, if there is one, is not needed any more."""
+        if self.debugger is not None and self.debugger.session == session:
+            self.debugger = None
 
     # Displays.
 

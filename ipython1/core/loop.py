@@ -26,6 +26,9 @@ from ipython1.kernel.framing import Message
 # two hundred strays was followed by another that soon.
 _DEPTH = 6
 _ATTEMPTS = 20
+# The verbs whose code users may want to look at when it has failed. Tasks are not among them: what their frames hold
+# may be large, and would be kept by every engine.
+_LOOKED_AT = ("execute", "apply")
 
 
 class _Work:
@@ -180,6 +183,8 @@ class Loop:
         error = reply.error or work.error or RuntimeError("the command was cut off by a signal's handler")
         fields.update(reply.fields)
         described = describe(error, reply.fields.get("number"), reply.traceback)
+        if work.message.fields["verb"] in _LOOKED_AT:
+            self._interpreter.last_error = error
         return Message("reply", fields, [*described, *reply.bodies])
 
     def _unfinished(self, work: _Work) -> verbs.Reply:

@@ -125,6 +125,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no 
         if function is self._by_value:
             return functions.reduce_function(function, None)
         if not functions.is_importable(function):
+            if functions.is_dispatching(function):
+                return functions.reduce_dispatching(function)
             if functions.has_own_globals(function):
                 return super().reducer_override(function)  # cloudpickle sends those that it uses
             return functions.reduce_function(function, functions.home_module(function))

@@ -12,7 +12,7 @@ from ipython1.core.functions import EngineName
 from ipython1.core.interpreter import Interpreter
 from ipython1.core.serialize import Serialized, join, serialize, serialize_function, split
 from ipython1.kernel import framing
-from ipython1.kernel.error import FunctionMissing, ProtocolError
+from ipython1.kernel.error import FunctionMissing, NothingToDebug, ProtocolError
 
 
 @dataclass
@@ -232,6 +232,22 @@ def _clear_properties(interpreter: Interpreter, command: Command) -> Reply:
     return Reply()
 
 
+def _debug(interpreter: Interpreter, command: Command) -> Reply:
+    action, session = command.args["action"], command.args["session"]
+    if action == "open":
+        return _plain(interpreter.debug(session, command.args["theme"]))
+    if action == "close":
+        interpreter.end_debugger(session)
+        return _plain({"output": "", "over": True})
+    debugger = interpreter.debugger
+    if debugger is None or debugger.session != session:
+        raise NothingToDebug("this debugger has ended: another one was opened here, or the engine was reset")
+    output = debugger.line(command.args["line"])
+    if debugger.over:
+        interpreter.end_debugger(session)
+    return _plain({"output": output, "over": debugger.over})
+
+
 _VERBS: dict[str, Callable[[Interpreter, Command], Reply]] = {
     "execute": _execute,
     "push": _push,
@@ -248,4 +264,5 @@ _VERBS: dict[str, Callable[[Interpreter, Command], Reply]] = {
     "has_properties": _has_properties,
     "del_properties": _del_properties,
     "clear_properties": _clear_properties,
+    "debug": _debug,
 }

@@ -23,6 +23,9 @@ C = TypeVar("C", bound="AsyncClient")
 class AsyncClient:
     """Carries out the verbs that a subclass has from `derive`; their methods return Deferreds."""
 
+    timeout: float | None = None
+    """Seconds that a call may take (CallTimeout) where it does not say; None is for ever."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 

@@ -19,7 +19,6 @@ class AsyncInterfaceClient(AsyncClient):
     Values are pickled and unpickled in the reactor's thread.
     """
 
-    timeout: float | None = None
     _verbs: InterfaceVerbs | None = None
 
     def call(self, verb: str, /, *args: Any, **kwargs: Any) -> Deferred[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -125,6 +126,11 @@ class AsyncMultiEngineClient(AsyncClient):
         return Deferred.fromCoroutine(self._finish(ask_controller(Request("clear_pending")), None))
 
     flush = clear_pending_deferreds
+
+    def apply(self, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Deferred[list[Any]]:
+        """See `ipython1.kernel.client.MultiEngineClient.apply`; on all engines."""
+        applied: Deferred[list[Any]] = self._apply(func, args, kwargs)
+        return applied
 
     def mapper(self, dist: str = "b", targets: Any = "all", block: bool = True) -> MultiEngineMapper:
         """An object with a method ``map(func, *sequences)`` that keeps these choices."""

@@ -24,6 +24,9 @@ from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
 from ipython1.kernel.unanswered import Call, Unanswered
 
+INTERRUPTED_WITHIN = 5.0
+"""Seconds that the controller has to say what came of an interrupt."""
+
 
 class ClientSession:
     """Numbers commands, and fires each one's Deferred when all its replies are there.
@@ -347,7 +350,27 @@ class Connection:
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
         if request.timeout is None:
             return answer
-        return limited(answer, request.timeout, self._reactor, request.name, lambda: self.waits_for)
+        goes_on = "; what runs of it on the engines goes on until interrupt() stops it" if request.runs else ""
+        return limited(
+            answer, request.timeout, self._reactor, request.name, lambda: self.waits_for or goes_on
+        )
+
+    async def interrupt(self, requests: Sequence[Request]) -> list[int]:
+        """Have engines stop what they do for these commands, or drop it; the ids of those that go on all the same.
+
+        Fails with CallTimeout if the controller does not answer soon.
+        """
+        stops = [
+            Request(
+                "interrupt", {"only": list(request.command)}, request.targets, timeout=INTERRUPTED_WITHIN
+            )
+            for request in requests
+            if request.runs and request.command is not None
+        ]
+        if not stops:
+            return []
+        replies = [reply for answer in await self.perform(stops) for reply in answer.replies]
+        return sorted({reply.fields["engine"] for reply in replies if reply.fields.get("result") is False})
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one; the next call opens another."""

@@ -18,7 +18,7 @@ import ast
 import linecache
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -58,11 +58,39 @@ class RemoteMultiEngine(RemoteContextBase):
         return self.multiengine.execute(source)
 
 
+class SyncImports:
+    """A context manager: what its block imports is given to `execute`, too, as source text, when it was imported here."""
+
+    def __init__(self, execute: Callable[[str], Any]) -> None:
+        self._execute = execute
+        self._imports = ""
+
+    def __enter__(self) -> None:
+        _, statement = _block(sys._getframe(1))
+        nodes = [node for part in statement.body for node in ast.walk(part)]
+        found = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        if any(isinstance(node, ast.ImportFrom) and node.level for node in found):
+            raise ValueError("an import that is relative to this module means nothing on the engines: give the full name")
+        self._imports = "\n".join(map(ast.unparse, found))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None and self._imports:
+            self._execute(self._imports)
+
+
 def block_source(frame: FrameType) -> str:
     """The source of the ``with`` block that `frame` is entering, without its ``remote()``.
 
     ValueError if it cannot be found, or does not begin with ``remote()``.
     """
+    source, statement = _block(frame)
+    return _remote_part(source, statement.body)
+
+
+def _block(frame: FrameType) -> tuple[str, ast.With]:
+    """The ``with`` statement that `frame` is entering, and the source that it is a part of; ValueError if not found."""
     lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     if not lines:
         raise ValueError(
@@ -71,12 +99,11 @@ def block_source(frame: FrameType) -> str:
         )
     source = "".join(lines)
     try:
-        statement = _find_with(ast.parse(source), frame.f_lineno)
+        return source, _find_with(ast.parse(source), frame.f_lineno)
     except SyntaxError as problem:
         raise ValueError(
             f"the file of this 'with' block was changed since it was loaded: {problem}"
         ) from problem
-    return _remote_part(source, statement.body)
 
 
 def _find_with(tree: ast.AST, line: int) -> ast.With:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ipython1.kernel.request import Steps
+from ipython1.kernel.request import Finished, Steps, advance
 from ipython1.kernel.targets import check_block
+
+CLEARED_UP_WITHIN = 5.0
+"""Seconds that a verb has for its last requests when its time is over."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,6 +61,9 @@ class Face(Protocol):
     def _defaults(self) -> tuple[Any, bool]:
         """`targets` and `block` where a call does not say."""
 
+    timeout: float | None
+    """Seconds that a call may take where it does not say; None is for ever."""
+
     def _bare(self) -> bool:
         """Whether a list of one value per engine is to be given as the value itself."""
 
@@ -83,8 +90,10 @@ def _derived(
 ) -> Callable[..., Any]:
     signature = inspect.signature(function)
     takes_targets = "targets" in signature.parameters
+    shown, takes_timeout = _with_timeout(signature)
 
     def begin(self: Face, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VerbCall:
+        timeout = kwargs.pop("timeout", None) if takes_timeout else None
         bound = signature.bind(interface, *args, **kwargs)
         bare, block = False, True
         if takes_targets:
@@ -95,17 +104,59 @@ def _derived(
             if bound.arguments.get("block") is not None:
                 block = check_block(bound.arguments["block"])
         steps = function(*bound.args, **bound.kwargs)
-        return VerbCall(_entry(steps) if bare else steps, block, function.__name__, info.iterates and not bare)
+        if timeout is None and bound.arguments.get("timeout") is None:
+            timeout = self.timeout
+        if timeout is not None:
+            steps = limited(steps, check_timeout(timeout))
+        return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"), info.iterates and not bare)
 
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:
         return self._begin(lambda: begin(self, args, kwargs))
 
     # The hints of the generator are not those of the method: what it returns depends on `block`.
-    method.__signature__ = signature.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
+    method.__signature__ = shown.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
     method.__qualname__ = f"{owner}.{function.__name__}"
     method.__annotations__ = {key: hint for key, hint in function.__annotations__.items() if key != "return"}
     return method
+
+
+def _with_timeout(signature: inspect.Signature) -> tuple[inspect.Signature, bool]:
+    """The signature with the argument `timeout` that every call has, unless its own is there or any may be."""
+    parameters = list(signature.parameters.values())
+    own = any(each.name == "timeout" or each.kind is each.VAR_KEYWORD for each in parameters)
+    if own:
+        return signature, False
+    parameters.append(inspect.Parameter("timeout", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return signature.replace(parameters=parameters), True
+
+
+def check_timeout(timeout: Any) -> float:
+    """`timeout` as seconds; ValueError for what is no time."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r:.80}; it must be a number of seconds above 0, or None")
+    return float(timeout)
+
+
+def limited(steps: Steps[Any], timeout: float) -> Steps[Any]:
+    """A verb all of whose requests together have `timeout` seconds from now: CallTimeout then."""
+    until = time.monotonic() + timeout
+    left = timeout
+    answers: Any = None
+    try:
+        while True:
+            requests = advance(steps, answers)
+            for request in requests:
+                request.timeout = left if request.timeout is None else min(left, request.timeout)
+            try:
+                answers = yield requests
+            except BaseException as problem:  # whatever it is, the verb may have something to say to it
+                answers = problem
+            left = round(until - time.monotonic(), 2)
+            # It may have to clear up: a map whose time is over aborts its tasks.
+            left = left if left > 0 else CLEARED_UP_WITHIN
+    except Finished as end:
+        return end.value
 
 
 def _entry(steps: Steps[Any]) -> Steps[Any]:

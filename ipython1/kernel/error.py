@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ipython1.kernel.terminal import at_terminal, paint_traceback
+from ipython1.kernel.terminal import at_terminal, paint_traceback, shown_traceback
+
+FOLDED_FROM = 5
+"""So many engines with equal errors are told in one line."""
 
 
 class IPythonError(Exception):
     """Base of all errors of ipython1 (0.10.2)."""
+
+    def _render_traceback_(self) -> list[str]:
+        """For IPython: where the user called, without the frames of ours."""
+        return shown_traceback(self)
 
 
 class KernelError(IPythonError):
@@ -188,6 +195,10 @@ class TaskQueueFull(KernelError):
     """The controller takes no more tasks until some have ended."""
 
 
+class NothingToDebug(KernelError):
+    """There is no exception on an engine whose frames one could look at; the text says why."""
+
+
 class FunctionMissing(KernelError):
     """An interpreter does not have the function of a task: the controller sends it then; no user sees this."""
 
@@ -196,8 +207,8 @@ class StopLocalExecution(KernelError):
     """Ends the local run of a ``with`` block whose body runs on the engines (0.10.2)."""
 
 
-class CompositeError(KernelError):
-    """One or more engines failed to do what was asked (0.10.2).
+class Failures(BaseException):
+    """What one or more engines raised.
 
     `elist`
         one entry per failure, in target order: ``(type, exception, None)``.
@@ -220,10 +231,28 @@ class CompositeError(KernelError):
         return type(self), (self.message, self.elist, self.results)
 
     def __str__(self) -> str:
-        lines = [self.message]
-        for _, exception, _ in self.elist:
-            lines.append(f"{engine_label(exception)}{type(exception).__name__}: {exception}")
-        return "\n".join(lines)
+        return "\n".join([self.message, *(label + text for label, text in self._lines())])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """The label and the text of each failure; one that many engines have in common is there once, for all."""
+        texts = [f"{type(exception).__name__}: {exception}".rstrip(": ") for _, exception, _ in self.elist]
+        alike: dict[tuple[str, str], list[int]] = {}
+        for place, (_, exception, _) in enumerate(self.elist):
+            info = engine_info(exception)
+            # Those that came from no engine have nothing that would tell them together.
+            method = f"{info['method']}" if info else f"\0{place}"
+            alike.setdefault((method, texts[place]), []).append(place)
+        lines = {}
+        for places in alike.values():
+            if len(places) >= FOLDED_FROM:
+                lines[places[0]] = _label_of_all([self.elist[place][1] for place in places]), texts[places[0]]
+            else:
+                lines.update((place, (engine_label(self.elist[place][1]), texts[place])) for place in places)
+        return [lines[place] for place in sorted(lines)]
+
+    def _render_traceback_(self) -> list[str]:
+        """For IPython: where the user called, and what the engines said."""
+        return shown_traceback(self, self._lines())
 
     def _get_engine_str(self, exception: BaseException) -> str:
         return engine_label(exception)
@@ -257,12 +286,59 @@ class CompositeError(KernelError):
         raise self._entry(excid) from None
 
 
+class CompositeError(Failures, KernelError):
+    """One or more engines failed to do what was asked (0.10.2).  Its `elist` and `results` are those of `Failures`."""
+
+
+class CallInterrupted(Failures, KeyboardInterrupt):
+    """Ctrl-C was pressed while a call waited for engines, and these were interrupted; otherwise as `CompositeError`.
+
+    No Exception: a program that is to stop does not go on because somewhere all exceptions are caught.
+    """
+
+
+class StillRunning(KeyboardInterrupt):
+    """Ctrl-C was pressed while a call waited for engines, and the ones in `engines` go on; the text says why."""
+
+    def __init__(self, text: str, engines: Sequence[int] = ()) -> None:
+        super().__init__(text)
+        self.engines = list(engines)
+
+    def _render_traceback_(self) -> list[str]:
+        return shown_traceback(self)
+
+
+def engine_info(exception: BaseException) -> dict[str, Any] | None:
+    """Where an exception came from; None if from no engine."""
+    info: dict[str, Any] | None = getattr(exception, "_ipython_engine_info", None)
+    return info
+
+
 def engine_label(exception: BaseException) -> str:
     """The prefix ``[engine:method]: `` of an exception that came from an engine."""
-    info = getattr(exception, "_ipython_engine_info", None)
+    info = engine_info(exception)
     if not info:
         return "[Engine Exception]"
     return f"[{info['engineid']}:{info['method']}]: "
+
+
+def _label_of_all(exceptions: Sequence[BaseException]) -> str:
+    """The prefix ``[0-7,9:method]: `` of an exception that came from several engines alike."""
+    infos = [info for info in map(engine_info, exceptions) if info]
+    return f"[{ranges([info['engineid'] for info in infos])}:{infos[0]['method']}]: "
+
+
+def ranges(numbers: Sequence[Any]) -> str:
+    """Numbers as people write them: ``0-7,9``."""
+    if not all(isinstance(number, int) for number in numbers):
+        return ",".join(str(number) for number in numbers)
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def traceback_text(exception: BaseException) -> str:

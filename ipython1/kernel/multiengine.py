@@ -12,10 +12,13 @@ import os
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 
 from ipython1.core.functions import EngineName, map_part
+from ipython1.core.remote_names import Reference
 from ipython1.core.serialize import Serialized, serialize
+from ipython1.core.sources import collect, install
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import InvalidProperty, NoEnginesRegistered
 from ipython1.kernel.framing import pack
@@ -236,6 +239,41 @@ class MultiEngine:
             raise NoEnginesRegistered
         return pick(ids, wire)
 
+    # -- functions ---------------------------------------------------------------------------------------
+
+    @verb()
+    def _apply(
+        self,
+        func: Callable[..., Any] | str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        targets: Targets | None = None,
+        block: bool | None = None,
+    ) -> Steps[list[Any]]:
+        """What ``apply(func, *args, **kwargs)`` of the faces is."""
+        values = [
+            serialize(_function(func), what="the function", carry_code=True),
+            serialize((tuple(args), dict(kwargs or {})), what="an argument", carry_code=True),
+        ]
+        request = Request("apply", {}, wire_targets(targets), values, label=label("apply", func), method="apply")
+        return (yield from ask([request], "apply", _load_one))
+
+    @verb()
+    def sync_source(
+        self, package: str | ModuleType, targets: Targets | None = None, block: bool | None = None
+    ) -> Steps[list[list[str]]]:
+        """Send the source of a package or module of this machine to the engines, which import it from there from now on.
+
+        What was loaded of it there is loaded anew, and what their namespaces have of it is replaced: its modules, and
+        functions and classes under their own names.  Gives, for each target, the names of the modules that were
+        reloaded.  It is the Python files that are sent.  ValueError if it is no package that is made of such.
+        """
+        name, sources = collect(package)
+        values = [serialize(install), serialize(((name, {each: tuple(one) for each, one in sources.items()}), {}))]
+        shown = label("sync_source", name)
+        request = Request("apply", {}, wire_targets(targets), values, label=shown, method="sync_source")
+        return (yield from ask([request], "sync_source", _load_one))
+
     # -- map ---------------------------------------------------------------------------------------------
 
     @verb(per_engine=False, iterates=True)
@@ -274,10 +312,7 @@ class MultiEngine:
         wire = wire_targets(targets)
         if not sequences:
             raise TypeError("map needs a function and at least one sequence")
-        if isinstance(func, str):
-            func = EngineName(func)
-        elif not callable(func):
-            raise TypeError(f"{func!r:.80} is neither callable nor the name of something that is")
+        func = _function(func)
         items = list(zip(*sequences, strict=True))
         ids = yield from self._resolve(wire)
         if items and not ids:
@@ -414,8 +449,12 @@ class MultiEngine:
 
     @verb()
     def interrupt(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
-        """Raise KeyboardInterrupt in the commands that run now; engines without one are left alone."""
-        return (yield from ask([Request("interrupt", {}, wire_targets(targets))], "interrupt"))
+        """Raise KeyboardInterrupt in the commands that run now; engines without one are left alone.
+
+        Returns when these have ended, or after half a second if code of theirs does not heed it.
+        """
+        request = Request("interrupt", {}, wire_targets(targets))
+        return (yield from ask([request], "interrupt", lambda stopped: None))
 
     @verb()
     def signal(
@@ -443,6 +482,15 @@ class MultiEngine:
         if controller:
             return (yield from ask_controller(Request("kill_controller")))
         return (yield from ask([Request("kill", {}, wire_targets(targets))], "kill"))
+
+
+def _function(func: Any) -> Any:
+    """A function, or what stands for one of the engine's; TypeError for anything else."""
+    if isinstance(func, str):
+        return EngineName(func)
+    if not callable(func) and not isinstance(func, Reference):
+        raise TypeError(f"{func!r:.80} is neither callable nor the name of something that is")
+    return func
 
 
 def _load_one(values: list[Serialized]) -> Any:

@@ -126,9 +126,11 @@ class ResultList(list[Result]):
 def _lines(result: Result, paint: Paint, shorten: Shorten, printed: bool) -> Iterator[str]:
     engine = paint("green", f"[{result.get('id')}]")
     number = result.get("number")
-    entered = result.get("input", {}).get("translated", "No Input")
-    yield f"{engine} {paint('blue', f'In [{number}]:')} {entered}"
+    entered = result.get("input", {}).get("translated", "No Input").rstrip("\n")
     output = shorten(_output(result, printed))
+    # Input of several lines stands apart from the next engine's.
+    end = "\n" if "\n" in entered and not output else ""
+    yield f"{engine} {paint('blue', f'In [{number}]:')} {entered}{end}"
     if output:
         yield f"{engine} {paint('red', f'Out[{number}]:')} {output}"
     if printed and result.stderr:

@@ -102,6 +102,9 @@ _TABLE = (
     # satisfy a function.
     Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
     Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
+    # A line for the debugger that looks at the latest exception; `action` is "open", "line" or "close", `session` is whose
+    # debugger it is, `theme` the colours that it is to have.
+    Verb("debug", Route.QUEUE, {"action": (str,), "line": (str,), "session": (str,), "theme": (str,)}),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
     # What the command `only` (the `index`-th of its call, if there are several on the engine) has written from these
     # offsets on: answered when there is something, or with None when the command is over.

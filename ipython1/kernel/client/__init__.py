@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipython1.core.remote_names import Reference
 from ipython1.core.serialize import Serialized
 from ipython1.kernel.client.interface import InterfaceClient
 from ipython1.kernel.client.multiengine import MultiEngineClient, get_multiengine_client
@@ -17,6 +18,7 @@ from ipython1.kernel.cluster.blocking import Cluster
 from ipython1.kernel.contexts import RemoteMultiEngine, remote
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
+    CallInterrupted,
     CallTimeout,
     ClientError,
     ClusterError,
@@ -35,9 +37,11 @@ from ipython1.kernel.error import (
     NoEnginesRegistered,
     NoSuchCluster,
     NotAPendingResult,
+    NothingToDebug,
     QueueCleared,
     ResultNotCompleted,
     SerializationError,
+    StillRunning,
     TaskAborted,
     TaskDependencyError,
     TaskQueueFull,
@@ -52,9 +56,11 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
+from ipython1.kernel.terminal import running_shell
 
 __all__ = [
     "AbortedPendingDeferredError",
+    "CallInterrupted",
     "CallTimeout",
     "ClientError",
     "Cluster",
@@ -78,8 +84,10 @@ __all__ = [
     "NoEnginesRegistered",
     "NoSuchCluster",
     "NotAPendingResult",
+    "NothingToDebug",
     "PendingResult",
     "QueueCleared",
+    "Reference",
     "RemoteMultiEngine",
     "Result",
     "ResultList",
@@ -88,6 +96,7 @@ __all__ = [
     "Scatter",
     "SerializationError",
     "Serialized",
+    "StillRunning",
     "StringTask",
     "Task",
     "TaskAborted",
@@ -103,6 +112,18 @@ __all__ = [
     "get_task_client",
     "remote",
 ]
+
+
+def _load_magics() -> None:
+    """In IPython, ``%px`` and the others are there as soon as there can be clients."""
+    shell = running_shell()
+    if shell is not None:
+        from ipython1.kernel.client.magics import load_ipython_extension
+
+        load_ipython_extension(shell)
+
+
+_load_magics()
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ipython1.kernel.client.calls import Calls
-from ipython1.kernel.contexts import RemoteContextBase
+from ipython1.kernel.client.debugger import debug, failed_engine
+from ipython1.kernel.contexts import RemoteContextBase, SyncImports
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
 from ipython1.kernel.multiengine import MultiEngine
@@ -22,6 +25,8 @@ class BlockingMultiEngine(RemoteContextBase):
 
     targets: Any
     block: Any
+    timeout: float | None = None
+    """Seconds that a call may take (CallTimeout) where it does not say; None is for ever."""
     _calls: Calls
     _is_bare = False
 
@@ -44,6 +49,26 @@ class BlockingMultiEngine(RemoteContextBase):
     def _fetched(self, pending: Any) -> None:
         self._calls.fetched(pending)
 
+    # -- at a prompt -------------------------------------------------------------------------------------
+
+    def activate(self, suffix: str = "") -> None:
+        """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in.
+
+        With a `suffix`, of magics of their own: ``mec.activate('2')`` makes ``%px2``, ``%autopx2`` and so on.
+        """
+        from ipython1.kernel.client.magics import activate
+
+        activate(self, suffix)
+
+    def debug(self, engine: int | None = None) -> None:
+        """Look around, on an engine, in the frames of the latest exception that a command raised there.
+
+        It is IPython's debugger (``help`` tells its commands), there, at this prompt; ``q``, Ctrl-D and Ctrl-C leave it.
+        Without `engine`, that of the exception that was shown last.  The engine does other work between two lines, and
+        its code does not run on.
+        """
+        debug(self._calls, failed_engine() if engine is None else operator.index(engine))
+
     # -- map ---------------------------------------------------------------------------------------------
 
     def mapper(self, dist: str = "b", targets: Any = None, block: bool | None = None) -> MultiEngineMapper:
@@ -53,22 +78,61 @@ class BlockingMultiEngine(RemoteContextBase):
         """
         return MultiEngineMapper(self, dist, targets, block)
 
-    def parallel(self, dist: str = "b", targets: Any = None, block: bool | None = None) -> ParallelFunction:
+    def parallel(self, dist: Any = "b", targets: Any = None, block: bool | None = None) -> Any:
         """A decorator: the decorated function takes sequences, and is applied to their items on the engines.
 
         What is None is taken from the client now::
 
-            @mec.parallel()
+            @mec.parallel
             def f(x):
                 return 10.0 * x**4
 
 
             f(range(32))
         """
+        if callable(dist):
+            return self.parallel()(dist)
         defaults = self._defaults()
         targets = defaults[0] if targets is None else targets
         block = defaults[1] if block is None else check_block(block)
         return ParallelFunction(MultiEngineMapper(self, dist, targets, block))
+
+    # -- functions ---------------------------------------------------------------------------------------
+
+    def apply(self, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call ``func(*args, **kwargs)`` on the engines: a list of what each returned.
+
+        `func` may also be the name of a function of theirs.  Where a `Reference` is among the arguments, each engine puts
+        its own value.  Targets and block are the client's, or those of a view: ``mec[0].apply(f, 5)``.
+        """
+        return self._apply(func, args, kwargs)
+
+    def remote(
+        self,
+        func: Callable[..., Any] | None = None,
+        *,
+        targets: Any = None,
+        block: bool | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """A decorator: the decorated function runs on the engines, and gives what each returned, as `apply` does.
+
+        What is not said is taken from the client at each call::
+
+            @mec.remote
+            def f(x):
+                return x * id
+
+
+            f(10)
+        """
+        if func is None:
+            return functools.partial(self.remote, targets=targets, block=block, timeout=timeout)
+
+        def call_function(*args: Any, **kwargs: Any) -> Any:
+            return self._apply(func, args, kwargs, targets=targets, block=block, timeout=timeout)
+
+        return functools.wraps(func)(call_function)
 
     # -- dictionary interface ----------------------------------------------------------------------------
 
@@ -93,3 +157,7 @@ class BlockingMultiEngine(RemoteContextBase):
 
     def _run_remotely(self, source: str) -> Any:
         return self.execute(source)
+
+    def sync_imports(self) -> SyncImports:
+        """``with mec.sync_imports(): import numpy`` imports here, and then on the engines, what the block imports."""
+        return SyncImports(lambda source: self.execute(source, block=True))

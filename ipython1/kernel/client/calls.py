@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from ipython1.kernel.client.interrupted import as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.progress import Choice
@@ -15,7 +16,13 @@ from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
-from ipython1.kernel.error import InvalidDeferredID, InvalidEngineID, KernelError, NoEnginesRegistered
+from ipython1.kernel.error import (
+    CallInterrupted,
+    InvalidDeferredID,
+    InvalidEngineID,
+    KernelError,
+    NoEnginesRegistered,
+)
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
@@ -36,29 +43,49 @@ class Calls:
         self._unfetched: weakref.WeakValueDictionary[str, PendingResult] = weakref.WeakValueDictionary()
 
     def run(self, call: VerbCall) -> Any:
-        """Carry out a call, here and now; its value, or what it raises."""
+        """Carry out a call, here and now; its value, or what it raises.
+
+        Ctrl-C interrupts it on the engines, and raises what came of that (see `ipython1.kernel.client.interrupted`).
+        """
+        interrupted = False
         try:
             requests = advance(call.steps, None)
             while True:
-                requests = advance(call.steps, self._answers(requests, call.name))
+                answers, now = self._waited_for(requests, call.name)
+                interrupted = interrupted or now
+                requests = advance(call.steps, answers)
+                if now and not isinstance(answers, KeyboardInterrupt):
+                    # There is more to it, which nobody wants any more.
+                    requests = advance(call.steps, CallInterrupted(f"{call.name} did not come to its end", []))
         except Finished as end:
+            if interrupted:
+                raise CallInterrupted(f"{call.name} came to its end before it was interrupted", []) from None
             return end.value
         except KernelError as problem:
             # What an engine or the controller said: our own frames below are of no interest to anybody. This is the
             # frame in which %debug starts, and its `e` is what one looks at there.
-            e = problem.with_traceback(None)
+            e = as_interrupted(problem) if interrupted else problem.with_traceback(None)
             raise e from problem.__cause__
 
-    def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
+        """The answers, and whether somebody has pressed Ctrl-C meanwhile; a KeyboardInterrupt if there are none then."""
         self.reactor.check_can_wait(name)
         at_once = self._answers_at_once(requests)
         if at_once is not None:
-            return at_once
+            return at_once, False
+        future = None
         try:
-            return self._wait(
-                self.reactor.submit(self.connection.perform, self._followed(requests)), requests, name
-            )
+            future = self.reactor.submit(self.connection.perform, self._followed(requests))
+            return self._wait(future, requests, name), False
+        except KeyboardInterrupt:
+            return KeyboardInterrupt() if future is None else self._stopped(requests, future), True
         except Exception as problem:  # whatever it is, the verb may have something to say to it
+            return problem, False
+
+    def _stopped(self, requests: list[Request], future: Future[list[Answer]]) -> list[Answer] | BaseException:
+        try:
+            return stopped(self, requests, future)
+        except (Exception, KeyboardInterrupt) as problem:  # as above
             return problem
 
     def _followed(self, requests: list[Request]) -> list[Request]:
@@ -95,7 +122,7 @@ class Calls:
         try:
             requests = advance(call.steps, None)
             while all(request.quick for request in requests):
-                requests = advance(call.steps, self._answers(requests, call.name))
+                requests = advance(call.steps, self._waited_for(requests, call.name)[0])
             self._perform_later(call.steps, requests, pending)
         except Finished as end:
             pending._settle(end.value)
@@ -131,20 +158,10 @@ class Calls:
 
     def abort(self, pending: PendingResult) -> None:
         """Have engines drop or stop what a result is to come of; does not wait for that."""
-        self.reactor.submit(self._abort, pending)
-
-    async def _abort(self, pending: PendingResult) -> None:
-        requests = self._stopping(pending)
-        if requests:
-            await self.connection.perform(requests)
-
-    def _stopping(self, pending: PendingResult) -> list[Request]:
-        """What has engines stop what they do for a result."""
-        return [
-            Request("interrupt", {"only": list(request.command)}, request.targets)
-            for request in pending._requests
-            if request.runs and request.command is not None
-        ]
+        if pending.taskid is None:
+            self.reactor.submit(self.connection.interrupt, pending._requests)
+        else:
+            self.reactor.submit(self.connection.perform, [Request("abort_task", {"task": pending.taskid})])
 
     def flush(self) -> None:
         """Forget the results that were not fetched."""

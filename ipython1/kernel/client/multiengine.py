@@ -10,7 +10,7 @@ from typing import Any
 from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
-from ipython1.kernel.client.views import EngineView
+from ipython1.kernel.client.views import ChosenView, EngineView
 from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
@@ -77,6 +77,16 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
             f"{key!r:.80} is neither the name of a value nor an engine id, a list of ids or a slice"
         )
 
+    def view(self, targets: Any = None, block: bool | None = None, timeout: float | None = None) -> ChosenView:
+        """A view of some engines, with a block and a timeout of its own; what is None is the client's.
+
+        ``with mec.view(targets=[0, 2], block=False) as v:`` gives it a name for the length of a block.
+        """
+        view = ChosenView(self, self.targets if targets is None else targets)
+        view.block = None if block is None else check_block(block)
+        view.timeout = timeout
+        return view
+
     # -- results -----------------------------------------------------------------------------------------
 
     def barrier(self, pending_results: PendingResult | Iterable[PendingResult]) -> None:
@@ -116,12 +126,6 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         return self._calls.run(VerbCall(pending_value(result_id, block), True, "get_pending_deferred"))
 
     # -- shells and benchmarks -----------------------------------------------------------------------------
-
-    def activate(self) -> None:
-        """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in."""
-        from ipython1.kernel.client.magics import activate
-
-        activate(self)
 
     def benchmark(self, push_size: int = 10000) -> dict[str, tuple[float, str]]:
         """Measure the cluster: ``(value, unit)`` for latencies (msec) and, with numpy, rates of push (MB/sec).

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.core.references import reduce_result
+from ipython1.kernel.client.interrupted import as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.progress import Choice, Meter
 from ipython1.kernel.client.reactor import reactor_thread
@@ -21,9 +22,11 @@ from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import callbacks_worker, results_worker
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
+    CallInterrupted,
     CallTimeout,
     ClientError,
     InvalidDeferredID,
+    KernelError,
     ResultNotCompleted,
 )
 from ipython1.kernel.framing import Message
@@ -60,7 +63,7 @@ class PendingResult(Future[Any]):
         self._chained: list[Any] = []
         self._chain_error: BaseException | None = None
         self._chain_lock = threading.RLock()
-        # What was asked for it, of which replies come; and, if there is one value for each of them, whether that is all.
+        # What was asked for it last, of which replies come; and whether the values of these are all that it is made of.
         self._requests: Sequence[Request] = ()
         self._iterates = False
         self._feed: Feed | None = None
@@ -85,6 +88,20 @@ class PendingResult(Future[Any]):
         """Short for ``get_result(block=True)``."""
         return self.get_result()
 
+    def abort(self) -> None:
+        """Have it end: what runs on engines is interrupted, what waits there is dropped; a task is aborted.
+
+        Returns when that has been done, which may leave code going on that does not heed it: StillRunning then.
+        """
+        if self.done():
+            return
+        if self.taskid is not None:
+            self.client.abort(self.taskid)
+            return
+        outcome: Future[Any] = Future()
+        super().add_done_callback(lambda done: outcome.set_result(None))
+        stopped(self.client._calls, self._requests, outcome)
+
     def add_callback(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the result go through ``f(result, *args, **kwargs)``, whose value is the result then.
 
@@ -105,7 +122,11 @@ class PendingResult(Future[Any]):
                 raise self._chain_error
             if self._chained:
                 return self._chained[0]
-        return super().result(0)
+        e = super().exception(0)
+        if e is None:
+            return super().result(0)
+        # It is raised each time that it is asked for; where that was before, and how it came here, tells nobody anything.
+        raise e.with_traceback(None) if isinstance(e, KernelError) else e
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What `result` would raise, or None; waits like `result`."""
@@ -188,7 +209,7 @@ class PendingResult(Future[Any]):
         def enough() -> bool:
             return replies.get(place) is not None or (replies.total is not None and place >= replies.total)
 
-        Wait([self], self._feeds(), [replies], enough=enough).run()
+        self._run(Wait([self], self._feeds(), [replies], enough=enough), None)
         return not self.done() and replies.get(place) is not None
 
     def _part(self, request: Request, place: int) -> Sequence[Any]:
@@ -305,23 +326,27 @@ class PendingResult(Future[Any]):
         """
         if not self.done():
             self._check_can_wait()
-            Wait([self], self._feeds()).run(timeout)
+            self._run(Wait([self], self._feeds()), timeout)
         return self.done()
 
-    def wait_interactive(self, timeout: float | None = None) -> bool:
-        """As `wait`, with a bar that says how many parts are there, wherever somebody sees it."""
+    def wait_interactive(self, timeout: float | None = None, after: Choice = None) -> bool:
+        """As `wait`, with a bar that says how many parts are there.
+
+        It comes at once, or `after` so many seconds, where somebody sees it; after a number of seconds, wherever that is.
+        """
         if not self.done():
             self._check_can_wait()
-            Wait([self], self._feeds(), self._all_replies(), self._meter()).run(timeout)
+            choice = self.client._calls.progress if after is None else after
+            choice = AT_ONCE if choice is None and is_watched() else choice
+            meter = Meter(self._name, lambda: (self.progress, self.total), choice)
+            self._run(Wait([self], self._feeds(), self._all_replies(), meter), timeout)
         return self.done()
 
-    def _meter(self) -> Meter:
-        after = self.client._calls.progress
-        return Meter(
-            self._name,
-            lambda: (self.progress, self.total),
-            AT_ONCE if after is None and is_watched() else after,
-        )
+    def _run(self, wait: Wait, timeout: float | None) -> None:
+        try:
+            wait.run(timeout)
+        except KeyboardInterrupt:
+            self._stop()
 
     def _all_replies(self) -> list[Replies]:
         return [request.replies for request in self._requests if request.replies is not None]
@@ -350,6 +375,16 @@ class PendingResult(Future[Any]):
             raise CallTimeout(f"{self._name} was not done within {timeout:g} s{waits_for}")
         self._fetched = True
         self.client._fetched(self)
+
+    def _stop(self) -> None:
+        """Ctrl-C was pressed while it was waited for: raise what came of that."""
+        outcome: Future[Any] = Future()
+        super().add_done_callback(lambda done: outcome.set_result(None))
+        stopped(self.client._calls, self._requests, outcome)
+        problem = super().exception(0)
+        if isinstance(problem, KernelError):
+            raise as_interrupted(problem) from None
+        raise CallInterrupted(f"{self._name} came to its end before it was interrupted", []) from None
 
     def _run_callbacks(self) -> None:
         while self.callbacks and not self._chain_error and super().exception(0) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Answer, Request, Steps, ask_controller
-from ipython1.kernel.task import BaseTask, Depend
+from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import TaskConnection, task_connection
 from ipython1.kernel.task_submission import Submit, submission, task_id
 from ipython1.kernel.taskclient import Tasks, as_task, watched
@@ -30,20 +31,15 @@ from ipython1.kernel.taskclient import Tasks, as_task, watched
 class TaskCalls(Calls):
     """The calls of a client of the Task interface, which does not wait to submit."""
 
-    def _answers(self, requests: list[Request], name: str) -> list[Answer] | Exception:
+    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
         for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
             if owner._calls.connection is not self.connection:
-                return ValueError(
+                problem = ValueError(
                     "a pending result of another client was given: if it is of the same controller, give"
                     " ResultOf(pending.taskid) in its place"
                 )
-        return super()._answers(requests, name)
-
-    def _stopping(self, pending: PendingResult) -> list[Request]:
-        if pending.taskid is None:
-            return []
-        stop = Request("abort_task", {"task": pending.taskid}, label=label("abort", pending.taskid))
-        return [stop]
+                return problem, False
+        return super()._waited_for(requests, name)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
@@ -71,6 +67,8 @@ class TaskClient(ConnectedClient):
     """
 
     block = True
+    timeout: float | None = None
+    """Seconds that a call may take (CallTimeout) where it does not say; None is for ever."""
 
     def __init__(
         self,
@@ -171,6 +169,19 @@ class TaskClient(ConnectedClient):
     def executor(self) -> TaskExecutor:
         """A `concurrent.futures.Executor` whose functions run as tasks."""
         return TaskExecutor(self)
+
+    def task(self, func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A decorator: to call the function is to submit a task of it (see `submit`), and gives a `PendingResult`.
+
+        The options are those of `MapTask`: ``@tc.task(retries=2)``, or ``@tc.task`` without any.
+        """
+        if func is None:
+            return functools.partial(self.task, **options)
+
+        def submit_function(*args: Any, **kwargs: Any) -> PendingResult:
+            return self.submit(MapTask(func, args, kwargs, **options))
+
+        return functools.wraps(func)(submit_function)
 
     # -- map ---------------------------------------------------------------------------------------------
 

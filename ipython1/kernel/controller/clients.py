@@ -51,6 +51,11 @@ class ClientSession:
         self._bad = 0
         self.log.info("{name} connected, version {version}", name=self._name, version=hello["version"])
 
+    @property
+    def who(self) -> str:
+        """What people are told of it."""
+        return f"{self._name}, {self.name!r}" if self.name else self._name
+
     def send(self, message: Message) -> None:
         """Send a message, if the client is still there."""
         if not self.lost:

@@ -193,6 +193,11 @@ class Engines:
         """Drop an entry that has not begun to run, or ask it back from the agent."""
         self._event(engine, lambda queue: queue.withdraw(entry, reason))
 
+    def withdraw_command(self, engine: int, command: CommandId, reason: str) -> None:
+        """Drop what has not begun to run of a command, or ask it back from the agent."""
+        for entry in self._engines[engine].queue.entries(command):
+            self.withdraw(engine, entry, reason)
+
     def kill(self, engine: int, entry: Entry, reason: str) -> None:
         """End an engine for good; `entry` has the verb ``kill``, and its owner hears when the engine is gone."""
         self._engines[engine].record.state = EngineState.LEAVING

@@ -10,14 +10,15 @@ from ipython1.kernel.controller.audit import Audit
 from ipython1.kernel.controller.calls import Call, Claim, Sink, ToClient
 from ipython1.kernel.controller.clients import ClientSession
 from ipython1.kernel.controller.command_journal import CommandJournal, Known
+from ipython1.kernel.controller.debugged import Debugged
 from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.streams import Passage
-from ipython1.kernel.error import EngineLost, KernelError, QueueCleared
+from ipython1.kernel.error import EngineLost, KernelError, ProtocolError, QueueCleared
 from ipython1.kernel.framing import Message
-from ipython1.kernel.messages import CommandId
+from ipython1.kernel.messages import CommandId, is_command_id
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.memory import MemoryStore
@@ -52,6 +53,7 @@ class MultiEngine:
         self._shutdown = shutdown
         self.results = HeldResults() if results is None else results
         self.clients: dict[str, ClientSession] = {}
+        self._debugged = Debugged()
         # The engines on which something failed that a client has sent again: what it had sent after that is dropped.
         self._failed: dict[ClientSession, dict[int, str]] = {}
 
@@ -70,6 +72,7 @@ class MultiEngine:
             del self.clients[client.key]
             self.results.client_left(client.key)
             self._engines.client_left(client.key)
+            self._debugged.client_left(client.key)
         self._audit.seen(client.hello)
         self._again.client_left(client)
         self._failed.pop(client, None)
@@ -141,6 +144,11 @@ class MultiEngine:
             self._submit(engine, entry)
         passage.watch(entries)
 
+        if call.verb == "debug":
+            for engine in call.targets:
+                generation = self._engines.registry[engine].generation
+                self._debugged.asked(engine, generation, call.client.key, call.client.who, call.args)
+
     def _submit(self, engine: int, entry: Entry) -> None:
         self._journal.submitted(entry.id, engine, entry.verb, entry.label)
         self._engines.submit(engine, entry)
@@ -181,7 +189,13 @@ class MultiEngine:
         return self._again.adopt(held, engine) if held.verb in self.verbs else None
 
     def _ask_agents(self, call: Call, message: Message) -> None:
+        only = call.args.get("only") if call.verb == "interrupt" else None
+        if only is not None and not is_command_id(only):
+            raise ProtocolError(f"{only!r:.80} is no command id")
         for index, engine in enumerate(call.targets):
+            if only is not None:
+                # First of all, and on the same way: what has not begun when this comes to the agent does not begin.
+                self._engines.withdraw_command(engine, (only[0], only[1]), "its client does not wait for it any more")
             if call.verb == "kill":
                 self._engines.kill(engine, call.entry(index), "the engine was killed")
             else:
@@ -202,6 +216,9 @@ class MultiEngine:
         if len(queued) > MAX_LISTED:
             queued[MAX_LISTED:] = [f"... and {len(queued) - MAX_LISTED} more"]
         status: dict[str, Any] = {"queue": queued, "pending": running or "None"}
+        debugger = self._debugged.who(engine, self._engines.registry[engine].generation)
+        if debugger is not None:
+            status["debugger"] = f"{debugger} is in the debugger"
         away = self._engines.registry[engine].away
         if away is not None:
             reason, since = away

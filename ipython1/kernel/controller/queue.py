@@ -329,6 +329,12 @@ class EngineQueue:
         """What was sent to the agent under that id, for that target of the call."""
         return next((entry for entry in self._sent if (entry.id, entry.index) == (command, index)), None)
 
+    def entries(self, command: CommandId) -> list[Entry]:
+        """What there is of a command, without an outcome; its client is the session in its id."""
+        line = self._lines.get(command[0])
+        waiting = [] if line is None else [entry for entry in line.waiting if entry.id == command]
+        return [entry for entry in self._sent if entry.id == command] + waiting
+
     def reclaimed(self, generation: int, held: Sequence[tuple[Entry, bool]]) -> list[Instruction]:
         """The agent is there, after an earlier controller has ended, and has these entries, in its order.
 

@@ -22,8 +22,9 @@ MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
 START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
-INTERRUPTED_WITHIN = 1.0
-"""Seconds after which an interrupt is answered though the command that it was for goes on."""
+INTERRUPTED_WITHIN = 0.5
+"""Seconds after which an interrupt is answered though the command that it was for goes on: within one, who waits for
+that is to be back at the prompt."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
 
@@ -450,16 +451,19 @@ class Engine:
         self._until_ready.append(command)
 
     def answer_when_ended(self, command: Command) -> None:
-        """Answer when the command that runs now has ended; before long, if it does not."""
-        deadline = self._reactor.callLater(INTERRUPTED_WITHIN, self._answer_ended)
+        """Answer when the command that runs now has ended; before long, if it does not: whether it has."""
+        deadline = self._reactor.callLater(INTERRUPTED_WITHIN, self._answer_still_running, command)
         self._until_ended.append((command, deadline))
+
+    def _answer_still_running(self, command: Command) -> None:
+        self._until_ended = [waiting for waiting in self._until_ended if waiting[0] is not command]
+        self.reply(command, result=False)
 
     def _answer_ended(self) -> None:
         answered, self._until_ended = self._until_ended, []
         for command, deadline in answered:
-            if deadline.active():
-                deadline.cancel()
-            self.reply(command)
+            deadline.cancel()
+            self.reply(command, result=True)
 
     def answer_when_gone(self, command: Command) -> None:
         """Answer when the engine is gone."""

@@ -27,13 +27,14 @@ def output(engine: Engine, command: Command) -> None:
 def interrupt(engine: Engine, command: Command) -> None:
     """Raise KeyboardInterrupt in the command that runs now, if one does (and is the one that is meant).
 
-    Answered when that has ended: so what the client submits after it is no part of what it interrupted.
+    Answered when that has ended: so what the client submits after it is no part of what it interrupted.  If it goes on
+    all the same, the answer comes before long, and says so (False).
     """
     if _is_late(engine, command):
         return
     running = engine.queue.running
     if running is None or engine.interpreter is None or _is_over(engine, command):
-        engine.reply(command)
+        engine.reply(command, result=True)
     else:
         engine.interpreter.interrupt(running.id)
         engine.answer_when_ended(command)

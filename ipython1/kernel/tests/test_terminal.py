@@ -10,6 +10,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.core.interpreter import Interpreter
+from ipython1.kernel import terminal
 from ipython1.kernel.error import CompositeError
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -26,6 +27,7 @@ class TracebackTests(SynchronousTestCase):
         run = Interpreter().execute(source)
         run.error._ipython_traceback_text = run.traceback
         run.error._ipython_engine_info = {"engineid": 1, "method": "execute", "args": []}
+        self.patch(terminal, "running_shell", lambda: None)  # the engine's, which has no colours
         self.patch(os, "environ", {"TERM": "xterm"})
         self.patch(sys, "stdout", stream)
         CompositeError("failed", [(type(run.error), run.error, None)]).print_tracebacks()

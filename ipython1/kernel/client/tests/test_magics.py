@@ -15,19 +15,28 @@ from ipython1.kernel.client import magics
 
 class Recorder:
     targets: Any = "all"
+    block: Any = True
+    timeout: float | None = None
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.options: dict[str, Any] = {}
 
-    def execute(self, source: str) -> str:
+    def execute(self, source: str, **options: Any) -> str:
         self.calls.append(source)
+        self.options = options
         if source == "fail":
             raise ValueError("as asked")
         return "the result"
 
-    def get_result(self, number: int | None) -> str:
+    def get_result(self, number: int | None, **options: Any) -> str:
         self.calls.append(number)
+        self.options = options
         return "the result"
+
+    def interrupt(self, **options: Any) -> None:
+        self.calls.append("interrupt")
+        self.options = options
 
 
 class MagicTests(SynchronousTestCase):
@@ -53,7 +62,7 @@ class MagicTests(SynchronousTestCase):
         self.assertIn("'the result'", printed)
         self.client.targets = [0, 2]
         self.assertIn("engines: [0, 2]", self.type("%%px\nb = 1\nc = 2\n"))
-        self.assertEqual(self.client.calls, ["a = 5", "b = 1\nc = 2\n"])
+        self.assertEqual(self.client.calls, ["a = 5", "b = 1\nc = 2"])
 
     def test_px_as_typed(self) -> None:
         """IPython puts no values of its own into the code: braces are Python's, of dicts, sets and f-strings."""

@@ -1,0 +1,60 @@
+"""Ctrl-C while somebody waits: the engines are asked to stop, and what came of that is said.
+
+The first one goes to the engines that are waited for, and what they say then is shown.  A second one only ends the
+waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from ipython1.kernel.error import CallInterrupted, CompositeError, KernelError, StillRunning
+from ipython1.kernel.request import Request
+
+if TYPE_CHECKING:
+    from ipython1.kernel.client.calls import Calls
+
+T = TypeVar("T")
+
+OUTCOME_WITHIN = 2.0
+"""Seconds in which the outcome follows when the engines have said that they stopped."""
+
+
+def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
+    """What comes of commands that are to stop, in `outcome`; StillRunning where that may take for ever."""
+    running = [request for request in requests if request.runs]
+    if not running:
+        # Tasks go on without those who wait for them.
+        name = requests[0].name if requests else "the call"
+        raise CallInterrupted(f"{name} is not waited for any more", []) from None
+    name = running[0].name
+    try:
+        engines = calls.reactor.submit(calls.connection.interrupt, requests).result()
+        if not engines:
+            return outcome.result(OUTCOME_WITHIN)
+    except (TimeoutError, KernelError) as problem:
+        if outcome.done():  # the problem is what came of the commands
+            return outcome.result()
+        raise StillRunning(f"{name} is not waited for any more, and may go on: {problem}") from None
+    except KeyboardInterrupt:
+        raise StillRunning(f"{name} is not waited for any more, and may go on") from None
+    raise StillRunning(_goes_on(name, engines), engines) from None
+
+
+def _goes_on(name: str, engines: list[int]) -> str:
+    several = len(engines) > 1
+    where = f"engines {', '.join(map(str, engines))}" if several else f"engine {engines[0]}"
+    targets = engines if several else engines[0]
+    return (
+        f"{name} still runs on {where}: it is in code that cannot be interrupted, or that does not end when it is."
+        f" mec.restart({targets}) ends it, with all that is defined there"
+    )
+
+
+def as_interrupted(problem: BaseException) -> BaseException:
+    """What is raised where Ctrl-C was pressed, of a call that came to its end with `problem`."""
+    if isinstance(problem, CompositeError):
+        return CallInterrupted(problem.message, problem.elist, problem.results)
+    return problem.with_traceback(None)
