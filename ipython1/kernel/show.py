@@ -6,9 +6,11 @@ Each line of what was printed begins with ``[stdout:0]`` or ``[stderr:0]``, a va
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, TextIO
 
 from ipython1.kernel.excerpt import excerpt, tame
@@ -106,6 +108,30 @@ def pieces(result: Any, printed: bool = True) -> Iterator[Piece]:
         yield Piece("stderr", engine, result.stderr)
     if result.out is not None:
         yield Piece("out", engine, result.out, result["number"])
+
+
+def as_html(results: Sequence[Any], text: str) -> str | None:
+    """`text`, and below it what the results have that is rich; None if they have nothing of that."""
+    shown: list[str] = []
+    for result in results:
+        rich = [(bundle, f"[output:{result['id']}]") for bundle in result.displays]
+        if result.out is not None:
+            rich.append((result.out, f"Out[{result['id']}:{result['number']}]:"))
+        forms = [(_html(bundle["data"]), mark) for bundle, mark in rich]
+        shown += [f"<pre>{escape(mark)}</pre>{form}" for form, mark in forms if form is not None]
+    return f"<pre>{escape(text)}</pre>{''.join(shown)}" if shown else None
+
+
+def _html(data: dict[str, Any]) -> str | None:
+    for kind in ("text/html", "image/svg+xml"):
+        if isinstance(data.get(kind), str):
+            return str(data[kind])
+    for kind in ("image/png", "image/jpeg", "image/gif"):
+        image = data.get(kind)
+        if image is not None:
+            encoded = base64.b64encode(image).decode("ascii") if isinstance(image, bytes) else escape(str(image).strip())
+            return f'<img src="data:{kind};base64,{encoded}">'
+    return None
 
 
 def display_outputs(
