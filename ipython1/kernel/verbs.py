@@ -100,8 +100,8 @@ _TABLE = (
     # debugger it is, `theme` the colours that it is to have.
     Verb("debug", Route.QUEUE, {"action": (str,), "line": (str,), "session": (str,), "theme": (str,)}),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
-    # `only`, a command id: if that is what runs.
-    Verb("interrupt", Route.AGENT, {"only": (list, NoneType)}),
+    # `only`, a command id: if that is what runs. It is answered after `within` seconds if that goes on.
+    Verb("interrupt", Route.AGENT, {"only": (list, NoneType), "within": (float, NoneType)}),
     Verb("signal", Route.AGENT, {"signal": (int,), "only": (list, NoneType)}),
     Verb("restart", Route.AGENT),
     Verb("kill", Route.AGENT),
