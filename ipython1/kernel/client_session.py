@@ -24,8 +24,10 @@ from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
 from ipython1.kernel.unanswered import Call, Unanswered
 
-INTERRUPTED_WITHIN = 5.0
-"""Seconds that the controller has to say what came of an interrupt."""
+STOPPED_WITHIN = 0.7
+"""Seconds after Ctrl-C in which commands have to end, before it is said that they do not: a user is not to wait longer."""
+TOLD_WITHIN = 5.0
+"""So many seconds later the controller has to have said it."""
 
 
 class ClientSession:
@@ -362,7 +364,10 @@ class Connection:
         """
         stops = [
             Request(
-                "interrupt", {"only": list(request.command)}, request.targets, timeout=INTERRUPTED_WITHIN
+                "interrupt",
+                {"only": list(request.command), "within": STOPPED_WITHIN},
+                request.targets,
+                timeout=STOPPED_WITHIN + TOLD_WITHIN,
             )
             for request in requests
             if request.runs and request.command is not None

@@ -451,7 +451,7 @@ class MultiEngine:
     def interrupt(self, targets: Targets | None = None, block: bool | None = None) -> Steps[list[None]]:
         """Raise KeyboardInterrupt in the commands that run now; engines without one are left alone.
 
-        Returns when these have ended, or after half a second if code of theirs does not heed it.
+        Returns when these have ended, or after a second if code of theirs does not heed it.
         """
         request = Request("interrupt", {}, wire_targets(targets))
         return (yield from ask([request], "interrupt", lambda stopped: None))

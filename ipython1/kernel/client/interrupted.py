@@ -6,6 +6,7 @@ waiting.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SOON = 0.3
+"""Seconds after which it is said what is waited for."""
 OUTCOME_WITHIN = 2.0
 """Seconds in which the outcome follows when the engines have said that they stopped."""
 
@@ -31,7 +34,7 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
         raise CallInterrupted(f"{name} is not waited for any more", []) from None
     name = running[0].name
     try:
-        engines = calls.reactor.submit(calls.connection.interrupt, requests).result()
+        engines = _told(calls.reactor.submit(calls.connection.interrupt, requests))
         if not engines:
             return outcome.result(OUTCOME_WITHIN)
     except (TimeoutError, KernelError) as problem:
@@ -41,6 +44,18 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
     except KeyboardInterrupt:
         raise StillRunning(f"{name} is not waited for any more, and may go on") from None
     raise StillRunning(_goes_on(name, engines), engines) from None
+
+
+def _told(engines: Future[list[int]]) -> list[int]:
+    """Which engines go on, when they have said so."""
+    try:
+        return engines.result(SOON)
+    except TimeoutError:
+        if engines.done():  # it is what came of it
+            raise
+    if sys.stderr is not None:
+        print("Interrupting the engines; Ctrl-C again does not wait for them.", file=sys.stderr, flush=True)
+    return engines.result()
 
 
 def _goes_on(name: str, engines: list[int]) -> str:

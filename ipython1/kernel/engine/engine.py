@@ -17,14 +17,16 @@ from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instructio
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.verbs import VERBS
 
 MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
 START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
-INTERRUPTED_WITHIN = 0.5
-"""Seconds after which an interrupt is answered though the command that it was for goes on: within one, who waits for
-that is to be back at the prompt."""
+INTERRUPTED_WITHIN = 1.0
+"""Seconds after which an interrupt is answered though the command that it was for goes on, if it does not say."""
+LONGEST_WITHIN = 60.0
+"""Nor can it say more than that."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
 
@@ -452,7 +454,9 @@ class Engine:
 
     def answer_when_ended(self, command: Command) -> None:
         """Answer when the command that runs now has ended; before long, if it does not: whether it has."""
-        deadline = self._reactor.callLater(INTERRUPTED_WITHIN, self._answer_still_running, command)
+        within = command.args.get("within")
+        seconds = INTERRUPTED_WITHIN if within is None else min(max(within, 0.0), LONGEST_WITHIN)
+        deadline = self._reactor.callLater(seconds, self._answer_still_running, command)
         self._until_ended.append((command, deadline))
 
     def _answer_still_running(self, command: Command) -> None:
@@ -507,7 +511,7 @@ class Engine:
 
 def prints(verb: str) -> bool:
     """Whether what is written while a command of that verb runs is part of its outcome."""
-    return verb in ("execute", "apply", "task")
+    return verb in VERBS and VERBS[verb].prints
 
 
 def _clears(command: Command) -> bool:

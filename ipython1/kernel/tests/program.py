@@ -41,7 +41,8 @@ long = skipUnless(os.environ.get("IPYTHON1_TEST_ALL"), "takes long: sh scripts/t
 class Program(protocol.ProcessProtocol):
     """A process that runs `arguments` in `folder`, with `environment` added to this process's, until the test ends.
 
-    Its standard input is a pipe that stays open until the test ends, unless `stdin` says what it is to hold.
+    Its standard input is a pipe that stays open until the test ends, unless `stdin` says what it is to hold.  With
+    `terminal`, a terminal of its own is all of its streams.
     """
 
     transport: IProcessTransport
@@ -53,6 +54,7 @@ class Program(protocol.ProcessProtocol):
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         stdin: bytes | None = None,
+        terminal: bool = False,
     ) -> None:
         from twisted.internet import reactor
 
@@ -71,6 +73,7 @@ class Program(protocol.ProcessProtocol):
             arguments,
             env={**os.environ, "PYTHONPATH": search_path(), **(environment or {})},
             path=None if folder is None else str(folder),
+            usePTY=terminal,
         )
         test.addCleanup(self._end)
 
@@ -79,6 +82,10 @@ class Program(protocol.ProcessProtocol):
         """Its process id; valid until it has ended."""
         pid: int = self.transport.pid  # type: ignore[attr-defined]
         return pid
+
+    def type(self, text: str) -> None:
+        """Write to its standard input; at a terminal, control characters are keys: ``\\x03`` is Ctrl-C."""
+        self.transport.write(text.encode())  # type: ignore[arg-type] # Twisted's stubs
 
     def signal(self, name: str) -> None:
         """Send it ``INT``, ``TERM``, ``KILL`` …, if it is there."""
@@ -92,7 +99,7 @@ class Program(protocol.ProcessProtocol):
                 raise AssertionError(
                     f"{self} ended ({self._status}) and did not say {pattern!r}:\n{self.output}"
                 )
-            await self._news()
+            await self.news()
         return match
 
     @property
@@ -103,7 +110,7 @@ class Program(protocol.ProcessProtocol):
     async def ended(self) -> int:
         """Return when it has ended: its exit status, negative if it was a signal."""
         while self._status is None:
-            await self._news()
+            await self.news()
         return self._status
 
     def __repr__(self) -> str:
@@ -113,7 +120,10 @@ class Program(protocol.ProcessProtocol):
         self.signal("KILL")
         await self.ended()
 
-    def _news(self) -> Deferred[None]:
+    def news(self) -> Deferred[None]:
+        """Fires when it has written something, or has ended; AssertionError if it has ended before."""
+        if self._status is not None:
+            raise AssertionError(f"{self} has ended ({self._status}):\n{self.output}")
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         return waiter
