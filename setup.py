@@ -25,6 +25,7 @@ REQUIRED = [
     "psutil>=7.0",
     "rich>=13.0",
     "SQLAlchemy>=2.0.30",
+    "tqdm>=4.66",
 ]
 POSTGRESQL = [
     "psycopg[binary]>=3.2.1",
@@ -32,7 +33,11 @@ POSTGRESQL = [
 TEST = [
     *POSTGRESQL,
     "hypothesis>=6.100",
+    "ipykernel>=6.29",
+    "matplotlib>=3.9",
+    "nbclient>=0.10",
     "numpy>=1.26",
+    "pandas>=2.2",
 ]
 DOCS = [
     "sphinx>=7.2",

@@ -66,10 +66,6 @@ class ClientSession:
             self._wait_for_link(self._number, call)
         return call.done
 
-    def find(self, number: int) -> Call | None:
-        """The call of that number, if it is not answered."""
-        return self._calls.get(number)
-
     def _transmit(self, number: int, call: Call) -> None:
         assert self.link is not None
         request = call.request
@@ -121,6 +117,8 @@ class ClientSession:
         call = self._calls.get(number)
         if session != self.id or call is None:
             return
+        if call.request.replies is not None:
+            call.request.replies.add(message)
         index, of = message.fields.get("index"), message.fields.get("of")
         if index is not None:
             call.replies[index] = message
@@ -358,15 +356,6 @@ class Connection:
         return limited(
             answer, request.timeout, self._reactor, request.name, lambda: self.waits_for or goes_on
         )
-
-    def came(self, requests: Sequence[Request]) -> tuple[int, int | None]:
-        """How many outcomes have come of these commands, and of how many, where that is known; may be a little late."""
-        numbers = [request.command[1] for request in requests if request.command is not None]
-        calls = [] if self._session is None else [self._session.find(number) for number in numbers]
-        replies = [list(call.replies.values()) for call in calls if call is not None]
-        known: list[int] = [each[0].fields.get("of") or 0 for each in replies if each]
-        of = sum(known) if known and len(known) == len(requests) else None
-        return sum(map(len, replies)), of
 
     async def interrupt(self, requests: Sequence[Request]) -> list[int]:
         """Have engines stop what they do for these commands, or drop it; the ids of those that go on all the same.

@@ -27,16 +27,18 @@ class VerbInfo:
     """What a face must know of a verb.
 
     `per_engine`: it returns a list with one entry per target, of which a view of one engine gives the entry.
+    `iterates`: it returns a list of what comes of its requests, one after the other.
     """
 
     per_engine: bool
+    iterates: bool
 
 
-def verb(per_engine: bool = True) -> Callable[[F], F]:
+def verb(per_engine: bool = True, iterates: bool | None = None) -> Callable[[F], F]:
     """Mark a generator method as a verb that the faces have."""
 
     def mark(function: F) -> F:
-        function.verb_info = VerbInfo(per_engine)  # type: ignore[attr-defined]
+        function.verb_info = VerbInfo(per_engine, per_engine if iterates is None else iterates)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -49,6 +51,8 @@ class VerbCall:
     steps: Steps[Any]
     block: bool
     name: str
+    iterates: bool = False
+    """Whether its value is a list of what comes of its last requests, in their order."""
 
 
 class Face(Protocol):
@@ -104,7 +108,7 @@ def _derived(
             timeout = self.timeout
         if timeout is not None:
             steps = limited(steps, check_timeout(timeout))
-        return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"))
+        return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"), info.iterates and not bare)
 
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:

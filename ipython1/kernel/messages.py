@@ -10,12 +10,12 @@ has had; what is meant for one never reaches its successor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]
@@ -45,6 +45,8 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
     # (`index` None): then `of` is how many replies there were before it, and there are no more.
     # ok: `values` describes the bodies, or `result` is the plain outcome of a controller verb.
     # not ok: the bodies are an error document and a pickled exception (which may be empty).
+    # `output`: after these come two more bodies, what was written to stdout and to stderr.  `took`: seconds that the
+    # engine worked for it.
     "reply": {
         "id": (list,),
         "ok": (bool,),
@@ -54,15 +56,19 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
+        "output": (bool, NoneType),
+        "took": (float, NoneType),
     },
     # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
-    # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok: as in a reply.
+    # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok, and `output`: as in a
+    # reply.
     "task_done": {
         "task": (int,),
         "ok": (bool,),
         "record": (dict,),
         "values": (list, NoneType),
         "number": (int, NoneType),
+        "output": (bool, NoneType),
     },
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
@@ -106,7 +112,7 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
     },
     "started": {"id": (list,), "engine": (int,)},
     # The outcome of a command. `number` is set for execute. Bodies as for the client's reply; those of a
-    # successful execute or get_result are result document, stdout and stderr.
+    # successful execute or get_result are result document, stdout and stderr; others have `output` if there is any.
     "reply": {
         "id": (list,),
         "engine": (int,),
@@ -114,6 +120,8 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
+        "output": (bool, NoneType),
+        "took": (float, NoneType),
     },
     # The command had not started and will not: it was cancelled.
     "returned": {"id": (list,), "engine": (int,)},
@@ -188,6 +196,18 @@ def check_values(values: Any, bodies: int) -> str | None:
             return "a serialized value is described by the wrong types"
         total += count
     return None if total == bodies else f"the serialized values have {total} segments, {bodies} came"
+
+
+def without_output(fields: Mapping[str, Any], bodies: Sequence[Any]) -> Sequence[Any]:
+    """The bodies of a reply, but for those that are what was printed."""
+    return bodies[:-2] if fields.get("output") else bodies
+
+
+def output(fields: Mapping[str, Any], bodies: Sequence[Any]) -> tuple[Any, Any]:
+    """What was written to stdout and stderr, according to the reply to a command that runs code."""
+    # A result document has them always.
+    told = bool(fields.get("output")) or (fields["ok"] and fields.get("values") is None and len(bodies) == 3)
+    return (bodies[-2], bodies[-1]) if told else (b"", b"")
 
 
 def is_command_id(value: Any) -> bool:

@@ -276,7 +276,7 @@ class MultiEngine:
 
     # -- map ---------------------------------------------------------------------------------------------
 
-    @verb(per_engine=False)
+    @verb(per_engine=False, iterates=True)
     def map(
         self,
         func: Callable[..., Any] | str,
@@ -291,7 +291,7 @@ class MultiEngine:
         """
         return (yield from self._map(func, sequences, "b", targets))
 
-    @verb(per_engine=False)
+    @verb(per_engine=False, iterates=True)
     def raw_map(
         self,
         func: Callable[..., Any] | str,
@@ -326,6 +326,7 @@ class MultiEngine:
                 [function, serialize(((func, part), {}), what="the function or an item", carry_code=True)],
                 label=label("map", func),
                 method="map",
+                joined=True,
             )
             for engine, part in zip(ids, partition(items, len(ids)), strict=True)
             if part

@@ -16,7 +16,8 @@ from ipython1.core.serialize import Serialized, join, split
 from ipython1.kernel.error import CompositeError, ProtocolError
 from ipython1.kernel.framing import Bytes, Message, unpack
 from ipython1.kernel.label import label
-from ipython1.kernel.messages import CommandId
+from ipython1.kernel.messages import CommandId, without_output
+from ipython1.kernel.replies import Replies
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import WireTargets
 from ipython1.kernel.verbs import VERBS, Route
@@ -43,6 +44,12 @@ class Request:
     timeout: float | None = None
     command: CommandId | None = None
     """The id of the command that it became; None while it is none."""
+    replies: Replies | None = None
+    """Where replies are put as they come, if somebody wants to know."""
+    convert: Callable[[Any], Any] | None = None
+    """What makes of a target's value what the caller gets; see `ask`."""
+    joined: bool = False
+    """Whether that is a list, whose items are the caller's."""
 
     def __post_init__(self) -> None:
         self.method = self.method or self.verb
@@ -142,6 +149,11 @@ def outcomes(request: Request, answer: Answer, convert: Callable[[Any], Any] | N
     return [_outcome(request, reply, convert) for reply in answer.replies]
 
 
+def outcome_of(request: Request, reply: Message) -> Outcome:
+    """What came of a request at the target of that reply."""
+    return _outcome(request, reply, request.convert)
+
+
 def _outcome(request: Request, reply: Message, convert: Callable[[Any], Any] | None) -> Outcome:
     engine = reply.fields.get("engine")
     if not reply.fields["ok"]:
@@ -157,14 +169,16 @@ def _outcome(request: Request, reply: Message, convert: Callable[[Any], Any] | N
 
 def plain_value(reply: Message) -> Any:
     """What a reply holds, by its form alone: serialized values, a `Result`, a document or a plain result."""
-    bodies = reply.bodies
+    bodies = without_output(reply.fields, reply.bodies)
     if reply.fields.get("values") is not None:
         return split(reply.fields["values"], bodies)
     if len(bodies) == 3:
         document, stdout, stderr = bodies
-        return Result(unpack(document), reply.fields.get("engine"), _text(stdout), _text(stderr))  # type: ignore[arg-type]
+        result = Result(unpack(document), reply.fields.get("engine"), _text(stdout), _text(stderr))
+        result.shown_at = reply.fields.get("shown_at")
+        return result
     if len(bodies) == 1:
-        return unpack(bodies[0])  # type: ignore[arg-type]
+        return unpack(bodies[0])
     return reply.fields.get("result")
 
 
@@ -208,6 +222,8 @@ def ask(
     """
     if not requests:
         return []
+    for request in requests:
+        request.convert = convert
     answers = yield list(requests)
     found: list[Outcome] = []
     for request, answer in zip(requests, answers, strict=True):

@@ -96,6 +96,10 @@ class ResultList(list[Result]):
         plain = paint if at_terminal() else lambda colour, text: text
         printer.text(self._text(plain, lambda text: tame(excerpt(text)), prompt_number()))
 
+    def _repr_html_(self) -> str | None:
+        """Called by IPython: in a notebook, rich forms stand below the text."""
+        return show.as_html(self, self._text(lambda colour, text: text, lambda text: tame(excerpt(text)), prompt_number()))
+
     def _text(self, paint: Paint, shorten: Shorten = str, at: Any = None) -> str:
         lines = ["<Results List>"]
         for result in self:

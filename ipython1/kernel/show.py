@@ -6,9 +6,11 @@ Each line of what was printed begins with ``[stdout:0]`` or ``[stderr:0]``, a va
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, TextIO
 
 from ipython1.kernel.excerpt import excerpt, tame
@@ -64,7 +66,9 @@ def labelled(text: str, mark: str) -> str:
     lines = tame(excerpt(text)).split("\n")
     if not lines[-1]:
         lines.pop()
-    return "".join(f"{mark}{line}\n" for line in lines)
+    # What begins a line anew, as bars of progress do, begins it with the mark.
+    begun = [line.rstrip("\r").replace("\r", f"\r{mark}") for line in lines]
+    return "".join(f"{mark}{line}\n" for line in begun)
 
 
 def _show_bundle(bundle: dict[str, Any], mark: str) -> None:
@@ -106,7 +110,33 @@ def pieces(result: Any, printed: bool = True) -> Iterator[Piece]:
         yield Piece("out", engine, result.out, result["number"])
 
 
-def display_outputs(results: Sequence[Any], group: str = "engine", printed: Callable[[Any], bool] = bool) -> None:
+def as_html(results: Sequence[Any], text: str) -> str | None:
+    """`text`, and below it what the results have that is rich; None if they have nothing of that."""
+    shown: list[str] = []
+    for result in results:
+        rich = [(bundle, f"[output:{result['id']}]") for bundle in result.displays]
+        if result.out is not None:
+            rich.append((result.out, f"Out[{result['id']}:{result['number']}]:"))
+        forms = [(_html(bundle["data"]), mark) for bundle, mark in rich]
+        shown += [f"<pre>{escape(mark)}</pre>{form}" for form, mark in forms if form is not None]
+    return f"<pre>{escape(text)}</pre>{''.join(shown)}" if shown else None
+
+
+def _html(data: dict[str, Any]) -> str | None:
+    for kind in ("text/html", "image/svg+xml"):
+        if isinstance(data.get(kind), str):
+            return str(data[kind])
+    for kind in ("image/png", "image/jpeg", "image/gif"):
+        image = data.get(kind)
+        if image is not None:
+            encoded = base64.b64encode(image).decode("ascii") if isinstance(image, bytes) else escape(str(image).strip())
+            return f'<img src="data:{kind};base64,{encoded}">'
+    return None
+
+
+def display_outputs(
+    results: Sequence[Any], group: str = "engine", printed: Callable[[Any], bool] = bool
+) -> None:
     """Show what engines gave: ``'engine'`` by engine; by ``'order'``, first what each gave first; by ``'type'``.
 
     `printed` tells of a result whether what it printed is to be shown.  ValueError for another `group`.

@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from ipython1.kernel import show
+
 TIME_FORMAT = "%Y/%m/%d %H:%M:%S"
 
 
@@ -59,7 +61,12 @@ class TaskResult:
         when, in local time, as text such as ``'2008/03/08 03:41:42'`` (`started`: None if it never did).
     `duration`
         the seconds from its (last) start to its end.
+    `stdout`, `stderr`
+        what it printed.
     """
+
+    stdout = ""
+    stderr = ""
 
     def __init__(
         self,
@@ -98,6 +105,12 @@ class TaskResult:
         """The results as attributes; raises what the task raised."""
         self.raise_exception()
         return ResultNS(self.results)
+
+    def display_outputs(self) -> None:
+        """Show what it printed, labelled by engine."""
+        for kind, text in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if text:
+                show.Piece(kind, self.engineid, text).show()
 
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()

@@ -378,6 +378,7 @@ class TaskSession(ClientSession):
             "engine": record.get("engine"),
             "result": record,
             "values": message.fields.get("values"),
+            "output": message.fields.get("output"),
         }
         outcome = Answer([], Message("reply", fields, message.bodies))
         self._settle_watched(message.fields["task"], outcome)

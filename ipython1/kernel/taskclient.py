@@ -14,10 +14,12 @@ from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.framing import Message
 from ipython1.kernel.hello import check_name
 from ipython1.kernel.history import History, past
 from ipython1.kernel.label import label
 from ipython1.kernel.label import label as call_label
+from ipython1.kernel.replies import printed
 from ipython1.kernel.request import (
     Answer,
     Request,
@@ -449,21 +451,27 @@ def _any_result(request: Request, answer: Answer) -> list[TaskResult]:
     if record["kind"] == "string":
         return [_string_outcome(request, whole, record)]
     if not whole.fields["ok"]:
-        return [TaskResult(record, {}, reply_error(request, whole))]
+        return [_printing(whole, TaskResult(record, {}, reply_error(request, whole)))]
     try:
         (value,) = _values(whole)
     except Exception as problem:  # unpickling runs code of users
-        return [TaskResult(record, {}, problem)]
-    return [TaskResult(record, {}, value=value)]
+        return [_printing(whole, TaskResult(record, {}, problem))]
+    return [_printing(whole, TaskResult(record, {}, value=value))]
 
 
 def _string_outcome(request: Request, whole: Any, record: dict[str, Any]) -> TaskResult:
     if not whole.fields["ok"]:
-        return TaskResult(record, {}, reply_error(request, whole))
+        return _printing(whole, TaskResult(record, {}, reply_error(request, whole)))
     try:
-        return TaskResult(record, dict(zip(record["pull"], _values(whole), strict=True)))
+        return _printing(whole, TaskResult(record, dict(zip(record["pull"], _values(whole), strict=True))))
     except Exception as problem:  # unpickling runs code of users
-        return TaskResult(record, {}, problem)
+        return _printing(whole, TaskResult(record, {}, problem))
+
+
+def _printing(whole: Message, result: TaskResult) -> TaskResult:
+    """The result, with what the task printed."""
+    result.stdout, result.stderr = (text.decode("utf-8", "replace") for text in printed(whole))
+    return result
 
 
 def _values(whole: Any) -> list[Any]:

@@ -72,6 +72,12 @@ _TASK_ARGS: Mapping[str, tuple[type, ...]] = {
     "results": (list, NoneType),
     "function": (list, NoneType),
 }
+_OUTPUT_ARGS: Mapping[str, tuple[type, ...]] = {
+    "task": (int,),
+    "attempt": (int,),
+    "stdout": (int,),
+    "stderr": (int,),
+}
 # What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
 
@@ -100,6 +106,9 @@ _TABLE = (
     # debugger it is, `theme` the colours that it is to have.
     Verb("debug", Route.QUEUE, {"action": (str,), "line": (str,), "session": (str,), "theme": (str,)}),
     Verb("get_result", Route.AGENT, {"number": (int, NoneType)}),
+    # What the command `only` (the `index`-th of its call, if there are several on the engine) has written from these
+    # offsets on: answered when there is something, or with None when the command is over.
+    Verb("output", Route.AGENT, {"only": (list,), "index": (int, NoneType), "stdout": (int,), "stderr": (int,)}),
     # `only`, a command id: if that is what runs. It is answered after `within` seconds if that goes on.
     Verb("interrupt", Route.AGENT, {"only": (list, NoneType), "within": (float, NoneType)}),
     Verb("signal", Route.AGENT, {"signal": (int,), "only": (list, NoneType)}),
@@ -117,6 +126,8 @@ _TABLE = (
     Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
     Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
+    # What an attempt of a task has written from these offsets on; of a later attempt, from its beginning. None: it has ended.
+    Verb("task_output", Route.CONTROLLER, _OUTPUT_ARGS, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     # For a session that has come back: ``task_done`` of those that have ended is sent again, and that of the others will
     # be sent; its answer is which of them are unknown.

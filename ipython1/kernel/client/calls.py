@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from ipython1.kernel.client.interrupted import as_interrupted, stopped
+from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.progress import Choice
 from ipython1.kernel.client.reactor import ReactorThread
+from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
@@ -19,8 +23,11 @@ from ipython1.kernel.error import (
     KernelError,
     NoEnginesRegistered,
 )
+from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
+
+T = TypeVar("T")
 
 
 class Calls:
@@ -29,6 +36,10 @@ class Calls:
     def __init__(self, reactor: ReactorThread, connection: Connection) -> None:
         self.reactor = reactor
         self.connection = connection
+        self.live: bool | None = None
+        """Whether what engines print is shown to who waits; None: where somebody sees it."""
+        self.progress: Choice = None
+        """Whether there are bars of progress, or after how many seconds; see `ipython1.kernel.client.progress`."""
         self._unfetched: weakref.WeakValueDictionary[str, PendingResult] = weakref.WeakValueDictionary()
 
     def run(self, call: VerbCall) -> Any:
@@ -64,8 +75,8 @@ class Calls:
             return at_once, False
         future = None
         try:
-            future = self.reactor.submit(self.connection.perform, requests)
-            return self.reactor.wait(future, name), False
+            future = self.reactor.submit(self.connection.perform, self._followed(requests))
+            return self._wait(future, requests, name), False
         except KeyboardInterrupt:
             return KeyboardInterrupt() if future is None else self._stopped(requests, future), True
         except Exception as problem:  # whatever it is, the verb may have something to say to it
@@ -77,6 +88,25 @@ class Calls:
         except (Exception, KeyboardInterrupt) as problem:  # as above
             return problem
 
+    def _followed(self, requests: list[Request]) -> list[Request]:
+        """The same, whose replies are told as they come, if somebody is to see something of them."""
+        if is_wanted(self.live):
+            for request in requests:
+                if prints(request):
+                    request.replies = Replies()
+        return requests
+
+    def _wait(self, future: Future[T], requests: list[Request], name: str) -> T:
+        """Wait for the outcome of requests, and show what they print."""
+        followed = [request for request in requests if request.replies is not None]
+        if followed:
+            self.reactor.check_can_wait(name)
+            future.add_done_callback(partial(_told, requests))
+            feed = Feed(self.reactor, self.connection, followed)
+            Wait([future], [feed]).run()
+            feed.finish(all_of_it=False)
+        return self.reactor.wait(future, name)
+
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         """Answers for which nobody has to be asked; None if there are none."""
         return None
@@ -87,6 +117,7 @@ class Calls:
         Errors of the arguments are raised here; what is wrong with the targets is known when the result is fetched.
         """
         pending = PendingResult(client, new_result_id(), f"{call.name}")
+        pending._iterates = call.iterates
         self._unfetched[pending.result_id] = pending
         try:
             requests = advance(call.steps, None)
@@ -104,8 +135,9 @@ class Calls:
             request.own_memory()
         if len(requests) == 1:
             pending._name = requests[0].name
-        pending._requests = requests
+        pending._asks(requests)
         future = self.reactor.submit(self.connection.perform, requests)
+        future.add_done_callback(partial(_told, requests))
         future.add_done_callback(lambda done: results_worker.call(self._resume, steps, done, pending))
 
     def _resume(self, steps: Steps[Any], future: Future[list[Answer]], pending: PendingResult) -> None:
@@ -124,6 +156,13 @@ class Calls:
         """A result was fetched: its id means nothing any more."""
         self._unfetched.pop(pending.result_id, None)
 
+    def abort(self, pending: PendingResult) -> None:
+        """Have engines drop or stop what a result is to come of; does not wait for that."""
+        if pending.taskid is None:
+            self.reactor.submit(self.connection.interrupt, pending._requests)
+        else:
+            self.reactor.submit(self.connection.perform, [Request("abort_task", {"task": pending.taskid})])
+
     def flush(self) -> None:
         """Forget the results that were not fetched."""
         for pending in list(self._unfetched.values()):
@@ -139,3 +178,12 @@ class Calls:
             return pending._take(block)
         except InvalidDeferredID:
             raise KeyError(result_id) from None
+
+
+def _told(requests: list[Request], done: Future[list[Answer]]) -> None:
+    """Answers have come that were no replies to a command, as those to tasks: who wants to know is told."""
+    if done.exception() is not None:
+        return
+    for request, answer in zip(requests, done.result()):
+        if request.replies is not None and answer.whole is not None and not len(request.replies):
+            request.replies.add(answer.whole)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ipython1.config.setting import Configuration
 from ipython1.kernel.client.calls import Calls
+from ipython1.kernel.client.progress import Choice
 from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config import config_manager
@@ -58,6 +59,27 @@ class ConnectedClient:
         self._leave.atexit = False
         thread.check_can_wait("connecting")
         thread.wait(thread.submit(connection.connect), "connecting")
+
+    @property
+    def live_output(self) -> bool | None:
+        """Whether what engines print is shown to who waits for it, as it comes; None: at a terminal and in a notebook."""
+        return self._calls.live
+
+    @live_output.setter
+    def live_output(self, choice: bool | None) -> None:
+        self._calls.live = choice
+
+    @property
+    def progress(self) -> Choice:
+        """Whether there are bars that say how far a call is.
+
+        None: at a terminal and in a notebook, after a while; a number: after so many seconds.
+        """
+        return self._calls.progress
+
+    @progress.setter
+    def progress(self, choice: Choice) -> None:
+        self._calls.progress = choice
 
     def _where(self) -> str:
         peer, away = self._calls.connection.peer, self._calls.connection.away

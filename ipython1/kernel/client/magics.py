@@ -24,7 +24,6 @@ from ipython1.kernel.client.magic_options import (
     shown_targets,
     targets,
 )
-from ipython1.kernel.client.waiting import wait_with_progress
 
 NO_CLIENT = "No client is active: make one with mec = client.MultiEngineClient(), then call mec.activate({suffix})"
 NOT_IPYTHON = "The magics %px, %autopx and %result work in IPython only, which this is not."
@@ -98,7 +97,9 @@ class ParallelMagics(Magics):  # type: ignore[misc]
         if options.local:
             self.shell.run_cell(code)
         if block and not at_once:
-            result = result.r if progress is None else wait_with_progress(result, progress)
+            if progress is not None:
+                result.wait_interactive(after=progress)
+            result = result.r
         return self._give(result, block, options)
 
     def _give(self, result: Any, done: bool, options: Options) -> Any:

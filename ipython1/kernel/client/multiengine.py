@@ -9,7 +9,7 @@ from typing import Any
 
 from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
-from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.views import ChosenView, EngineView
 from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
 from ipython1.kernel.derive import VerbCall
@@ -89,15 +89,17 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     # -- results -----------------------------------------------------------------------------------------
 
-    def barrier(self, pending_results: Iterable[PendingResult]) -> None:
+    def barrier(self, pending_results: PendingResult | Iterable[PendingResult]) -> None:
         """Wait until all of these are done; what they raise is raised where they are fetched.
 
-        NotAPendingResult if a member is none.
+        What is printed is shown meanwhile, and how many are done.  NotAPendingResult if a member is none.
         """
-        members = list(pending_results)
+        # One of them could be iterated, too.
+        members = [pending_results] if isinstance(pending_results, PendingResult) else list(pending_results)
         for member in members:
             if not isinstance(member, PendingResult):
                 raise NotAPendingResult(f"{member!r:.80} is no PendingResult")
+        wait_for_all(members, "barrier", self._calls.progress)
         for member in sorted(members):
             member.exception()
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from ipython1.core.references import reduce_result
 from ipython1.kernel.client.interrupted import as_interrupted, stopped
+from ipython1.kernel.client.live import Feed, is_wanted
+from ipython1.kernel.client.progress import Choice, Meter
 from ipython1.kernel.client.reactor import reactor_thread
+from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import callbacks_worker, results_worker
 from ipython1.kernel.error import (
     AbortedPendingDeferredError,
@@ -21,15 +29,23 @@ from ipython1.kernel.error import (
     KernelError,
     ResultNotCompleted,
 )
-from ipython1.kernel.request import Request
+from ipython1.kernel.framing import Message
+from ipython1.kernel.replies import Replies, printed
+from ipython1.kernel.request import Request, outcome_of, plain_value
+from ipython1.kernel.results import Result, ResultList
+from ipython1.kernel.terminal import is_watched
+
+AT_ONCE = 0.2
+"""Seconds after which who waits with a bar sees it."""
 
 
 class PendingResult(Future[Any]):
     """The outcome of a call that was made with ``block=False``, when it is there.
 
     A `concurrent.futures.Future`: `result`, `exception`, `done`, `add_done_callback`, and the functions of
-    `concurrent.futures` and `asyncio` work with it.  It cannot be cancelled; see `MultiEngineClient.clear_queue` and
-    `MultiEngineClient.interrupt`, and `TaskClient.abort`.  Callbacks never run in the reactor's thread.
+    `concurrent.futures` and `asyncio` work with it; ``await`` gives the result in a program of asyncio, and at IPython's
+    prompt.  Iterating gives the values one by one, as they come.  `cancel` aborts what it is of.  Callbacks never run in
+    the reactor's thread.
     """
 
     taskid: int | None = None
@@ -41,15 +57,18 @@ class PendingResult(Future[Any]):
         self.result_id = result_id
         self.callbacks: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._name = name
-        # What was asked for it last, and is not answered.
-        self._requests: list[Request] = []
         self._flushed = False
         self._fetched = False
         # What the callbacks made of the result, once one of them has run: its value, or what it raised.
         self._chained: list[Any] = []
         self._chain_error: BaseException | None = None
         self._chain_lock = threading.RLock()
-        self.set_running_or_notify_cancel()
+        # What was asked for it last, of which replies come; and whether the values of these are all that it is made of.
+        self._requests: Sequence[Request] = ()
+        self._iterates = False
+        self._feed: Feed | None = None
+        self._submitted = time.monotonic()
+        self._settled: float | None = None
 
     # -- for users ---------------------------------------------------------------------------------------
 
@@ -125,10 +144,154 @@ class PendingResult(Future[Any]):
         """Whether the result is there."""
         return self.done()
 
+    def ready(self) -> bool:
+        """Whether the result is there."""
+        return self.done()
+
+    def running(self) -> bool:
+        """Whether the result is to come."""
+        return not self.done()
+
+    def cancel(self) -> bool:
+        """Abort what it is of, wherever that is, and wait for it no more: `result` raises CancelledError.
+
+        False if the result is there already.
+        """
+        if not super().cancel():
+            return False
+        self.set_running_or_notify_cancel()
+        self.client._calls.abort(self)
+        return True
+
     @property
     def raised(self) -> bool:
         """Whether the result is there and is an exception."""
-        return self.done() and (self._chain_error or super().exception(0)) is not None
+        return self.done() and (self.cancelled() or (self._chain_error or super().exception(0)) is not None)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """``await``, in a coroutine that a loop of asyncio runs, or Twisted's reactor."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._await_reactor()
+        return asyncio.wrap_future(self).__await__()
+
+    def _await_reactor(self) -> Generator[Any, Any, Any]:
+        done: Deferred[None] = Deferred()
+        Future.add_done_callback(self, lambda _: self.client._calls.reactor.call_soon(done.callback, None))
+        yield from done.__await__()
+        return self.result()
+
+    def __iter__(self) -> Iterator[Any]:
+        """The values of the result one after the other, each as soon as it is there; waits for them.
+
+        What a target raised is raised when it is its turn.
+        """
+        given = 0
+        if self._iterates and not self.callbacks:
+            for request in self._requests:
+                place = 0
+                while self._wait_for_part(request, place):
+                    for value in self._part(request, place):
+                        yield value
+                        given += 1
+                    place += 1
+        # What is left when all has come is in the result.
+        result = self.result()
+        yield from itertools.islice(iter(result), given, None)
+
+    def _wait_for_part(self, request: Request, place: int) -> bool:
+        """Wait for what comes of a target; False if all has come, or there is no such target."""
+        replies = request.replies
+        if replies is None or self.done():
+            return False
+
+        def enough() -> bool:
+            return replies.get(place) is not None or (replies.total is not None and place >= replies.total)
+
+        self._run(Wait([self], self._feeds(), [replies], enough=enough), None)
+        return not self.done() and replies.get(place) is not None
+
+    def _part(self, request: Request, place: int) -> Sequence[Any]:
+        message = request.replies.get(place) if request.replies is not None else None
+        if message is None or message.fields.get("index") is None:
+            return self.result()  # type: ignore[no-any-return] # an error of the whole
+        found = outcome_of(request, message)
+        if found.error is not None:
+            raise found.error
+        return found.value if request.joined else [found.value]  # type: ignore[no-any-return]
+
+    # -- how far it is -----------------------------------------------------------------------------------
+
+    @property
+    def total(self) -> int | None:
+        """Of how many parts the result is made: one for each engine, or share of a map; None if that is not known yet."""
+        totals = [request.replies.total for request in self._requests if request.replies is not None]
+        return sum(totals) if totals and None not in totals else None  # type: ignore[arg-type]
+
+    @property
+    def progress(self) -> int:
+        """How many of its parts are there."""
+        return sum(len(request.replies) for request in self._requests if request.replies is not None)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was asked for, until the result was there."""
+        return (time.monotonic() if self._settled is None else self._settled) - self._submitted
+
+    @property
+    def serial_time(self) -> float:
+        """Seconds that engines have worked for the parts that are there, all together."""
+        return sum(map(_took, self._messages()))
+
+    @property
+    def speedup(self) -> float:
+        """How many times longer one engine would have had to work than was waited."""
+        return self.serial_time / self.elapsed
+
+    # -- what was printed --------------------------------------------------------------------------------
+
+    @property
+    def stdout(self) -> list[str]:
+        """What was written to stdout, for each part that is there."""
+        return self._results().stdout
+
+    @property
+    def stderr(self) -> list[str]:
+        """What was written to stderr, for each part that is there."""
+        return self._results().stderr
+
+    def display_outputs(self, group: str = "engine", again: bool = True) -> None:
+        """Show what was printed and displayed by the parts that are there; see `ResultList.display_outputs`."""
+        self._results().display_outputs(group, again)
+
+    def _messages(self) -> list[Message]:
+        replies = [request.replies for request in self._requests if request.replies is not None]
+        return [message for each in replies for _, message in each.numbered()]
+
+    def _results(self) -> ResultList:
+        """A `Result` for each part: its own, or one that has only what was printed."""
+        messages = self._messages()
+        values = self._values()
+        found = ResultList()
+        for place, message in enumerate(messages):
+            value = values[place] if len(values) == len(messages) else None
+            if not isinstance(value, Result):
+                stdout, stderr = (text.decode("utf-8", "replace") for text in printed(message))
+                record = message.fields.get("result")
+                engine = record.get("engine") if isinstance(record, dict) else message.fields.get("engine")
+                value = Result({}, engine, stdout, stderr)
+                value.shown_at = message.fields.get("shown_at")
+            found.append(value)
+        return found
+
+    def _values(self) -> Sequence[Any]:
+        """The results of the parts, if they are there."""
+        if not self.done() or self.cancelled():
+            return [plain_value(each) if each.fields["ok"] else None for each in self._messages()]
+        error = Future.exception(self, 0)
+        value = getattr(error, "results", ()) if error is not None else Future.result(self, 0)
+        return value if isinstance(value, list) else [value]
 
     def __lt__(self, other: Any) -> bool:
         return self.result_id < other.result_id if isinstance(other, PendingResult) else NotImplemented
@@ -145,7 +308,9 @@ class PendingResult(Future[Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Among the arguments of a task it stands for the result of the task that it is of."""
         if self.taskid is None:
-            raise TypeError(f"the result of {self._name} cannot be sent before it was fetched: give its value, .r")
+            raise TypeError(
+                f"the result of {self._name} cannot be sent before it was fetched: give its value, .r"
+            )
         return reduce_result(self.taskid, self.client)
 
     def __repr__(self) -> str:
@@ -154,24 +319,60 @@ class PendingResult(Future[Any]):
 
     # -- waiting and callbacks ---------------------------------------------------------------------------
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the result is there, at most `timeout` seconds; tells whether it is.  Raises nothing of it.
+
+        What is printed is shown meanwhile.
+        """
+        if not self.done():
+            self._check_can_wait()
+            self._run(Wait([self], self._feeds()), timeout)
+        return self.done()
+
+    def wait_interactive(self, timeout: float | None = None, after: Choice = None) -> bool:
+        """As `wait`, with a bar that says how many parts are there.
+
+        It comes at once, or `after` so many seconds, where somebody sees it; after a number of seconds, wherever that is.
+        """
+        if not self.done():
+            self._check_can_wait()
+            choice = self.client._calls.progress if after is None else after
+            choice = AT_ONCE if choice is None and is_watched() else choice
+            meter = Meter(self._name, lambda: (self.progress, self.total), choice)
+            self._run(Wait([self], self._feeds(), self._all_replies(), meter), timeout)
+        return self.done()
+
+    def _run(self, wait: Wait, timeout: float | None) -> None:
+        try:
+            wait.run(timeout)
+        except KeyboardInterrupt:
+            self._stop()
+
+    def _all_replies(self) -> list[Replies]:
+        return [request.replies for request in self._requests if request.replies is not None]
+
+    def _feeds(self) -> list[Feed]:
+        """What it prints, if that is to be shown."""
+        calls = self.client._calls
+        if self._feed is None and is_wanted(calls.live):
+            self._feed = Feed(calls.reactor, calls.connection, self._requests)
+        return [self._feed] if self._feed is not None and self._feed.has_commands else []
+
+    def _check_can_wait(self) -> None:
+        reactor_thread.check_can_wait(f"the result of {self._name}")
+        if results_worker.is_here():
+            raise ClientError(
+                f"the result of {self._name} was waited for while another result was being unpickled, which is"
+                " where it would be unpickled itself"
+            )
+
     def _wait(self, timeout: float | None) -> None:
         """Return when the result is there."""
         if self._flushed and not self._fetched:
             raise self._gone()
-        if not self.done():
-            reactor_thread.check_can_wait(f"the result of {self._name}")
-            if results_worker.is_here():
-                raise ClientError(
-                    f"the result of {self._name} was waited for while another result was being unpickled, which is"
-                    " where it would be unpickled itself"
-                )
-            try:
-                super().exception(timeout)
-            except KeyboardInterrupt:
-                self._stop()
-            except TimeoutError:
-                waits_for = self.client._calls.connection.waits_for
-                raise CallTimeout(f"{self._name} was not done within {timeout:g} s{waits_for}") from None
+        if not self.wait(timeout):
+            waits_for = self.client._calls.connection.waits_for
+            raise CallTimeout(f"{self._name} was not done within {timeout:g} s{waits_for}")
         self._fetched = True
         self.client._fetched(self)
 
@@ -201,8 +402,18 @@ class PendingResult(Future[Any]):
 
     # -- for the client ----------------------------------------------------------------------------------
 
+    def _asks(self, requests: Sequence[Request]) -> None:
+        """It is to come of these requests, which are about to be sent."""
+        for request in requests:
+            request.replies = Replies()
+        self._requests = requests
+        self._feed = None
+
     def _settle(self, value: Any = None, error: BaseException | None = None) -> None:
         """The outcome is there; too late if the result was flushed."""
+        self._settled = time.monotonic()
+        for replies in self._all_replies():
+            replies.forget_values()
         with contextlib.suppress(InvalidStateError):
             if error is not None:
                 self.set_exception(error)
@@ -222,6 +433,27 @@ class PendingResult(Future[Any]):
         if not block and not self.done():
             raise ResultNotCompleted(f"{self._name} is not done")
         return self.result()
+
+
+def _took(message: Message) -> float:
+    """Seconds that an engine worked for that."""
+    record = message.fields.get("result")
+    if isinstance(record, dict) and record.get("started") is not None:
+        return float(record["completed"] - record["started"])
+    return float(message.fields.get("took") or 0.0)
+
+
+def wait_for_all(members: Sequence[PendingResult], what: str, progress: Choice, timeout: float | None = None) -> bool:
+    """Wait until all of these are there, at most `timeout` seconds; show what they print, and how many there are.
+
+    Raises nothing of them.
+    """
+    waiting = [member for member in members if not member.done()]
+    if waiting:
+        waiting[0]._check_can_wait()
+        meter = Meter(what, lambda: (sum(member.done() for member in members), len(members)), progress)
+        Wait(waiting, [feed for member in waiting for feed in member._feeds()], meter=meter).run(timeout)
+    return all(member.done() for member in members)
 
 
 PendingResult.__module__ = "ipython1.kernel.client"

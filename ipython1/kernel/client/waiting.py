@@ -1,56 +1,105 @@
-"""Waiting for a result, with a line that says for how long, and how many engines are done."""
+"""Waiting for results, in a thread of the user's, which shows meanwhile what is printed and how far it is."""
 
 from __future__ import annotations
 
-import sys
+import concurrent.futures
+import contextlib
+import queue
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
-from ipython1.kernel.error import CallTimeout
+from ipython1.kernel.client.live import Event, Feed
+from ipython1.kernel.client.progress import Meter
+from ipython1.kernel.live import Screen
+from ipython1.kernel.replies import Replies
 
-EVERY = 0.5
-"""Seconds after which the line is written anew."""
-
-
-def wait_with_progress(pending: Any, after: float) -> Any:
-    """The outcome of `pending`; if it takes longer than `after` seconds, a line on stderr says how it goes meanwhile."""
-    begun = time.monotonic()
-    line = _Line()
-    limit = after
-    try:
-        while True:
-            try:
-                return pending.result(limit)
-            except CallTimeout:
-                if pending.done():  # its own time is over, or it has come now
-                    return pending.result()
-            line.show(f"{_done(pending)}{time.monotonic() - begun:.0f} s")
-            limit = EVERY
-    finally:
-        line.clear()
+DELAY = 0.1
+"""Seconds for which a call is waited for before it is asked what it prints: most are done by then."""
+TICK = 0.5
+"""Seconds after which a bar is looked after, if nothing comes."""
 
 
-def _done(pending: Any) -> str:
-    came, of = pending.client._calls.connection.came(pending._requests)
-    return "" if of is None else f"{came} of {of} engines done, "
+class Wait:
+    """Waits until all of `futures` are done, or `enough` says that it is.
 
+    `feeds` give what is printed meanwhile, `replies` are those that `enough` and `meter` have to do with.
+    """
 
-class _Line:
-    """The last line of stderr, which is written over and over."""
+    def __init__(
+        self,
+        futures: Sequence[Future[Any]],
+        feeds: Sequence[Feed] = (),
+        replies: Sequence[Replies] = (),
+        meter: Meter | None = None,
+        enough: Callable[[], bool] | None = None,
+    ) -> None:
+        self._futures = futures
+        self._feeds = feeds
+        self._replies = replies
+        self._meter = meter
+        self._enough = enough
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._screen = Screen()
 
-    def __init__(self) -> None:
-        self._width = 0
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to be waited for any more."""
+        if self._enough is not None and self._enough():
+            return True
+        return all(future.done() for future in self._futures)
 
-    def show(self, text: str) -> None:
-        """Write `text` in the place of what is there."""
-        if sys.stderr is not None:
-            sys.stderr.write(f"\r{text.ljust(self._width)}")
-            sys.stderr.flush()
-            self._width = len(text)
+    def run(self, timeout: float | None = None) -> bool:
+        """Wait, at most `timeout` seconds; tells whether it is over."""
+        until = None if timeout is None else time.monotonic() + timeout
+        if self._enough is None:
+            simple = not self._feeds and self._meter is None
+            first = timeout if simple else DELAY if timeout is None else min(DELAY, timeout)
+            if not concurrent.futures.wait(self._futures, first).not_done:
+                return True
+        if not self.is_over:
+            self._wait(until)
+        return self.is_over
 
-    def clear(self) -> None:
-        """Leave the line empty."""
-        if self._width:
-            self.show("")
-            sys.stderr.write("\r")
-            sys.stderr.flush()
+    def _wait(self, until: float | None) -> None:
+        for future in self._futures:
+            # Not by the method of PendingResult, which goes by way of another thread.
+            Future.add_done_callback(future, self._wake)
+        for replies in self._replies:
+            replies.listen(self._wake)
+        for feed in self._feeds:
+            feed.begin(self._events, self._screen)
+        try:
+            while not self.is_over and (until is None or time.monotonic() < until):
+                self._take_event(until)
+            while not self._events.empty():
+                self._take_event(time.monotonic())
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        for replies in self._replies:
+            replies.forget(self._wake)
+        for feed in self._feeds:
+            feed.end()
+        if self._meter is not None:
+            self._meter.close()
+        for feed in self._feeds:
+            feed.finish()
+        self._screen.end_line()
+
+    def _wake(self, *_: Any) -> None:
+        self._events.put(None)
+
+    def _take_event(self, until: float | None) -> None:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if self._meter is not None:
+            left = TICK if left is None else min(TICK, left)
+        with contextlib.suppress(queue.Empty):
+            event = self._events.get(timeout=left)
+            if event is not None:
+                with contextlib.nullcontext() if self._meter is None else self._meter.hidden():
+                    event()
+        if self._meter is not None:
+            self._meter.update()

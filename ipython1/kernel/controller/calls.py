@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipython1.kernel.controller.clients import ClientSession
 
 # What an agent's reply says that goes on to the client.
-_PASSED_ON = ("number", "values", "result")
+_PASSED_ON = ("number", "values", "result", "output", "took")
 
 
 class Sink(Protocol):

@@ -19,6 +19,8 @@ from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.values import StoredCommand, StoredOutcome
 from ipython1.kernel.stream import THRESHOLD
 
+_TOLD = ("ok", "number", "values", "result", "output", "took")
+
 Known = Mapping[int, StoredOutcome | None]
 """What is stored of a command: by engine, what it came to there; None if it has not ended."""
 
@@ -47,7 +49,7 @@ class CommandJournal:
     def ended(self, command: CommandId, fields: Mapping[str, Any], bodies: Sequence[Bytes] | None) -> None:
         """What it came to at one of its targets; `bodies` are None if they are too large to be stored."""
         session, number = command
-        said = {name: fields[name] for name in ("ok", "number", "values", "result") if fields.get(name) is not None}
+        said = {name: fields[name] for name in _TOLD if fields.get(name) is not None}
         said["large"] = bodies is None
         outcome = StoredOutcome(fields["ok"], None, time.time(), said, list(bodies or ()))
         self._store.command_ended(session, number, fields["engine"], outcome)

@@ -19,6 +19,7 @@ from ipython1.kernel.controller.task_entries import DependEntry, TaskEntry, atte
 from ipython1.kernel.controller.task_functions import TaskFunctions
 from ipython1.kernel.controller.task_journal import TaskJournal
 from ipython1.kernel.controller.task_live import LiveTask
+from ipython1.kernel.controller.task_output import TaskOutput
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.task_values import (
     NO_PROGRESS,
@@ -40,6 +41,7 @@ from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.messages import CommandId
 
+_TOLD = ("ok", "values", "number", "output")
 _SIGNALS = {Measure.TERMINATE: signal.SIGTERM, Measure.KILL: signal.SIGKILL}
 
 
@@ -82,6 +84,7 @@ class TaskCourse:
         self._busy = False
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
+        self.output = TaskOutput(engines, self._where, lambda: journal.origin)
         observers = engines.observers
         observers.on_register_engine_do(self._joined, True)
         observers.on_unregister_engine_do(self._left, True)
@@ -162,14 +165,25 @@ class TaskCourse:
     def attempt_began(self, task: int, attempt: int) -> None:
         """See `task_entries.Fate`."""
         live, known = self.live.get(task), self.scheduler.tasks.get(task)
+        running = False
         # That one runs which was sent by an earlier controller may be known already.
         if live is not None and known is not None and known.state is State.SENT:
             live.started = time.time()
             self.journal.began(task, attempt, live.started)
+            running = True
             function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
             if function is not None and engine is not None:
                 self.functions.arrived(engine, function)
         self.do(self.scheduler.started(task, attempt, self.now()))
+        if running:
+            self.output.began(task)
+
+    def _where(self, task: int) -> tuple[int, int] | None:
+        """The engine where a task runs, and the number of the attempt."""
+        live, known = self.live.get(task), self.scheduler.tasks.get(task)
+        if live is None or known is None or known.state is not State.RUNNING or known.engine is None:
+            return None
+        return (known.engine, live.attempts) if known.engine in self._engines.registry else None
 
     def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
         """See `task_entries.Fate`."""
@@ -363,7 +377,7 @@ class TaskCourse:
             bodies = failure_bodies(finish.error)
         else:
             assert reply is not None
-            fields = {name: reply.fields[name] for name in ("ok", "values", "number") if name in reply.fields}
+            fields = {name: reply.fields[name] for name in _TOLD if name in reply.fields}
             bodies = reply.bodies  # type: ignore[assignment] # the streams have been collected
         result = TaskResult(record, fields, bodies)
         for taker in self._takers.pop(finish.task, ()):
@@ -372,6 +386,7 @@ class TaskCourse:
         self.journal.ended(finish.task, finish.outcome, result)
         self.forget(self.results.add(finish.task, result))
         self._ended(finish.task, live)
+        self.output.ended(finish.task)
         for function in self._waiting.pop(finish.task, ()):
             function()
 

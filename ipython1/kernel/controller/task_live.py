@@ -10,6 +10,7 @@ from typing import Any
 from ipython1.kernel.controller.task_spec import Work
 from ipython1.kernel.controller.task_store import TaskResult
 from ipython1.kernel.framing import Bytes
+from ipython1.kernel.messages import without_output
 
 
 @dataclass
@@ -49,7 +50,7 @@ class LiveTask:
             given = self.inputs[task]
             results.append([task, given.record["pull"] if given.record["kind"] == "string" else None])
             headers += given.fields.get("values") or []
-            bodies += given.bodies
+            bodies += without_output(given.fields, given.bodies)
         args = {**work.args, "results": results}
         if work.function is not None:
             args["function"] = [work.function.digest, with_function]

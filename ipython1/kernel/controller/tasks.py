@@ -54,6 +54,7 @@ _UNCONCERNED = (
     "lease_tasks",
     "keep_function",
     "task_history",
+    "task_output",
     "wait_tasks",
     "task_status",
     "count_engines",
@@ -317,6 +318,12 @@ class TaskController:
         else:
             call.whole()
 
+    def _task_output(self, call: Call, message: Message) -> None:
+        if call.args["task"] in self.course.live:
+            self.course.output.listen(call)
+        else:
+            call.whole()
+
     def _tell(self, call: Call, task: int) -> None:
         result = self.results.get(task)
         if result is None:
@@ -427,6 +434,7 @@ class TaskController:
         "keep_function": _keep_function,
         "submit": _submit,
         "task_result": _task_result,
+        "task_output": _task_output,
         "wait_tasks": _wait,
         "watch_tasks": _watch,
         "abort_task": _abort,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.history import History, Record
+from ipython1.kernel.engine.listeners import Listeners
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
@@ -85,6 +86,7 @@ class Engine:
         self.history = history
         self.interpreter: Interpreter | None = None
         self.outbox = Outbox()
+        self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self)
         self._reactor = reactor
         self._outlet = outlet
         self._launch = launch
@@ -97,6 +99,8 @@ class Engine:
         self._fed_at = 0.0
         self._was_fed = False
         self._hopeless = False
+        # What a command had printed with which the interpreter was lost.
+        self._last_words: list[bytes] = []
         # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
         self._until_ready: list[Command] = []
         self._until_gone: list[Command] = []
@@ -122,6 +126,9 @@ class Engine:
         except OSError as problem:
             self.interpreter = None
             self._start_failed(f"cannot start an interpreter: {problem}", b"")
+            return
+        if self.interpreter is not None:
+            self.interpreter.stdout.heard = self.interpreter.stderr.heard = self.listeners.heard
 
     def interpreter_said(self, message: Message) -> None:
         """See `Owner`."""
@@ -213,11 +220,17 @@ class Engine:
             # First of all: so that what waits in the controller is dropped on account of this.
             self._send("died", {"generation": self.generation, "reason": reason})
         running = self.queue.running
+        if running is not None and prints(running.verb):
+            interpreter.stdout.drain()
+            interpreter.stderr.drain()
+            self._last_words = [interpreter.stdout.take(), interpreter.stderr.take()]
         if running is not None and running.verb == "execute":
-            self._record_loss(running, reason, interpreter, kind)
+            self._record_loss(running, reason, self._last_words, kind)
         self.history.namespace_lost()
         self._properties = {}
         self._carry_out(self.queue.died(reason, kind))
+        self._last_words = []
+        self.listeners.look()
         self._answer_results()
         self._answer_ended()
 
@@ -234,6 +247,7 @@ class Engine:
             self.reply(command)
         self._until_ready.clear()
         self._until_gone.clear()
+        self.listeners.end()
         self._outlet.engine_gone(self, failed)
 
     # Registration with the controller.
@@ -307,6 +321,7 @@ class Engine:
         for _, deadline in self._until_ended:
             deadline.cancel()
         self._until_ended.clear()
+        self.listeners.end()
 
     def _open(self) -> None:
         assert self.interpreter is not None
@@ -329,7 +344,8 @@ class Engine:
                 bodies: list[Bytes] = [*failure_bodies(instruction.error)]
                 # One that was running is lost; the others have not begun.
                 began = isinstance(instruction.error, EngineLost)
-                self._answer(instruction.command, {"ok": False}, bodies, began)
+                printed = self._last_words if began else []
+                self._answer(instruction.command, {"ok": False}, bodies, began, printed)
             else:
                 self._send("returned", {"id": list(instruction.command.id)})
 
@@ -362,24 +378,39 @@ class Engine:
             return
         bodies: list[Bytes] = message.bodies  # type: ignore[assignment]  # nothing travels beside the pipe
         number = message.fields.get("number")
+        printed: list[bytes] = []
+        if prints(command.verb):
+            printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take()]
         if command.verb == "execute":
-            stdout, stderr = self.interpreter.stdout.take(), self.interpreter.stderr.take()
-            self.history.add(Record(number or self.history.last_number + 1, bodies[-1], stdout, stderr))
-            bodies = [bodies[0], stdout, stderr] if ok else bodies[:2]
-        elif (command.verb == "reset" and ok) or _clears(command):
+            self.history.add(Record(number or self.history.last_number + 1, bodies[-1], printed[0], printed[1]))
+            bodies, printed = ([bodies[0], *printed], []) if ok else (bodies[:2], printed)
+        if (command.verb == "reset" and ok) or _clears(command):
             self.history.clear()
         self._set_capture(False)
         if not self.queue.discarding:
-            fields: dict[str, Any] = {"ok": ok}
+            fields: dict[str, Any] = {"ok": ok, "took": float(self._reactor.seconds() - self._fed_at)}
             fields.update(
                 (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
             )
-            self._answer(command, fields, bodies, began=True)
+            self._answer(command, fields, bodies, True, printed)
         self.carry_out(self.queue.finished(ok))
+        self.listeners.look()
         self._answer_ended()
 
-    def _answer(self, command: Command, fields: dict[str, Any], bodies: list[Bytes], began: bool) -> None:
-        """Answer a command of the queue, and keep the answer until the controller is known to have it."""
+    def _answer(
+        self,
+        command: Command,
+        fields: dict[str, Any],
+        bodies: list[Bytes],
+        began: bool,
+        printed: Sequence[bytes] = (),
+    ) -> None:
+        """Answer a command of the queue, and keep the answer until the controller is known to have it.
+
+        What it has `printed`, to stdout and stderr, goes with it.
+        """
+        if any(printed):
+            fields, bodies = {**fields, "output": True}, [*bodies, *printed]
         try:
             message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
         except ProtocolError as problem:
@@ -392,11 +423,9 @@ class Engine:
             self._outlet.answered()
 
     def _record_loss(
-        self, command: Command, reason: str, interpreter: Interpreter, kind: type[EngineLost]
+        self, command: Command, reason: str, printed: Sequence[bytes], kind: type[EngineLost]
     ) -> None:
         """An execute during which the interpreter ended has a result too: what it had printed."""
-        interpreter.stdout.drain()
-        interpreter.stderr.drain()
         source = _text(bytes(command.bodies[0]))
         number = self.history.last_number + 1
         document = {
@@ -406,7 +435,7 @@ class Engine:
             "completed": self._reactor.seconds(),
             "traceback": f"{kind.__name__}: {self.name} lost its interpreter ({reason})",
         }
-        self.history.add(Record(number, pack(document), interpreter.stdout.take(), interpreter.stderr.take()))
+        self.history.add(Record(number, pack(document), *printed))
 
     # Answers.
 
@@ -477,6 +506,11 @@ class Engine:
         engine = self._wanted if self.id is None else self.id
         message = Message(kind, {**fields, "engine": engine}, list(bodies or []))
         return message, self._outlet.send(message)
+
+
+def prints(verb: str) -> bool:
+    """Whether what is written while a command of that verb runs is part of its outcome."""
+    return verb in ("execute", "apply", "task")
 
 
 def _clears(command: Command) -> bool:

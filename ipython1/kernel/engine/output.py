@@ -1,10 +1,10 @@
 """What an interpreter writes to a descriptor (1 or 2): read by the agent as it comes, kept until it is taken.
 
 The descriptor belongs to everything in the interpreter: Python, C code, child processes and threads.  So text is
-assigned to commands by time alone: what was written before an execute's reply, and was not taken, is part of that
-execute's output.  This gives a place to what is written while no execute runs (by a thread, a child in the
-background, or a value that prints while it is unpickled): it goes to the next execute, where the person who caused
-it sees it, and not to a log of the agent that this person may not be able to read.
+assigned to commands by time alone: what was written before the reply to one that runs code (an execute, a function that
+is applied, a task), and was not taken, is part of its output.  This gives a place to what is written while none runs (by a
+thread, a child in the background, or a value that prints while it is unpickled): it goes to the next one, where the person
+who caused it sees it, and not to a log of the agent that this person may not be able to read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from bisect import bisect_right
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
@@ -35,20 +37,42 @@ class Text:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._chunks: list[bytes] = []
+        # Where each of them ends.
+        self._ends: list[int] = []
         self._size = 0
         self._full = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to be taken."""
+        return self._ends[-1] if self._ends else 0
 
     def add(self, chunk: bytes) -> None:
         """Keep what was written."""
         room = self._limit - self._size
         if len(chunk) <= room:
-            self._chunks.append(chunk)
+            self._keep(chunk)
             self._size += len(chunk)
         elif not self._full:
-            note = b"\n[more than %d bytes of output: the rest was dropped]\n" % self._limit
-            self._chunks += [chunk[:room], note]
+            self._keep(chunk[:room] + b"\n[more than %d bytes of output: the rest was dropped]\n" % self._limit)
             self._size = self._limit
             self._full = True
+
+    def _keep(self, chunk: bytes) -> None:
+        self._ends.append(self.size + len(chunk))
+        self._chunks.append(chunk)
+
+    def since(self, offset: int, limit: int) -> bytes:
+        """Up to `limit` bytes of what there is to be taken, from `offset` on."""
+        place = bisect_right(self._ends, offset)
+        found: list[bytes] = []
+        while limit > 0 and place < len(self._chunks):
+            chunk = self._chunks[place]
+            skipped = max(0, offset - (self._ends[place] - len(chunk)))
+            found.append(chunk[skipped : skipped + limit])
+            limit -= len(found[-1])
+            place += 1
+        return b"".join(found)
 
     def set_limit(self, limit: int) -> None:
         """From now on, keep so many bytes."""
@@ -59,6 +83,7 @@ class Text:
         """All that was kept; it is kept no longer."""
         taken = b"".join(self._chunks)
         self._chunks.clear()
+        self._ends.clear()
         self._size = 0
         self._full = False
         return taken
@@ -78,12 +103,23 @@ class Capture:
         self._capacity = _enlarge(descriptor)
         self._limit_running = limit
         self._text = Text(LIMIT_IDLE)
+        self.heard: Callable[[], None] | None = None
+        """Called when something has come."""
         os.set_blocking(descriptor, False)
         reactor.addReader(self)
 
     def take(self) -> bytes:
         """The text since the last time."""
         return self._text.take()
+
+    @property
+    def size(self) -> int:
+        """How many bytes of text there are, since the last time."""
+        return self._text.size
+
+    def since(self, offset: int, limit: int) -> bytes:
+        """A part of that text, which is not taken."""
+        return self._text.since(offset, limit)
 
     def running(self, runs: bool) -> None:
         """Whether a command runs now: then much more is kept."""
@@ -126,6 +162,8 @@ class Capture:
 
     def _received(self, chunk: bytes) -> None:
         self._text.add(chunk)
+        if self.heard is not None:
+            self.heard()
 
     def doRead(self) -> None:
         self._read()

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
@@ -82,6 +83,15 @@ class Return:
 Instruction = Feed | Refuse | Return
 
 
+class Stage(Enum):
+    """How far a command has come."""
+
+    UNKNOWN = "unknown"  # it has not been here, or so long ago that it was forgotten
+    WAITING = "waiting"
+    RUNNING = "running"
+    OVER = "over"
+
+
 class CommandQueue:
     """The queue of one engine; `name` is what its texts call the engine."""
 
@@ -117,6 +127,19 @@ class CommandQueue:
         """What runs, if somebody waits for its outcome, and what waits."""
         running = [] if self.running is None or self.discarding else [self.running]
         return [*running, *self._waiting]
+
+    def stage(self, command: list[Any], index: int | None) -> Stage:
+        """How far the command of that id has come, the `index`-th of its call."""
+
+        def is_meant(other: Command) -> bool:
+            return list(other.id) == command and (None in (index, other.index) or other.index == index)
+
+        if self.running is not None and is_meant(self.running):
+            return Stage.RUNNING
+        if any(map(is_meant, self._waiting)):
+            return Stage.WAITING
+        been = ((command[0], command[1]), index or 0) in self._seen
+        return Stage.OVER if been else Stage.UNKNOWN
 
     def submitted(self, command: Command) -> list[Instruction]:
         """A command came.  A repeat of one that is here has no effect; of one that was, none but an answer."""

@@ -7,12 +7,21 @@ from collections.abc import Callable, Mapping
 
 from ipython1.kernel.engine.engine import Engine, Fate
 from ipython1.kernel.engine.queue import Command
-from ipython1.kernel.error import EngineLost, QueueCleared
+from ipython1.kernel.error import EngineLost, ProtocolError, QueueCleared
+from ipython1.kernel.messages import is_command_id
 
 
 def get_result(engine: Engine, command: Command) -> None:
     """The outcome of an execute, by number; the latest one without."""
     engine.answer_with_result(command)
+
+
+def output(engine: Engine, command: Command) -> None:
+    """What a command has written, from some offsets on; see `ipython1.kernel.engine.listeners`."""
+    if is_command_id(command.args["only"]):
+        engine.listeners.listen(command)
+    else:
+        engine.fail(command, ProtocolError("output is asked of a command by its id"))
 
 
 def interrupt(engine: Engine, command: Command) -> None:
@@ -74,6 +83,7 @@ def _is_over(engine: Engine, command: Command) -> bool:
 
 REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {
     "get_result": get_result,
+    "output": output,
     "interrupt": interrupt,
     "signal": send_signal,
     "restart": restart,

@@ -57,6 +57,7 @@ class FakeCluster:
             "keys": lambda engine, message: ({}, [pack(sorted(self.namespaces[engine]))]),
             "get_result": self._get_result,
             "reset": self._reset,
+            "output": lambda engine, message: ({"result": None}, []),
             "queue_status": lambda engine, message: (
                 {"result": [engine, {"queue": [], "pending": "None"}]},
                 [],

@@ -119,6 +119,16 @@ class DisplayTests(SynchronousTestCase):
             ],
         )
 
+    def test_html(self) -> None:
+        """A list that is the value of a cell has its rich forms below its text; without such it has no other form."""
+        image = {"data": {"text/plain": "f", "image/png": b"png"}, "metadata": {}}
+        self.assertIsNone(ResultList([result("<a>", 1, 2, "x\n")])._repr_html_())
+        self.assertEqual(
+            ResultList([result("<a>", 1, 2, mime=[TABLE, image], out=1)])._repr_html_(),
+            "<pre>&lt;Results List&gt;\n[2] In [1]: &lt;a&gt;</pre><pre>[output:2]</pre><table/>"
+            '<pre>Out[2:1]:</pre><img src="data:image/png;base64,cG5n">',
+        )
+
     def test_stream_of_few_characters(self) -> None:
         """What a stream has no characters for is shown as escapes; a closed one takes nothing."""
         raw = io.BytesIO()

@@ -74,7 +74,7 @@ class CommandTests(AgentCase):
         """A failed command gives an error document and a pickled exception; its result is in the history."""
         await self.start()
         outcome = await self.controller.execute("print('before'); 1/0")
-        self.assertEqual((outcome.ok, outcome.error, len(outcome.bodies)), (False, "ZeroDivisionError", 2))
+        self.assertEqual((outcome.ok, outcome.error, len(outcome.bodies)), (False, "ZeroDivisionError", 4))
         record = await self.controller.command("get_result")
         self.assertEqual((record.result["number"], record.stdout), (1, "before\n"))
         self.assertIn("ZeroDivisionError", record.result["traceback"])

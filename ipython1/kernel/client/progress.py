@@ -1,0 +1,85 @@
+"""Bars that say how far something has come: after a while, and only where somebody sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ipython1.kernel.terminal import in_notebook, is_watched
+
+AFTER = 2.0
+"""Seconds after which there is a bar, if nothing else was chosen."""
+
+Choice = bool | float | None
+Count = Callable[[], tuple[int, int | None]]
+
+
+def bar_after(choice: Choice) -> float | None:
+    """After how many seconds there is to be a bar, if the user has made that choice; None if there is to be none.
+
+    None: after a while, where somebody sees it.  True: the same, wherever that is.  A number: after so many seconds.
+    """
+    if choice is None:
+        return AFTER if is_watched() else None
+    if isinstance(choice, bool):
+        return AFTER if choice else None
+    return max(0.0, float(choice))
+
+
+class Meter:
+    """A bar for something that has come as far as `count` says: how many parts are done, of how many if that is known."""
+
+    def __init__(self, what: str, count: Count, choice: Choice = None) -> None:
+        self._what = what
+        self._count = count
+        after = bar_after(choice)
+        self._at = None if after is None else time.monotonic() + after
+        self._started = time.monotonic()
+        self._bar: Any = None
+
+    def update(self) -> None:
+        """Show how far it is now, if it is time for that."""
+        if self._at is None or time.monotonic() < self._at:
+            return
+        done, total = self._count()
+        if self._bar is None:
+            self._bar = _bar_class()(
+                total=total, desc=self._what, initial=0, unit="", dynamic_ncols=True, file=sys.stderr
+            )
+            # It tells how long all of it takes, and not how long there has been a bar.
+            self._bar.start_t -= time.monotonic() - self._started
+        self._bar.total = total
+        self._bar.n = done
+        self._bar.refresh()
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Within it, something else can be printed."""
+        if self._bar is None or in_notebook():
+            yield
+            return
+        self._bar.clear()
+        try:
+            yield
+        finally:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """It is over: show how far it has come."""
+        if self._bar is not None:
+            self.update()
+            self._bar.close()
+            self._bar = None
+
+
+def _bar_class() -> Any:
+    # tqdm's own choice warns where the widgets are missing.
+    if in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as bar
+    else:
+        from tqdm.std import tqdm as bar
+    return bar
