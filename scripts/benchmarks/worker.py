@@ -15,7 +15,6 @@ from typing import Any
 
 from benchmarks.systems.base import System
 
-
 LIFE = {"begin": "start", "end": "stop"}
 
 
