@@ -29,7 +29,7 @@ class Verb:
     `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
     the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
     is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
-    before it that have not begun.
+    before it that have not begun.  `prints` is whether what an engine writes meanwhile is part of the outcome.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Verb:
     interface: str = "multiengine"
     yields: bool = False
     optional: frozenset[str] = frozenset()
+    prints: bool = False
 
     def check(self, args: Any) -> str | None:
         """What is wrong with `args`, in words; None if nothing is."""
@@ -82,12 +83,12 @@ _OUTPUT_ARGS: Mapping[str, tuple[type, ...]] = {
 _SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
 
 _TABLE = (
-    Verb("execute", Route.QUEUE, bodies=1),
+    Verb("execute", Route.QUEUE, bodies=1, prints=True),
     Verb("push", Route.QUEUE, {"names": (list,)}, values=True),
     Verb("pull", Route.QUEUE, {"names": (list,)}),
     Verb("push_function", Route.QUEUE, {"names": (list,)}, values=True),
     Verb("pull_function", Route.QUEUE, {"names": (list,)}),
-    Verb("apply", Route.QUEUE, values=True),
+    Verb("apply", Route.QUEUE, values=True, prints=True),
     Verb("reset", Route.QUEUE),
     Verb("keys", Route.QUEUE),
     Verb("set_properties", Route.QUEUE, bodies=1),
@@ -100,7 +101,7 @@ _TABLE = (
     # before all others (None: it has one, without a name). `function` is the digest of the function of a map, and
     # whether it is among the values; if not, the interpreter has it. `depend` asks whether the engine's properties
     # satisfy a function.
-    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True),
+    Verb("task", Route.QUEUE, _TASK_ARGS, values=True, interface="", yields=True, prints=True),
     Verb("depend", Route.QUEUE, values=True, interface="", yields=True),
     # A line for the debugger that looks at the latest exception; `action` is "open", "line" or "close", `session` is whose
     # debugger it is, `theme` the colours that it is to have.

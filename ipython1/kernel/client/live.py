@@ -24,6 +24,7 @@ from ipython1.kernel.replies import Replies, printed
 from ipython1.kernel.request import Request
 from ipython1.kernel.show import STREAMS
 from ipython1.kernel.terminal import is_watched, prompt_number
+from ipython1.kernel.verbs import VERBS
 
 PACE = 0.05
 """Seconds between what an engine is asked."""
@@ -215,7 +216,8 @@ class Feed:
 
 def prints(request: Request) -> bool:
     """Whether what is printed for a request can be listened to."""
-    return request.runs or (request.verb == "task_result" and bool(request.args["block"]))
+    verb = VERBS.get(request.verb)
+    return (verb is not None and verb.prints) or (request.verb == "task_result" and bool(request.args["block"]))
 
 
 def _not_told(failure: Failure) -> None:

@@ -17,6 +17,7 @@ from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instructio
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.verbs import VERBS
 
 MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
@@ -510,7 +511,7 @@ class Engine:
 
 def prints(verb: str) -> bool:
     """Whether what is written while a command of that verb runs is part of its outcome."""
-    return verb in ("execute", "apply", "task")
+    return verb in VERBS and VERBS[verb].prints
 
 
 def _clears(command: Command) -> bool:

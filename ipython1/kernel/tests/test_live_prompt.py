@@ -1,0 +1,88 @@
+"""What engines print, at a real prompt: an IPython in a pseudo-terminal."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.trial.unittest import TestCase
+
+from ipython1.kernel.excerpt import HEAD, TAIL
+from ipython1.kernel.tests.program import RealCluster, asynchronous
+from ipython1.kernel.tests.prompt import CTRL_C, Prompt
+
+LINES = 10**6
+
+TIMED = """
+import re, time
+from ipython1.kernel import live
+late, put = [], live.put
+def timed(stream, text):
+    put(stream, text)
+    late.extend(time.time() - float(at) for at in re.findall("at ([0-9.]+)", text))
+live.put = timed
+"""
+"""Notes how long ago it was printed on an engine, what says when that was."""
+PATIENT = "import ipython1.kernel.client_session; ipython1.kernel.client_session.STOPPED_WITHIN = 50.0"
+"""What ends after an interrupt may take long to do so on a machine that is busy."""
+
+
+class LiveTests(TestCase):
+    timeout = 110
+
+    async def start(self) -> None:
+        cluster = RealCluster(self, 2)
+        self.prompt = Prompt(self, cluster.environment)
+        await cluster.ready()
+        await self.prompt.ready()
+        await self.prompt.enter("from ipython1.kernel import client; mec = client.MultiEngineClient(); mec.activate()")
+
+    @asynchronous
+    async def test_soon(self) -> None:
+        """What a loop prints is shown within 200 ms, while it runs; once."""
+        await self.start()
+        self.assertEqual(await self.prompt.enter(f"exec({TIMED!r})"), "")
+        loop = "import time\\nfor i in range(8): print(\\'at\\', time.time()); time.sleep(0.25)"
+        shown = await self.prompt.enter(f"mec.execute('{loop}')")
+        for engine in (0, 1):
+            self.assertEqual(len(re.findall(rf"^\[stdout:{engine}\] at ", shown, re.M)), 8, shown)
+        self.assertEqual(shown.count("\n[0] Out["), 0)
+        late = sorted(map(float, (await self.prompt.enter("print(*late)")).split()))
+        # On a machine that is busy one or the other may take longer.
+        self.assertLess(late[len(late) // 2], 0.2, late)
+        shown = await self.prompt.enter("_")
+        self.assertIn("[0] Out[1]: at ", shown)
+
+    @asynchronous
+    async def test_flood(self) -> None:
+        """A million lines are complete in the result; the terminal shows their beginning and their end."""
+        await self.start()
+        shown = await self.prompt.enter(f"r = mec.execute('for i in range({LINES}): print(i)', targets=1)")
+        lines = [line.removeprefix("[stdout:1] ") for line in shown.splitlines()]
+        self.assertEqual(lines[:HEAD], [*map(str, range(HEAD))])
+        self.assertEqual(lines[-TAIL:], [*map(str, range(LINES - TAIL, LINES))])
+        self.assertLess(len(lines), LINES // 20)
+        self.assertTrue(any("left out" in line for line in lines))
+        whole = f"'\\n'.join(map(str, range({LINES}))) + '\\n'"
+        self.assertEqual(await self.prompt.enter(f"r[0].stdout == {whole}"), "Out[3]: True")
+        # Nor does it appear as a whole when the result is looked at.
+        self.assertLess(len(await self.prompt.enter("r")), 20 * HEAD)
+
+    @asynchronous
+    async def test_garbage(self) -> None:
+        """Orders to a terminal, broken UTF-8 and the end of a line that is missing do no harm."""
+        await self.start()
+        code = "import os, time; os.write(1, bytes(range(256)) + bytes([27, 99])); time.sleep(0.5)"
+        shown = await self.prompt.enter_coloured(f"mec.execute('{code}', targets=0)[0].stdout[-2:]")
+        self.assertIn("\\x1bc", shown)
+        self.assertNotRegex(shown, "[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b[^\\[]")
+        self.assertIn("Out[2]: '\\x1bc'", shown)
+
+    @asynchronous
+    async def test_interrupted(self) -> None:
+        """Ctrl-C while something is shown ends it on the engines; what it printed is there."""
+        await self.start()
+        await self.prompt.enter(PATIENT)
+        self.prompt.begin("mec.execute('import time\\nwhile True: print(5); time.sleep(0.1)', targets=0)")
+        self.assertIn("[stdout:0] 5", await self.prompt.rest(re.compile(r"\[stdout:0\] 5\r?\n$")))
+        self.prompt.press(CTRL_C)
+        self.assertIn("KeyboardInterrupt", await self.prompt.rest())
