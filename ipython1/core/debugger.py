@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from IPython.core.debugger import Pdb
+from IPython.utils.PyColorize import theme_table
 
 from ipython1.kernel.error import NothingToDebug
 
@@ -30,9 +31,8 @@ class Debugger:
         self.over = False
         self._output = io.StringIO()
         pdb: Any = Pdb(stdin=io.StringIO(), stdout=self._output, readrc=False, nosigint=True)
-        with contextlib.suppress(Exception):  # another IPython, which has no such theme
+        if theme.lower() in theme_table:  # the client's IPython may have others
             pdb.set_theme_name(theme.lower())
-            _ = pdb.theme
         pdb.reset()
         pdb.setup(None, error.__traceback__)
         self._pdb = pdb
@@ -53,7 +53,7 @@ class Debugger:
         with contextlib.redirect_stdout(self._output):
             try:
                 action()
-            except Exception as problem:  # code of users, and commands that are for running code alone
+            except (Exception, SystemExit) as problem:  # code of users, and commands that are for running code alone
                 self._output.write(f"*** {traceback.format_exception_only(problem)[-1]}")
         said = self._output.getvalue()
         self._output.seek(0)

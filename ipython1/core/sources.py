@@ -33,6 +33,8 @@ def collect(package: str | types.ModuleType) -> tuple[str, dict[str, Source]]:
     if not isinstance(name, str):
         raise TypeError(f"a package is given by its name, or as a module, not as {package!r:.80}")
     name = name.partition(".")[0]
+    if name in _finder.sources:  # it was sent here itself
+        return name, {module: source for module, source in _finder.sources.items() if _belongs(module, name)}
     spec = importlib.util.find_spec(name) if name and name != "__main__" else None
     if spec is None or name in sys.stdlib_module_names:
         raise ValueError(f"{name!r:.80} is no package of yours: it cannot be found here, or it is Python's own")

@@ -142,6 +142,23 @@ class ByValueTests(FunctionTestCase):
         self.assertEqual(arrived.cache_info()[::2], (1, 3))
         self.assertIs(self.travel(fnmatch._compile_pattern), fnmatch._compile_pattern)
 
+    def test_dispatching(self) -> None:
+        """A function that chooses by a type arrives with all that it chooses from."""
+        source = """
+            import functools
+            class C: pass
+            @functools.singledispatch
+            def f(x): return "any"
+            @f.register
+            def _(x: int): return "int"
+            @f.register(C)
+            def _(x): return "C"
+            """
+        main = self.define(source)
+        arrived, made = self.travel((main["f"], main["C"]()))
+        self.assertEqual([arrived(5), arrived("x"), arrived(made)], ["int", "any", "C"])
+        self.assertEqual(arrived.__name__, "f")
+
     def test_there_and_back(self) -> None:
         """A function goes to an engine and comes back, each time at home where it is."""
         f = self.define("def f(): return where")["f"]

@@ -13,6 +13,7 @@ from ipython1.kernel.error import (
     ClientError,
     CompositeError,
     Failures,
+    NothingToDebug,
     StillRunning,
     engine_info,
 )
@@ -86,7 +87,9 @@ class _Remote:
             raise
         except CompositeError as problem:
             self._there = False
-            problem.raise_exception()
+            if isinstance(problem.elist[0][1], NothingToDebug):
+                problem.raise_exception()
+            raise
         self._there = action != "close"
         found: dict[str, Any] = reply
         return found

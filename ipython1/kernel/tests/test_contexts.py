@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import runpy
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel.contexts import RemoteContextBase, RemoteMultiEngine, remote, strip_whitespace
+from ipython1.kernel.contexts import (
+    RemoteContextBase,
+    RemoteMultiEngine,
+    SyncImports,
+    remote,
+    strip_whitespace,
+)
 from ipython1.kernel.error import StopLocalExecution
 
 
@@ -118,6 +125,32 @@ class WithTests(SynchronousTestCase):
         self.assertRaises(StopLocalExecution, remote)
         self.assertFalse(Recorder().__exit__(ValueError, ValueError(), None))
         self.assertFalse(Recorder().__exit__(None, None, None))
+
+
+class ImportTests(SynchronousTestCase):
+    """``with mec.sync_imports():``"""
+
+    def run_block(self, body: str) -> list[str]:
+        """What is executed on the engines for a block."""
+        asked: list[str] = []
+        path = Path(self.mktemp())
+        path.write_text(f"with imports:\n{textwrap.indent(textwrap.dedent(body), '    ')}")
+        exec(compile(path.read_text(), str(path), "exec"), {"imports": SyncImports(asked.append)})
+        return asked
+
+    def test_imports(self) -> None:
+        """What the block imports, however that is written, and nothing else of it."""
+        block = "import os.path as p, sys\nfrom math import (\n  pi,\n  e,\n)\nx = 1\nif x:\n    import json\n"
+        self.assertEqual(self.run_block(block), ["import os.path as p, sys\nfrom math import pi, e\nimport json"])
+
+    def test_nothing(self) -> None:
+        self.assertEqual(self.run_block("x = 1\n"), [])
+
+    def test_failure(self) -> None:
+        """What cannot be imported here is not tried there; what is relative means nothing there."""
+        self.assertRaises(ImportError, self.run_block, "import no_such_module_anywhere\n")
+        problem = self.assertRaises(ValueError, self.run_block, "from . import x\n")
+        self.assertIn("give the full name", str(problem))
 
 
 class StripTests(SynchronousTestCase):

@@ -430,3 +430,47 @@ class ConnectionTests(BlockingTestCase):
 
 async def _never() -> None:
     await Deferred()
+
+
+class TimeoutTests(BlockingTestCase):
+    """Calls that may take so long and no longer."""
+
+    @in_thread
+    def test_deadline(self) -> None:
+        """The call's own, or the client's, or the view's; blocking or not; and what waits goes on."""
+        self.in_reactor(self.hold_back)
+        told = "execute('a=5') was not done within 0.01 s; what runs of it on the engines goes on until interrupt() stops it"
+        problem = self.assertRaises(error.CallTimeout, self.mec.execute, "a=5", timeout=0.01)
+        self.assertEqual(str(problem), told)
+        pending = self.mec.execute("a=5", block=False, timeout=0.01)
+        self.assertEqual(str(self.assertRaises(error.CallTimeout, pending.get_result)), told)
+        self.mec.timeout = 0.01
+        self.assertRaises(error.CallTimeout, self.mec.scatter, "a", range(8))
+        view = self.mec[0]
+        self.assertRaises(error.CallTimeout, view.pull, "a")
+        self.in_reactor(self.go_on)
+        view.timeout = 1000.0
+        self.assertEqual(view.pull("id"), 0)
+
+    def hold_back(self) -> None:
+        self.cluster.held_back = True
+
+    def go_on(self) -> None:
+        self.cluster.held_back = False
+        self.cluster.go_on()
+
+    @in_thread
+    def test_no_time(self) -> None:
+        """What is no time is refused before anything is sent."""
+        sent = len(self.cluster.received)
+        for timeout in (0, -1, True, "1", [1]):
+            problem = self.assertRaises(ValueError, self.mec.execute, "a=5", timeout=timeout)
+            self.assertIn("it must be a number of seconds above 0, or None", str(problem))
+        self.assertEqual(len(self.cluster.received), sent)
+
+    def test_signature(self) -> None:
+        """It is seen in the signature, except where the arguments are a function's."""
+        import inspect
+
+        self.assertIn("timeout", inspect.signature(client.MultiEngineClient.push).parameters)
+        self.assertNotIn("timeout", inspect.signature(client.MultiEngineClient.apply).parameters)

@@ -155,7 +155,7 @@ class ProgramTests(TestCase):
         self.assertIn("the interpreter is ending", await self.run_program(AT_EXIT))
         self.assertEqual(
             await self.run_program(WITH_BLOCK),
-            "<Results List>\n[1] In [1]: a = 10\nprint(id + a)\n\n[1] Out[1]: 11\n\n2\n",
+            "<Results List>\n[1] In [1]: a = 10\nprint(id + a)\n[1] Out[1]: 11\n\n2\n",
         )
         self.assertEqual(await self.run_program(EXCEPTIONS), "Empty itself\nOwn 'o' 2\n")
         self.assertEqual(await self.run_program(KILL), "None\ngone\n")

@@ -590,3 +590,83 @@ class GrowthTests(SynchronousTestCase):
         self.assertFalse(
             [one for one in cluster.multiengine.results.table._held.values() if one.session in alive]
         )
+
+
+class InterruptTests(ServiceCase):
+    """An interrupt that names a command."""
+
+    def interrupt(self, number: int, targets: Any = "all") -> int:
+        return self.client.call("interrupt", {"only": [self.client.session, number], "within": 1.0}, targets)
+
+    def test_waiting(self) -> None:
+        """What has not begun is dropped, wherever it waits, and what is behind it goes on."""
+        numbers = [self.client.execute() for _ in range(30)]
+        self.cluster.settle()
+        for number in (numbers[2], numbers[20]):  # sent ahead, and not
+            self.interrupt(number)
+            (zero, one) = self.settled(number)
+            self.assertIn("QueueCleared: ", zero)
+            self.assertIn("of engine 1: its client does not wait for it any more", one)
+        for _ in range(28):
+            self.finish_all(body=b"done")
+        for number in numbers:
+            if number not in (numbers[2], numbers[20]):
+                self.assertEqual(self.settled(number), [b"done", b"done"])
+
+    def test_running(self) -> None:
+        """What runs is the agent's to interrupt; other engines and other commands hear nothing of it."""
+        number = self.client.execute()
+        self.cluster.settle()
+        asked = self.interrupt(number, [1])
+        self.cluster.settle()
+        self.assertEqual(len(self.client.replies[asked]), 1)
+        self.finish_all(body=b"done")
+        self.assertEqual(self.settled(number), [b"done", b"done"])
+
+    def test_garbage(self) -> None:
+        """What is no command id is refused, and nothing is dropped."""
+        number = self.client.execute()
+        for only in ([], [1], ["x"], ["x", "y"], [None, 1], ["x", 1, 2], [[], 1]):
+            asked = self.client.call("interrupt", {"only": only, "within": None}, "all")
+            (said,) = self.settled(asked)
+            self.assertIn("is no command id", said)
+        self.finish_all(body=b"done")
+        self.assertEqual(self.settled(number), [b"done", b"done"])
+
+
+class DebuggerTests(ServiceCase):
+    """What others are told of somebody in the debugger."""
+
+    def debug(self, action: str, session: str = "s", client: FakeClient | None = None) -> None:
+        args = {"action": action, "line": "", "session": session, "theme": "nocolor"}
+        (client or self.client).call("debug", args, [1])
+        self.finish_all()
+
+    def told(self) -> bool:
+        watcher = FakeClient(self.cluster)
+        self.cluster.settle()
+        ((_, zero), (_, one)) = self.settled(watcher.call("queue_status", None, "all"), watcher)
+        self.assertNotIn("debugger", zero)
+        return str(one.get("debugger", "")).endswith("is in the debugger")
+
+    def test_told(self) -> None:
+        """From its first line until it is left."""
+        self.assertFalse(self.told())
+        self.debug("open")
+        self.debug("line")
+        self.assertTrue(self.told())
+        self.debug("close", "another")
+        self.assertTrue(self.told())
+        self.debug("close")
+        self.assertFalse(self.told())
+
+    def test_left(self) -> None:
+        """A client that goes away is not in the debugger any more, and keeps nobody from the engine."""
+        other = FakeClient(self.cluster)
+        self.cluster.settle()
+        self.debug("open", client=other)
+        other.leave()
+        self.assertFalse(self.told())
+        number = self.client.execute()
+        self.finish_all(body=b"done")
+        self.assertEqual(self.settled(number), [b"done", b"done"])
