@@ -74,12 +74,12 @@ class Calls:
         at_once = self._answers_at_once(requests)
         if at_once is not None:
             return at_once, False
-        future = None
+        future: Future[list[Answer]] = Future()
         try:
-            future = self.reactor.submit(self.connection.perform, self._followed(requests))
+            self.reactor.submit_into(future, self.connection.perform, self._followed(requests))
             return self._wait(future, requests, name), False
         except KeyboardInterrupt:
-            return KeyboardInterrupt() if future is None else self._stopped(requests, future), True
+            return self._stopped(requests, future), True
         except Exception as problem:  # whatever it is, the verb may have something to say to it
             return problem, False
 
