@@ -62,6 +62,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_output(self) -> None:
+        """output.txt"""
+        await self.check("docs/source/output.txt")
+
+    @asynchronous
     async def test_coming_back(self) -> None:
         """coming_back.txt"""
         await self.check("docs/source/coming_back.txt")
@@ -98,6 +103,7 @@ class PageTests(TestCase):
             "parallel_multiengine.txt",
             "parallel_task.txt",
             "coming_back.txt",
+            "output.txt",
             "custom_interfaces.txt",
             "clusters.txt",
             "clusters_api.txt",
