@@ -27,6 +27,11 @@ class Replies:
     def __len__(self) -> int:
         return len(self._messages)
 
+    @property
+    def are_all(self) -> bool:
+        """Whether all have come."""
+        return self.total is not None and len(self) >= self.total
+
     def add(self, message: Message) -> None:
         """A reply came.  One for the call as a whole, as a task's or an error's, is the only one."""
         index = message.fields.get("index") or 0

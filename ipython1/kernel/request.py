@@ -50,6 +50,8 @@ class Request:
     """What makes of a target's value what the caller gets; see `ask`."""
     joined: bool = False
     """Whether that is a list, whose items are the caller's."""
+    group: Any = None
+    """The tasks (a `Group`) of which it is about some, if it is about such."""
 
     def __post_init__(self) -> None:
         self.method = self.method or self.verb

@@ -272,7 +272,7 @@ class TaskSession(ClientSession):
         if request.watch:
             self._watched[number] = _Outcome(request.group)
         if request.group is not None:
-            request.group.count += 1
+            request.group.begun()
         if self.alive:
             super().call(request).addBoth(self._confirmed, number)
         else:

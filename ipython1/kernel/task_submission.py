@@ -19,11 +19,33 @@ LISTS = ("after", "follow")
 
 
 class Group:
-    """Tasks of which no more than so many are to be on the way: how many have not ended."""
+    """Tasks of which no more than so many are to be on the way: how many have not ended.
 
-    def __init__(self) -> None:
+    `total` is how many there will be; None if that is not known.  `closing` is called when nobody waits for them any more.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
         self.count = 0
+        self.total = total
+        self.closing: Callable[[], None] | None = None
+        self.meter: Any = None
+        self._begun = 0
         self._waiting: list[tuple[int, Callable[[], None]]] = []
+
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return self._begun - self.count
+
+    def begun(self) -> None:
+        """One of them was sent."""
+        self._begun += 1
+        self.count += 1
+
+    def close(self) -> None:
+        """Nobody waits for them any more."""
+        if self.closing is not None:
+            self.closing()
 
     def ended(self) -> None:
         """One of them has ended."""

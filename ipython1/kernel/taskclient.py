@@ -263,7 +263,8 @@ class Tasks:
             if len(items) > CHUNKS:
                 engines = yield from ask_controller(Request("count_engines"))
                 size = -(-len(items) // (CHUNKS * (engines or SOME_ENGINES)))
-        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1))
+        group = Group(-(-len(items) // size))
+        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1, group))
 
     @verb()
     def _spread(
@@ -383,13 +384,12 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _paced(chunks: Iterator[Submit], chunked: bool) -> Steps[list[Any]]:
+def _paced(chunks: Iterator[Submit], chunked: bool, group: Group) -> Steps[list[Any]]:
     """The results of a map's tasks; when one failed, the others are aborted and its error is raised.
 
     No more than some are on the way, and what has come is taken meanwhile: so it makes no difference, to the
     controller's memory and to what submitting costs the engines, how many there are in all.
     """
-    group = Group()
     results: list[Any] = []
     left: deque[list[int]] = deque()
     try:
@@ -401,21 +401,25 @@ def _paced(chunks: Iterator[Submit], chunked: bool) -> Steps[list[Any]]:
             for request, answer in zip(batch, answers, strict=True):
                 left[-1].append(whole_result(request, answer))
             while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
-                results += yield from _gather(left, chunked)
+                results += yield from _gather(left, chunked, group)
         while left:
-            results += yield from _gather(left, chunked)
+            results += yield from _gather(left, chunked, group)
     except (GeneratorExit, ConnectionError):  # nobody is asked any more
         raise
     except BaseException:  # what the user's function raised, whatever it is; or an item that cannot be serialized
         if any(left):
             yield from abandon([number for numbers in left for number in numbers])
         raise
+    finally:
+        group.close()
     return results
 
 
-def _gather(left: deque[list[int]], chunked: bool) -> Steps[list[Any]]:
+def _gather(left: deque[list[int]], chunked: bool, group: Group) -> Steps[list[Any]]:
     """The results of the first batch that is left, which they leave with that."""
     requests = [outcome_request(number, "map") for number in left[0]]
+    for request in requests:
+        request.group = group
     answers = yield requests
     found = [outcome(request, answer) for request, answer in zip(requests, answers, strict=True)]
     yield from forget(left.popleft())

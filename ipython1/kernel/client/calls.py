@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ipython1.kernel.client.interrupted import as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.progress import Choice
+from ipython1.kernel.client.progress import Choice, Meter, bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
@@ -23,6 +23,7 @@ from ipython1.kernel.error import (
     KernelError,
     NoEnginesRegistered,
 )
+from ipython1.kernel.live import Screen
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
@@ -73,12 +74,12 @@ class Calls:
         at_once = self._answers_at_once(requests)
         if at_once is not None:
             return at_once, False
-        future = None
+        future: Future[list[Answer]] = Future()
         try:
-            future = self.reactor.submit(self.connection.perform, self._followed(requests))
+            self.reactor.submit_into(future, self.connection.perform, self._followed(requests))
             return self._wait(future, requests, name), False
         except KeyboardInterrupt:
-            return KeyboardInterrupt() if future is None else self._stopped(requests, future), True
+            return self._stopped(requests, future), True
         except Exception as problem:  # whatever it is, the verb may have something to say to it
             return problem, False
 
@@ -90,22 +91,41 @@ class Calls:
 
     def _followed(self, requests: list[Request]) -> list[Request]:
         """The same, whose replies are told as they come, if somebody is to see something of them."""
-        if is_wanted(self.live):
-            for request in requests:
-                if prints(request):
-                    request.replies = Replies()
+        live = is_wanted(self.live)
+        counted = bar_after(self.progress) is not None
+        for request in requests:
+            if (live and prints(request)) or (counted and request.joined):
+                request.replies = Replies()
         return requests
 
     def _wait(self, future: Future[T], requests: list[Request], name: str) -> T:
         """Wait for the outcome of requests, and show what they print."""
         followed = [request for request in requests if request.replies is not None]
-        if followed:
+        meter = self._meter(requests, name)
+        if followed or meter is not None:
             self.reactor.check_can_wait(name)
             future.add_done_callback(partial(_told, requests))
-            feed = Feed(self.reactor, self.connection, followed)
-            Wait([future], [feed]).run()
-            feed.finish(all_of_it=False)
+            feeds = [Feed(self.reactor, self.connection, followed)] if is_wanted(self.live) and followed else []
+            replies = [request.replies for request in followed if request.replies is not None]
+            Wait([future], feeds, replies, meter).run()
+            screen = Screen()
+            for feed in feeds:
+                feed.finish(screen, all_of_it=False)
+            screen.end_line()
         return self.reactor.wait(future, name)
+
+    def _meter(self, requests: list[Request], name: str) -> Meter | None:
+        """A bar for a map: how many of its tasks have ended, or how many engines are done with their share."""
+        group = next((request.group for request in requests if request.group is not None), None)
+        if group is not None:
+            if group.closing is None:
+                meter = Meter(name, lambda: (group.done, group.total), self.progress, lasting=True)
+                group.meter, group.closing = meter, meter.close
+            return group.meter  # type: ignore[no-any-return]
+        joined = [request.replies for request in requests if request.joined and request.replies is not None]
+        if not joined:
+            return None
+        return Meter(name, lambda: (sum(map(len, joined)), len(joined)), self.progress)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         """Answers for which nobody has to be asked; None if there are none."""

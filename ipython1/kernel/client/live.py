@@ -95,18 +95,13 @@ class Feed:
 
     def begin(self, events: queue.SimpleQueue[Event], screen: Screen) -> None:
         """In the thread that waits: give events to it from now on."""
-        self._screen = screen
-        for source in self._sources.values():
-            source.screen = screen
-            for shown in source.shown.values():
-                shown.screen = screen
         self._events = events
         self._turn += 1
         if self._turn == 1:
             for place, request in enumerate(self._requests):
                 assert request.replies is not None
                 request.replies.listen(partial(self._replied, place))
-        self.finish()
+        self.finish(screen)
         self._reactor.call_soon(self._ask_all, self._turn)
 
     def end(self) -> None:
@@ -114,18 +109,26 @@ class Feed:
         self._events = None
         self._turn += 1
 
-    def finish(self, all_of_it: bool = True) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether all has come."""
+        return all(request.replies is not None and request.replies.are_all for request in self._requests)
+
+    def finish(self, screen: Screen, all_of_it: bool = True) -> None:
         """In the thread that waits: show the rest of what the commands have printed that are done.
 
         Unless `all_of_it` is wanted, not of those whose results say what was printed.
         """
+        self._screen = screen
+        for source in self._sources.values():
+            source.screen = screen
+            for shown in source.shown.values():
+                shown.screen = screen
         for place, request in enumerate(self._requests):
             if request.replies is None or (request.verb == "execute" and not all_of_it):
                 continue
             for index, message in request.replies.numbered():
                 self._outcome(place, index, message)
-        if not all_of_it:
-            self._screen.end_line()
 
     # In the reactor's thread.
 

@@ -13,6 +13,8 @@ from ipython1.kernel.terminal import in_notebook, is_watched
 
 AFTER = 2.0
 """Seconds after which there is a bar, if nothing else was chosen."""
+EVERY = 0.1
+"""Seconds between two looks."""
 
 Choice = bool | float | None
 Count = Callable[[], tuple[int, int | None]]
@@ -31,9 +33,13 @@ def bar_after(choice: Choice) -> float | None:
 
 
 class Meter:
-    """A bar for something that has come as far as `count` says: how many parts are done, of how many if that is known."""
+    """A bar for something that has come as far as `count` says: how many parts are done, of how many if that is known.
 
-    def __init__(self, what: str, count: Count, choice: Choice = None) -> None:
+    One that is `lasting` goes on after somebody has waited for a part of it.
+    """
+
+    def __init__(self, what: str, count: Count, choice: Choice = None, lasting: bool = False) -> None:
+        self.lasting = lasting
         self._what = what
         self._count = count
         after = bar_after(choice)
@@ -41,10 +47,16 @@ class Meter:
         self._started = time.monotonic()
         self._bar: Any = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is ever to be a bar."""
+        return self._at is not None
+
     def update(self) -> None:
         """Show how far it is now, if it is time for that."""
         if self._at is None or time.monotonic() < self._at:
             return
+        self._at = time.monotonic() + EVERY
         done, total = self._count()
         if self._bar is None:
             self._bar = _bar_class()(
@@ -71,6 +83,7 @@ class Meter:
     def close(self) -> None:
         """It is over: show how far it has come."""
         if self._bar is not None:
+            self._at = 0.0
             self.update()
             self._bar.close()
             self._bar = None

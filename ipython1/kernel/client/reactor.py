@@ -78,13 +78,17 @@ class ReactorThread:
 
         Callbacks of the future run in the reactor's thread: they must not wait, nor run code of users.
         """
-        reactor = self.start()
         future: Future[T] = Future()
+        self.submit_into(future, function, *args)
+        return future
+
+    def submit_into(self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> None:
+        """As `submit`, for a future that there is already: so it is known also if a signal strikes meanwhile."""
+        reactor = self.start()
         reactor.callFromThread(self._begin, future, function, args)
         if self._over:
             # It stopped meanwhile: what was handed over now is perhaps never looked at.
             _settle(future.set_exception, ClientError(self._over))
-        return future
 
     def _begin(
         self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]

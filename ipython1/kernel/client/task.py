@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.executor import TaskExecutor
 from ipython1.kernel.client.imap import imap
 from ipython1.kernel.client.leaving import confirm_at_exit
-from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config.settings import CONFIRM_TIMEOUT
@@ -128,6 +129,23 @@ class TaskClient(ConnectedClient):
 
     def _perform(self, steps: Steps[Any], name: str) -> Any:
         return self._calls.run(VerbCall(steps, True, name))
+
+    def barrier(self, taskids: Any, timeout: float | None = None) -> None:
+        """Wait until these tasks (ids, or what `submit` gave) have ended, however; at most `timeout` seconds.
+
+        CallTimeout if they have not.  Ids that the controller does not know are not waited for.  Of what `submit` gave it
+        is shown meanwhile what is printed, and how many have ended.
+        """
+        members = [taskids] if isinstance(taskids, int | PendingResult) else list(taskids)
+        until = None if timeout is None else time.monotonic() + timeout
+        pending = [member for member in members if isinstance(member, PendingResult)]
+        if not wait_for_all(pending, "barrier", self._calls.progress, timeout):
+            waits_for = self._calls.connection.waits_for
+            raise CallTimeout(f"barrier was not done within {timeout:g} s{waits_for}")
+        left = None if until is None else max(0.0, until - time.monotonic())
+        others = [member for member in members if not isinstance(member, PendingResult)]
+        if others:
+            self._perform(Tasks().barrier(others, left), "barrier")
 
     def as_completed(self, tasks: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
         """Gives each of `tasks` (ids, or what `submit` gave) when it has ended, the first to end first.

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -19,6 +20,8 @@ DELAY = 0.1
 """Seconds for which a call is waited for before it is asked what it prints: most are done by then."""
 TICK = 0.5
 """Seconds after which a bar is looked after, if nothing comes."""
+FEEDING = 50
+"""To so many results it is listened at a time, in their order."""
 
 
 class Wait:
@@ -35,10 +38,12 @@ class Wait:
         meter: Meter | None = None,
         enough: Callable[[], bool] | None = None,
     ) -> None:
-        self._futures = futures
-        self._feeds = feeds
+        self._futures = deque(futures)
+        # Those that give something now, and those that are to.
+        self._feeding: list[Feed] = []
+        self._feeds = deque(feeds)
         self._replies = replies
-        self._meter = meter
+        self._meter = meter if meter is not None and meter.is_wanted else None
         self._enough = enough
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._screen = Screen()
@@ -48,15 +53,17 @@ class Wait:
         """Whether there is nothing to be waited for any more."""
         if self._enough is not None and self._enough():
             return True
-        return all(future.done() for future in self._futures)
+        while self._futures and self._futures[0].done():
+            self._futures.popleft()
+        return not self._futures
 
     def run(self, timeout: float | None = None) -> bool:
         """Wait, at most `timeout` seconds; tells whether it is over."""
         until = None if timeout is None else time.monotonic() + timeout
-        if self._enough is None:
+        if self._enough is None and self._futures:
             simple = not self._feeds and self._meter is None
             first = timeout if simple else DELAY if timeout is None else min(DELAY, timeout)
-            if not concurrent.futures.wait(self._futures, first).not_done:
+            if not concurrent.futures.wait(list(self._futures), first).not_done:
                 return True
         if not self.is_over:
             self._wait(until)
@@ -68,10 +75,9 @@ class Wait:
             Future.add_done_callback(future, self._wake)
         for replies in self._replies:
             replies.listen(self._wake)
-        for feed in self._feeds:
-            feed.begin(self._events, self._screen)
         try:
             while not self.is_over and (until is None or time.monotonic() < until):
+                self._listen()
                 self._take_event(until)
             while not self._events.empty():
                 self._take_event(time.monotonic())
@@ -81,13 +87,24 @@ class Wait:
     def _end(self) -> None:
         for replies in self._replies:
             replies.forget(self._wake)
-        for feed in self._feeds:
+        for feed in self._feeding:
             feed.end()
-        if self._meter is not None:
+        if self._meter is not None and not self._meter.lasting:
             self._meter.close()
-        for feed in self._feeds:
-            feed.finish()
+        for feed in [*self._feeding, *self._feeds]:
+            feed.finish(self._screen)
         self._screen.end_line()
+
+    def _listen(self) -> None:
+        """Have as many feeds give what they have as may do so at a time."""
+        for feed in [feed for feed in self._feeding if feed.is_over]:
+            feed.end()
+            feed.finish(self._screen)
+            self._feeding.remove(feed)
+        while self._feeds and len(self._feeding) < FEEDING:
+            feed = self._feeds.popleft()
+            self._feeding.append(feed)
+            feed.begin(self._events, self._screen)
 
     def _wake(self, *_: Any) -> None:
         self._events.put(None)

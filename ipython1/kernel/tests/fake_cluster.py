@@ -58,6 +58,7 @@ class FakeCluster:
             "get_result": self._get_result,
             "reset": self._reset,
             "output": lambda engine, message: ({"result": None}, []),
+            "interrupt": lambda engine, message: ({"result": True}, []),
             "queue_status": lambda engine, message: (
                 {"result": [engine, {"queue": [], "pending": "None"}]},
                 [],

@@ -67,6 +67,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_output(self) -> None:
+        """output.txt"""
+        await self.check("docs/source/output.txt")
+
+    @asynchronous
     async def test_coming_back(self) -> None:
         """coming_back.txt"""
         await self.check("docs/source/coming_back.txt")
@@ -104,6 +109,7 @@ class PageTests(TestCase):
             "interactive.txt",
             "parallel_task.txt",
             "coming_back.txt",
+            "output.txt",
             "custom_interfaces.txt",
             "clusters.txt",
             "clusters_api.txt",
