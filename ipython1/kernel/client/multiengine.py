@@ -9,11 +9,12 @@ from typing import Any
 
 from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
+from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.views import ChosenView, EngineView
 from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
-from ipython1.kernel.derive import VerbCall
-from ipython1.kernel.error import NotAPendingResult
+from ipython1.kernel.derive import VerbCall, check_timeout
+from ipython1.kernel.error import CallTimeout, NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
 from ipython1.kernel.targets import check_block
 
@@ -89,17 +90,28 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     # -- results -----------------------------------------------------------------------------------------
 
-    def barrier(self, pending_results: PendingResult | Iterable[PendingResult]) -> None:
+    def barrier(
+        self, pending_results: PendingResult | Iterable[PendingResult], *, timeout: float | None = None
+    ) -> None:
         """Wait until all of these are done; what they raise is raised where they are fetched.
 
-        What is printed is shown meanwhile, and how many are done.  NotAPendingResult if a member is none.
+        What is printed is shown meanwhile, and how many are done.  NotAPendingResult if a member is none, CallTimeout if
+        they are not done within `timeout` seconds.
         """
+        timeout = self.timeout if timeout is None else timeout
+        limit = None if timeout is None else check_timeout(timeout)
         # One of them could be iterated, too.
         members = [pending_results] if isinstance(pending_results, PendingResult) else list(pending_results)
         for member in members:
             if not isinstance(member, PendingResult):
                 raise NotAPendingResult(f"{member!r:.80} is no PendingResult")
-        wait_for_all(members, "barrier", self._calls.progress)
+        try:
+            done = wait_for_all(members, "barrier", self._calls.progress, limit)
+        except KeyboardInterrupt:
+            all_stopped(members, "barrier")
+        if not done:
+            late = sum(not member.done() for member in members)
+            raise CallTimeout(f"{late} of {len(members)} results were not there within {limit:g} s")
         for member in sorted(members):
             member.exception()
 
