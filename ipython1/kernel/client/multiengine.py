@@ -31,6 +31,9 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
     `block` and `targets` are what calls use where they do not say: whether to wait for the outcome (else a
     `PendingResult` is returned), and the engines: ``'all'``, an id, a list or tuple of ids, or a slice.
 
+    Each call takes a `timeout` in seconds, and `timeout` of the client is for all that do not say: CallTimeout then, while
+    what has begun on the engines goes on.  Ctrl-C in a call that waits interrupts what it waits for on the engines.
+
     ``mec['a'] = 5`` pushes, ``mec['a']`` pulls.  ``mec[0]``, ``mec[[0, 2]]`` and ``mec[::2]`` are views of some
     engines.  A client may be used by several threads.
     """
