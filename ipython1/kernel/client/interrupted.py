@@ -6,16 +6,18 @@ waiting.
 
 from __future__ import annotations
 
+import concurrent.futures
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ipython1.kernel.error import CallInterrupted, CompositeError, KernelError, StillRunning
 from ipython1.kernel.request import Request
 
 if TYPE_CHECKING:
     from ipython1.kernel.client.calls import Calls
+    from ipython1.kernel.client.pending import PendingResult
 
 T = TypeVar("T")
 
@@ -44,6 +46,20 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
     except KeyboardInterrupt:
         raise StillRunning(f"{name} is not waited for any more, and may go on") from None
     raise StillRunning(_goes_on(name, engines), engines) from None
+
+
+def all_stopped(pending: Sequence[PendingResult], what: str) -> NoReturn:
+    """Raise what comes of several results, which are to stop together; those of tasks are only not waited for any more."""
+    waiting = [member for member in pending if not member.done() and member.taskid is None]
+    for calls in {member.client._calls for member in waiting}:
+        requests = [request for member in waiting if member.client._calls is calls for request in member._requests]
+        outcome: Future[None] = Future()
+        outcome.set_result(None)
+        stopped(calls, requests, outcome)
+    concurrent.futures.wait(waiting, OUTCOME_WITHIN)
+    problems = [member.exception(0) for member in waiting if member.done()]
+    failures = [entry for problem in problems if isinstance(problem, CompositeError) for entry in problem.elist]
+    raise CallInterrupted(f"{what} was interrupted", failures) from None
 
 
 def _told(engines: Future[list[int]]) -> list[int]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from ipython1.kernel.client.blocking import BlockingMultiEngine
 from ipython1.kernel.client.connected import ConnectedClient
+from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.views import ChosenView, EngineView
 from ipython1.kernel.client_session import Connection, Dial, multiengine_connection
-from ipython1.kernel.derive import VerbCall
-from ipython1.kernel.error import NotAPendingResult
+from ipython1.kernel.derive import VerbCall, check_timeout
+from ipython1.kernel.error import CallTimeout, NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
 from ipython1.kernel.targets import check_block
 
@@ -29,6 +30,9 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     `block` and `targets` are what calls use where they do not say: whether to wait for the outcome (else a
     `PendingResult` is returned), and the engines: ``'all'``, an id, a list or tuple of ids, or a slice.
+
+    Each call takes a `timeout` in seconds, and `timeout` of the client is for all that do not say: CallTimeout then, while
+    what has begun on the engines goes on.  Ctrl-C in a call that waits interrupts what it waits for on the engines.
 
     ``mec['a'] = 5`` pushes, ``mec['a']`` pulls.  ``mec[0]``, ``mec[[0, 2]]`` and ``mec[::2]`` are views of some
     engines.  A client may be used by several threads.
@@ -89,17 +93,28 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
 
     # -- results -----------------------------------------------------------------------------------------
 
-    def barrier(self, pending_results: PendingResult | Iterable[PendingResult]) -> None:
+    def barrier(
+        self, pending_results: PendingResult | Iterable[PendingResult], *, timeout: float | None = None
+    ) -> None:
         """Wait until all of these are done; what they raise is raised where they are fetched.
 
-        What is printed is shown meanwhile, and how many are done.  NotAPendingResult if a member is none.
+        What is printed is shown meanwhile, and how many are done.  NotAPendingResult if a member is none, CallTimeout if
+        they are not done within `timeout` seconds.
         """
+        timeout = self.timeout if timeout is None else timeout
+        limit = None if timeout is None else check_timeout(timeout)
         # One of them could be iterated, too.
         members = [pending_results] if isinstance(pending_results, PendingResult) else list(pending_results)
         for member in members:
             if not isinstance(member, PendingResult):
                 raise NotAPendingResult(f"{member!r:.80} is no PendingResult")
-        wait_for_all(members, "barrier", self._calls.progress)
+        try:
+            done = wait_for_all(members, "barrier", self._calls.progress, limit)
+        except KeyboardInterrupt:
+            all_stopped(members, "barrier")
+        if not done:
+            late = sum(not member.done() for member in members)
+            raise CallTimeout(f"{late} of {len(members)} results were not there within {limit:g} s")
         for member in sorted(members):
             member.exception()
 

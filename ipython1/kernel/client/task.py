@@ -13,6 +13,7 @@ from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.executor import TaskExecutor
 from ipython1.kernel.client.imap import imap
+from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.leaving import confirm_at_exit
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.reactor import ReactorThread
@@ -137,9 +138,14 @@ class TaskClient(ConnectedClient):
         is shown meanwhile what is printed, and how many have ended.
         """
         members = [taskids] if isinstance(taskids, int | PendingResult) else list(taskids)
+        timeout = self.timeout if timeout is None else timeout
         until = None if timeout is None else time.monotonic() + timeout
         pending = [member for member in members if isinstance(member, PendingResult)]
-        if not wait_for_all(pending, "barrier", self._calls.progress, timeout):
+        try:
+            done = wait_for_all(pending, "barrier", self._calls.progress, timeout)
+        except KeyboardInterrupt:
+            all_stopped(pending, "barrier")
+        if not done:
             waits_for = self._calls.connection.waits_for
             raise CallTimeout(f"barrier was not done within {timeout:g} s{waits_for}")
         left = None if until is None else max(0.0, until - time.monotonic())

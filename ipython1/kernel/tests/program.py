@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
+import struct
 import sys
+import termios
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -36,6 +39,10 @@ def asynchronous(method: Callable[..., Coroutine[Any, Any, None]]) -> Callable[.
 
 long = skipUnless(os.environ.get("IPYTHON1_TEST_ALL"), "takes long: sh scripts/test --all")
 """A test, or a class of tests, that takes long, where others see to the same in less time."""
+
+
+SCREEN = 40, 120
+"""Lines and columns of the terminals that programs get."""
 
 
 class Program(protocol.ProcessProtocol):
@@ -75,6 +82,9 @@ class Program(protocol.ProcessProtocol):
             path=None if folder is None else str(folder),
             usePTY=terminal,
         )
+        if terminal:
+            size = struct.pack("HHHH", *SCREEN, 0, 0)
+            fcntl.ioctl(self.transport.fileno(), termios.TIOCSWINSZ, size)  # type: ignore[attr-defined]
         test.addCleanup(self._end)
 
     @property

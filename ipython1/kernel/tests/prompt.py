@@ -80,7 +80,8 @@ class Arrivals:
 
         self._count = 0
         self._waiting: list[tuple[int, Deferred[None]]] = []
-        listener = protocol.Factory.forProtocol(protocol.Protocol)
+        self._there: list[protocol.Protocol] = []
+        listener = protocol.Factory()
         listener.buildProtocol = self._arrived  # type: ignore[method-assign]
         any_reactor: Any = reactor
         self._port = any_reactor.listenTCP(0, listener, interface="127.0.0.1")
@@ -91,12 +92,25 @@ class Arrivals:
         """To be run first."""
         return f"__import__('socket').create_connection(('127.0.0.1', {self._port.getHost().port})).close()"
 
-    def _arrived(self, address: Any) -> None:
+    @property
+    def waits(self) -> str:
+        """As `code`, but it goes on at `let_go` only."""
+        return f"__import__('socket').create_connection(('127.0.0.1', {self._port.getHost().port})).recv(1)"
+
+    def let_go(self) -> None:
+        """Let all go on that wait."""
+        there, self._there = self._there, []
+        for visitor in there:
+            visitor.transport.loseConnection()  # type: ignore[union-attr] # it is connected
+
+    def _arrived(self, address: Any) -> protocol.Protocol:
+        self._there.append(protocol.Protocol())
         self._count += 1
         for wanted, waiter in list(self._waiting):
             if self._count >= wanted:
                 self._waiting.remove((wanted, waiter))
                 waiter.callback(None)
+        return self._there[-1]
 
     async def come(self, count: int) -> None:
         """Return when `count` more have come than when this returned last."""

@@ -57,6 +57,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_multiengine.txt")
 
     @asynchronous
+    async def test_interactive(self) -> None:
+        """interactive.txt"""
+        await self.check("docs/source/interactive.txt")
+
+    @asynchronous
     async def test_task(self) -> None:
         """parallel_task.txt"""
         await self.check("docs/source/parallel_task.txt")
@@ -101,6 +106,7 @@ class PageTests(TestCase):
         run = {
             "parallel_intro.txt",
             "parallel_multiengine.txt",
+            "interactive.txt",
             "parallel_task.txt",
             "coming_back.txt",
             "output.txt",

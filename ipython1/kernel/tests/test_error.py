@@ -36,6 +36,8 @@ class CompositeTests(SynchronousTestCase):
             "[7:execute]: ZeroDivisionError: by 0",
         )
         self.assertEqual(len(error.elist), 9)
+        five = failed(*[(engine, KeyError("k")) for engine in range(5)])
+        self.assertEqual(str(five), "failed\n[0-4:execute]: KeyError: 'k'")
 
     def test_no_engine(self) -> None:
         """Errors that came from no engine are not told together."""

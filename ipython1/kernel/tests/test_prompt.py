@@ -65,6 +65,13 @@ class InterruptTests(PromptTestCase):
             output = await self.interrupt("exec(knock); pr.r", engines=1)
         self.assertIn(INTERRUPTED, output)
         self.assertIn("CompositeError", await self.prompt.enter("pr.r"))
+        await self.prompt.enter("prs = [mec.execute('import time; time.sleep(1000)', i, block=False) for i in (0, 1)]")
+        output = ""
+        while "CallInterrupted: barrier was interrupted" not in output:
+            output = await self.interrupt("exec(knock); mec.barrier(prs)", engines=1)
+        self.assertIn(INTERRUPTED, output)
+        shown = await self.prompt.enter("mec.barrier(mec.execute('time.sleep(1000)', block=False), timeout=0.01)")
+        self.assertIn("CallTimeout: 1 of 1 results were not there within 0.01 s", shown)
 
     @asynchronous
     async def test_aborted(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ipython1.kernel.tests.program import asynchronous
 from ipython1.kernel.tests.test_prompt import PromptTestCase
 from ipython1.kernel.tests.transcript import COLOUR
@@ -83,8 +85,10 @@ class MagicTests(PromptTestCase):
         await self.prompt.enter("%colors nocolor")
         plain = await self.prompt.enter_coloured("mec.execute('a=1')")
         self.assertNotIn("\x1b", plain.rpartition("Out[")[2])
-        self.prompt.begin("%px --progress 0 import os; os.system('sleep 1' if id else 'true')")
-        self.assertRegex(await self.prompt.rest(), r"\r(1 of 2 engines done, )?\d s")
+        self.prompt.begin(f"%px --progress 0 {self.here.waits} if id else None")
+        await self.prompt.rest(re.compile(r"1/2 \["))
+        self.here.let_go()
+        self.assertIn("2/2 [", await self.prompt.rest())
         self.assertIn(
             "CallTimeout: execute('import time; time.sleep(1000)') was not done within 0.1 s; what runs of it",
             await self.prompt.enter("%px --timeout 0.1 import time; time.sleep(1000)"),

@@ -32,6 +32,7 @@ from ipython1.kernel.tests.program import Program
 PROMPT = re.compile(r"^In \[(\d+)\]: ?(.*)$", re.MULTILINE)
 CONTINUATION = re.compile(r"\s*\.{3,}: ?(.*)$")
 TYPED = re.compile(r"^ipdb> (.*)$", re.MULTILINE)
+INTERRUPTED = re.compile(r"^\^C$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 TRACEBACK = re.compile(r"^-+\n(\w+) +Traceback \(most recent call last\)$", re.MULTILINE)
@@ -47,6 +48,8 @@ class Cell:
     expected: str
     typed: list[str] = field(default_factory=list)
     """What is answered to the prompts that the input itself gives, those of the debugger."""
+    interrupted: bool = False
+    """Whether Ctrl-C is pressed when all engines have begun with it: the text shows ``^C`` first."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,9 @@ def parse(text: str) -> list[Cell]:
         if end < len(lines):
             output = _without_remarks(output)
         expected = "\n".join(output)
-        cells.append(
-            Cell(int(prompt.group(1)), "\n".join(source).rstrip(), tidy(expected), TYPED.findall(expected))
-        )
+        text = "\n".join(source).rstrip()
+        interrupted = bool(INTERRUPTED.search(expected))
+        cells.append(Cell(int(prompt.group(1)), text, tidy(expected), TYPED.findall(expected), interrupted))
     return cells
 
 
