@@ -83,6 +83,8 @@ class Feed:
         self._connection = connection
         self._requests = [request for request in requests if prints(request) and request.replies is not None]
         self._sources: dict[tuple[int, int], _Source] = {}
+        self.shown_at: dict[tuple[int, int], int] = {}
+        """Where the user was (the number of the prompt) when all that a command printed was shown."""
         self._screen = Screen()
         self._events: queue.SimpleQueue[Event] | None = None
         # Counts the times that somebody began to wait: what was asked for before is of no use.
@@ -212,7 +214,7 @@ class Feed:
             return
         source.ended = True
         source.is_at(engine, task.get("attempts", 0))
-        message.fields["shown_at"] = prompt_number() or 0
+        message.fields["shown_at"] = self.shown_at[place, index] = prompt_number() or 0
         for shown, text in zip(source.shown.values(), printed(message)):
             shown.ended(text, time.monotonic())
 

@@ -347,6 +347,15 @@ class PendingResult(Future[Any]):
             wait.run(timeout)
         except KeyboardInterrupt:
             self._stop()
+        self._note_shown()
+
+    def _note_shown(self) -> None:
+        """Note in the results that what they printed has been shown, if it has."""
+        if self._feed is not None and self.done() and len(self._requests) == 1:
+            values = self._values()
+            for (_, index), at in self._feed.shown_at.items():
+                if index < len(values) and isinstance(values[index], Result):
+                    values[index].shown_at = at
 
     def _all_replies(self) -> list[Replies]:
         return [request.replies for request in self._requests if request.replies is not None]
@@ -453,6 +462,8 @@ def wait_for_all(members: Sequence[PendingResult], what: str, progress: Choice, 
         waiting[0]._check_can_wait()
         meter = Meter(what, lambda: (sum(member.done() for member in members), len(members)), progress)
         Wait(waiting, [feed for member in waiting for feed in member._feeds()], meter=meter).run(timeout)
+        for member in waiting:
+            member._note_shown()
     return all(member.done() for member in members)
 
 

@@ -51,6 +51,9 @@ class LiveTests(TestCase):
         self.assertLess(late[len(late) // 2], 0.2, late)
         shown = await self.prompt.enter("_")
         self.assertIn("[0] Out[1]: at ", shown)
+        await self.prompt.enter(f"pr = mec.execute('{loop}', block=False)")
+        shown = await self.prompt.enter("pr.r")
+        self.assertEqual((shown.count("[stdout:1] at "), shown.count("\n[0] Out[")), (8, 0), shown)
 
     @asynchronous
     async def test_flood(self) -> None:
@@ -86,3 +89,11 @@ class LiveTests(TestCase):
         self.assertIn("[stdout:0] 5", await self.prompt.rest(re.compile(r"\[stdout:0\] 5\r?\n$")))
         self.prompt.press(CTRL_C)
         self.assertIn("KeyboardInterrupt", await self.prompt.rest())
+        # The same where several are waited for.
+        loop = "mec.execute('while True: print(id); time.sleep(0.1)', block=False)"
+        await self.prompt.enter(f"import time; mec.execute('import time'); prs = [{loop}]")
+        self.prompt.begin("mec.barrier(prs)")
+        await self.prompt.rest(re.compile(r"\[stdout:1\] 1\r?\n$"))
+        self.prompt.press(CTRL_C)
+        self.assertIn("barrier was interrupted", await self.prompt.rest())
+        self.assertEqual(await self.prompt.enter("prs[0].done(), prs[0].raised"), "Out[6]: (True, True)")
