@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import sys
 from typing import Any
@@ -58,7 +59,9 @@ class NotebookTests(TestCase):
         """What comes while a cell runs, rich output of each engine, figures, await, bars, tasks."""
         cluster = RealCluster(self, 2)
         await cluster.ready()
-        environment = {**cluster.environment, "MPLCONFIGDIR": self.mktemp()}
+        # Not the kernels of who runs the tests, nor the settings.
+        own = {name: os.path.abspath(self.mktemp()) for name in ("MPLCONFIGDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+        environment = {**cluster.environment, **own}
         program = Program(
             self, sys.executable, "-c", RUN, environment=environment, stdin=json.dumps(CELLS).encode()
         )
