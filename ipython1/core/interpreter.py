@@ -8,7 +8,8 @@ import os
 import sys
 import time
 import types
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,7 @@ class Interpreter:
         self._sources = Sources()
         self._outputs = Outputs(self.namespace)
         self._displays: dict[str, Bundle] = {}
+        self._applied: list[Bundle] | None = None
         self._shell: EngineShell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clear_namespace()
@@ -329,14 +331,24 @@ class Interpreter:
         _ = self.shell  # without a shell, IPython only prints
         return ipython_display(*objects, **options)
 
+    @contextmanager
+    def displaying(self) -> Iterator[list[Bundle]]:
+        """Within it, what is displayed by a function that is applied is put into the list that it gives."""
+        self._applied, self._displays = [], {}
+        try:
+            yield self._applied
+        finally:
+            self._applied = None
+
     def keep_display(self, rich: Bundle, identity: str | None, update: bool) -> None:
         """Keep MIME data with the running command; one with an `identity` can be updated."""
-        if self.running is None:
+        kept = self._applied if self.running is None else self.running.mime
+        if kept is None:
             return
         if identity is not None and update and identity in self._displays:
             self._displays[identity].update(rich)
             return
-        self.running.mime.append(rich)
+        kept.append(rich)
         if identity is not None:
             self._displays[identity] = rich
 
@@ -345,6 +357,8 @@ class Interpreter:
         if self.running is not None:
             self.running.mime.clear()
             self.running.out = None
+        elif self._applied is not None:
+            self._applied.clear()
 
 
 # What changes under us, and what Python itself puts into a module's namespace.

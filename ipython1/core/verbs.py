@@ -103,11 +103,16 @@ def _apply(interpreter: Interpreter, command: Command) -> Reply:
         argument.resolve(interpreter.namespace) if isinstance(argument, EngineName) else argument
         for argument in args
     ]
-    return _with_values([serialize(function(*args, **kwargs), what="the result")])
+    with interpreter.displaying() as displayed:
+        value = function(*args, **kwargs)
+    return _with_values([serialize(value, what="the result")], displayed)
 
 
-def _with_values(values: list[Serialized]) -> Reply:
+def _with_values(values: list[Serialized], displayed: Sequence[Any] = ()) -> Reply:
+    """A reply that holds `values`, and what was displayed if anything was."""
     headers, bodies = join(values)
+    if displayed:
+        return Reply({"values": headers, "displays": True}, [*bodies, framing.pack(list(displayed))])
     return Reply({"values": headers}, bodies)
 
 
@@ -183,7 +188,7 @@ def _string_task(interpreter: Interpreter, command: Command, values: _TaskValues
         return Reply({"number": run.number}, [], run.error, run.traceback)
     names = command.args["pull"]
     pulled = interpreter.pull(names)
-    reply = _with_values([serialize(value, name) for name, value in zip(names, pulled, strict=True)])
+    reply = _with_values([serialize(value, name) for name, value in zip(names, pulled, strict=True)], run.mime)
     reply.fields["number"] = run.number
     return reply
 
@@ -191,7 +196,9 @@ def _string_task(interpreter: Interpreter, command: Command, values: _TaskValues
 def _map_task(interpreter: Interpreter, command: Command, values: _TaskValues) -> Reply:
     interpreter.count("<the function of a task>")
     function, (args, kwargs) = values.loaded(interpreter)
-    return _with_values([serialize(function(*args, **kwargs), "the result")])
+    with interpreter.displaying() as displayed:
+        value = function(*args, **kwargs)
+    return _with_values([serialize(value, "the result")], displayed)
 
 
 _TASKS: dict[str, Callable[[Interpreter, Command, _TaskValues], Reply]] = {"string": _string_task, "map": _map_task}

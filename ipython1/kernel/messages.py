@@ -45,8 +45,8 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
     # (`index` None): then `of` is how many replies there were before it, and there are no more.
     # ok: `values` describes the bodies, or `result` is the plain outcome of a controller verb.
     # not ok: the bodies are an error document and a pickled exception (which may be empty).
-    # `output`: after these come two more bodies, what was written to stdout and to stderr.  `took`: seconds that the
-    # engine worked for it.
+    # `output`: after these come so many more bodies, 2 or 3: what was written to stdout and to stderr, and a document with
+    # what was displayed.  `took`: seconds that the engine worked for it.
     "reply": {
         "id": (list,),
         "ok": (bool,),
@@ -56,7 +56,7 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
-        "output": (bool, NoneType),
+        "output": (int, NoneType),
         "took": (float, NoneType),
     },
     # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
@@ -68,7 +68,7 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "record": (dict,),
         "values": (list, NoneType),
         "number": (int, NoneType),
-        "output": (bool, NoneType),
+        "output": (int, NoneType),
     },
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
@@ -120,7 +120,7 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
-        "output": (bool, NoneType),
+        "output": (int, NoneType),
         "took": (float, NoneType),
     },
     # The command had not started and will not: it was cancelled.
@@ -200,14 +200,15 @@ def check_values(values: Any, bodies: int) -> str | None:
 
 def without_output(fields: Mapping[str, Any], bodies: Sequence[Any]) -> Sequence[Any]:
     """The bodies of a reply, but for those that are what was printed."""
-    return bodies[:-2] if fields.get("output") else bodies
+    return bodies[: -fields["output"]] if fields.get("output") else bodies
 
 
 def output(fields: Mapping[str, Any], bodies: Sequence[Any]) -> tuple[Any, Any]:
     """What was written to stdout and stderr, according to the reply to a command that runs code."""
-    # A result document has them always.
-    told = bool(fields.get("output")) or (fields["ok"] and fields.get("values") is None and len(bodies) == 3)
-    return (bodies[-2], bodies[-1]) if told else (b"", b"")
+    # With a result document they come always.
+    executed = fields["ok"] and fields.get("values") is None and len(bodies) == 3
+    told = fields.get("output") or (2 if executed else 0)
+    return (bodies[-told], bodies[1 - told]) if told else (b"", b"")
 
 
 def is_command_id(value: Any) -> bool:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ipython1.kernel.framing import Message
+from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.messages import output
 
 Listener = Callable[[int, Message], None]
@@ -67,12 +67,20 @@ class Replies:
         """Keep of each reply only what was printed."""
         with self._lock:
             for index, message in self._messages.items():
-                printed = output(message.fields, message.bodies)
-                fields = {**message.fields, "output": True, "values": None}
-                self._messages[index] = Message("reply", fields, list(printed))
+                kept = list(output(message.fields, message.bodies))
+                if message.fields.get("output") == 3:
+                    kept.append(message.bodies[-1])
+                fields = {**message.fields, "output": len(kept), "values": None}
+                self._messages[index] = Message("reply", fields, kept)
 
 
 def printed(message: Message) -> tuple[bytes, bytes]:
     """What a reply says that was written to stdout and stderr."""
     found: tuple[Any, Any] = output(message.fields, message.bodies)
     return bytes(found[0]), bytes(found[1])
+
+
+def displayed(message: Message) -> list[dict[str, Any]]:
+    """What a reply says that was displayed, if it is no result document."""
+    bodies: list[Any] = message.bodies
+    return list(unpack(bodies[-1])) if message.fields.get("output") == 3 else []

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from ipython1.kernel import show
+from ipython1.kernel.results import Result
 
 TIME_FORMAT = "%Y/%m/%d %H:%M:%S"
 
@@ -63,10 +63,9 @@ class TaskResult:
         the seconds from its (last) start to its end.
     `stdout`, `stderr`
         what it printed.
+    `mime`
+        what it displayed: ``{'data': {mimetype: content}, 'metadata': {}}`` each, in order.
     """
-
-    stdout = ""
-    stderr = ""
 
     def __init__(
         self,
@@ -85,6 +84,8 @@ class TaskResult:
         self.completed = _local_time(record["completed"])
         started = record["started"]
         self.duration: float = 0.0 if started is None else record["completed"] - started
+        self.stdout = self.stderr = ""
+        self.mime: list[dict[str, Any]] = []
         self.results = dict(results)
         self.keys = list(self.results)
         self._error = error
@@ -107,10 +108,8 @@ class TaskResult:
         return ResultNS(self.results)
 
     def display_outputs(self) -> None:
-        """Show what it printed, labelled by engine."""
-        for kind, text in (("stdout", self.stdout), ("stderr", self.stderr)):
-            if text:
-                show.Piece(kind, self.engineid, text).show()
+        """Show what it printed and displayed, labelled by engine."""
+        Result({"mime": self.mime}, self.engineid, self.stdout, self.stderr).display_outputs()
 
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()

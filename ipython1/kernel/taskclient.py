@@ -19,7 +19,7 @@ from ipython1.kernel.hello import check_name
 from ipython1.kernel.history import History, past
 from ipython1.kernel.label import label
 from ipython1.kernel.label import label as call_label
-from ipython1.kernel.replies import printed
+from ipython1.kernel.replies import displayed, printed
 from ipython1.kernel.request import (
     Answer,
     Request,
@@ -473,7 +473,8 @@ def _string_outcome(request: Request, whole: Any, record: dict[str, Any]) -> Tas
 
 
 def _printing(whole: Message, result: TaskResult) -> TaskResult:
-    """The result, with what the task printed."""
+    """The result, with what the task printed and displayed."""
+    result.mime = displayed(whole)
     result.stdout, result.stderr = (text.decode("utf-8", "replace") for text in printed(whole))
     return result
 

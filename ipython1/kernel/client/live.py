@@ -20,10 +20,10 @@ from ipython1.kernel.client_session import Connection
 from ipython1.kernel.error import KernelError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.live import Screen, Shown
-from ipython1.kernel.replies import Replies, printed
+from ipython1.kernel.replies import Replies, displayed, printed
 from ipython1.kernel.request import Request
-from ipython1.kernel.show import STREAMS
-from ipython1.kernel.terminal import is_watched, prompt_number
+from ipython1.kernel.show import STREAMS, Piece
+from ipython1.kernel.terminal import in_notebook, is_watched, prompt_number
 from ipython1.kernel.verbs import VERBS
 
 PACE = 0.05
@@ -217,6 +217,11 @@ class Feed:
         message.fields["shown_at"] = self.shown_at[place, index] = prompt_number() or 0
         for shown, text in zip(source.shown.values(), printed(message)):
             shown.ended(text, time.monotonic())
+        rich = displayed(message) if in_notebook() else []
+        if rich:
+            self._screen.end_line()
+        for bundle in rich:
+            Piece("display", engine, bundle).show()
 
 
 def prints(request: Request) -> bool:

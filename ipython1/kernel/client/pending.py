@@ -30,7 +30,7 @@ from ipython1.kernel.error import (
     ResultNotCompleted,
 )
 from ipython1.kernel.framing import Message
-from ipython1.kernel.replies import Replies, printed
+from ipython1.kernel.replies import Replies, displayed, printed
 from ipython1.kernel.request import Request, outcome_of, plain_value
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.terminal import is_watched
@@ -280,7 +280,7 @@ class PendingResult(Future[Any]):
                 stdout, stderr = (text.decode("utf-8", "replace") for text in printed(message))
                 record = message.fields.get("result")
                 engine = record.get("engine") if isinstance(record, dict) else message.fields.get("engine")
-                value = Result({}, engine, stdout, stderr)
+                value = Result({"mime": displayed(message)}, engine, stdout, stderr)
                 value.shown_at = message.fields.get("shown_at")
             found.append(value)
         return found

@@ -379,9 +379,11 @@ class Engine:
             return
         bodies: list[Bytes] = message.bodies  # type: ignore[assignment]  # nothing travels beside the pipe
         number = message.fields.get("number")
-        printed: list[bytes] = []
+        # What was displayed; an execute's result document has that itself.
+        shown: list[Any] = [bodies.pop()] if message.fields.get("displays") and bodies else []
+        printed: list[Any] = []
         if prints(command.verb):
-            printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take()]
+            printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take(), *shown]
         if command.verb == "execute":
             self.history.add(Record(number or self.history.last_number + 1, bodies[-1], printed[0], printed[1]))
             bodies, printed = ([bodies[0], *printed], []) if ok else (bodies[:2], printed)
@@ -411,7 +413,7 @@ class Engine:
         What it has `printed`, to stdout and stderr, goes with it.
         """
         if any(printed):
-            fields, bodies = {**fields, "output": True}, [*bodies, *printed]
+            fields, bodies = {**fields, "output": len(printed)}, [*bodies, *printed]
         try:
             message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
         except ProtocolError as problem:

@@ -36,7 +36,8 @@ CELLS = (
     "await mec.pull('id', block=False)",
     "pr = mec.execute('time.sleep(0.7)', block=False)\npr.wait_interactive(), pr.progress, pr.total",
     "tc = client.TaskClient()\n"
-    "def loud(n):\n    import time\n    print('task', n)\n    time.sleep(0.5)\n    return n\n"
+    "def loud(n):\n    import time\n    print('task', n)\n    time.sleep(0.5)\n    import pandas\n"
+    "    from IPython.display import display\n    display(pandas.DataFrame({'y': [n]}))\n    return n\n"
     "tc.submit(loud, 3).r",
 )
 
@@ -90,5 +91,7 @@ class NotebookTests(TestCase):
         self.assertEqual(self.data(awaited, "execute_result")[0]["text/plain"], "[0, 1]")
         self.assertEqual(self.data(bar, "execute_result")[0]["text/plain"], "(True, 2, 2)")
         self.assertIn("2/2", self.printed(bar, "stderr"))
-        self.assertRegex(self.printed(task), r"^\[stdout:[01]\] task 3\n$")
+        text = r"^\[stdout:([01])\] task 3\n\[stdout:\1\]    y\n\[stdout:\1\] 0  3\n\[output:\1\]\n$"
+        self.assertRegex(self.printed(task), text)
+        self.assertIn("<th>y</th>", self.data(task, "display_data")[0]["text/html"])
         self.assertEqual(self.data(task, "execute_result")[0]["text/plain"], "3")

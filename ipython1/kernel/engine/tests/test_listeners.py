@@ -14,6 +14,8 @@ from ipython1.kernel.engine.listeners import GATHER, MOST, PATIENCE, PIECE, List
 from ipython1.kernel.engine.output import Text
 from ipython1.kernel.engine.queue import Command, CommandQueue
 from ipython1.kernel.engine.tests.harness import AgentCase
+from ipython1.kernel.messages import output, without_output
+from ipython1.kernel.replies import displayed
 
 
 class ListenerTests(SynchronousTestCase):
@@ -141,9 +143,20 @@ class AgentCases(AgentCase):
 
         silent, loud = await apply(lambda: 5), await apply(lambda: print("loud"))
         self.assertEqual(silent.message.fields.get("output"), None)
-        self.assertEqual((loud.message.fields["output"], loud.bodies[-2:]), (True, [b"loud\n", b""]))
+        self.assertEqual((loud.message.fields["output"], loud.bodies[-2:]), (2, [b"loud\n", b""]))
         outcome = await self.controller.execute("1")
         self.assertEqual(outcome.stdout, "")
+
+        def show() -> None:
+            from IPython.display import HTML, display
+
+            display(HTML("<b>"))
+
+        shown = await apply(show)
+        self.assertEqual(shown.message.fields["output"], 3)
+        self.assertEqual(without_output(shown.message.fields, shown.bodies), shown.bodies[:1])
+        self.assertEqual(output(shown.message.fields, shown.bodies), (b"<IPython.core.display.HTML object>\n", b""))
+        self.assertEqual([bundle["data"]["text/html"] for bundle in displayed(shown.message)], ["<b>"])
 
     async def test_last_words(self) -> None:
         """What was printed before the interpreter was lost comes with the error."""
