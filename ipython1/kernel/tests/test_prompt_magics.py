@@ -74,7 +74,7 @@ class MagicTests(PromptTestCase):
             self.prompt.begin(line)
         shown = await self.prompt.enter("")
         self.assertTrue(shown.endswith("UsageError: the code for the engines is below %%px; what is '1'?"), shown)
-        await self.prompt.enter("mec.reset(); get_ipython().execution_count = 2")
+        await self.prompt.enter("mec.reset(); get_ipython().execution_count = 3")
         for line, expected in STORY:
             came = "\n".join(each.rstrip() for each in (await self.prompt.enter(line)).strip("\n").splitlines())
             wanted = "\n".join(each.rstrip() for each in expected.splitlines())
