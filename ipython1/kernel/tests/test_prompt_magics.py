@@ -67,6 +67,14 @@ class MagicTests(PromptTestCase):
     async def test_story(self) -> None:
         """Each does what it says, and says what is wrong."""
         await self.start()
+        for line in ("%%px --targets 0 --group-outputs engine", "_ = 1 +\\", "  1", "print(_)", ""):
+            self.prompt.begin(line)
+        self.assertTrue((await self.prompt.enter("")).endswith(f"{RUNS}0\n[stdout:0] 2"))
+        for line in ("%%px --targets 0 1", "print(1)", ""):
+            self.prompt.begin(line)
+        shown = await self.prompt.enter("")
+        self.assertTrue(shown.endswith("UsageError: the code for the engines is below %%px; what is '1'?"), shown)
+        await self.prompt.enter("mec.reset(); get_ipython().execution_count = 3")
         for line, expected in STORY:
             came = "\n".join(each.rstrip() for each in (await self.prompt.enter(line)).strip("\n").splitlines())
             wanted = "\n".join(each.rstrip() for each in expected.splitlines())

@@ -7,6 +7,7 @@ import sys
 from IPython.lib.pretty import pretty
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel import terminal
 from ipython1.kernel.error import InvalidEngineID
 from ipython1.kernel.label import LONGEST, label
 from ipython1.kernel.mapping import Scatter, join, partition
@@ -61,6 +62,7 @@ class ResultTests(SynchronousTestCase):
             def isatty(self) -> bool:
                 return True
 
+        self.patch(terminal, "running_shell", lambda: None)  # one of another test, which has no colours
         results = ResultList([result("a=5", 2, 1)])
         self.assertNotIn("\x1b", pretty(results))
         self.patch(sys, "stdout", Terminal())
