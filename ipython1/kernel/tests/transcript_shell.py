@@ -18,6 +18,7 @@ from IPython.terminal.interactiveshell import TerminalInteractiveShell
 from traitlets.config import Config
 
 from ipython1.kernel import client_session
+from ipython1.kernel.client import interrupted
 
 
 class TypedLines:
@@ -82,7 +83,7 @@ def type_cell(shell: TerminalInteractiveShell, typed: TypedLines, cell: dict[str
 
 def interrupt(mec: Any) -> None:
     """Press Ctrl-C as soon as each engine is at work, and let these take their time, on a machine that is busy."""
-    client_session.STOPPED_WITHIN = 60.0
+    client_session.STOPPED_WITHIN = interrupted.SOON = 60.0
     while any(status["pending"] == "None" for _, status in mec.queue_status(targets="all", block=True)):
         pass  # asking takes its time
     print("^C")
