@@ -66,7 +66,7 @@ class AsyncMultiEngineClient(AsyncClient):
         return "all", True
 
     async def _carry_out(self, call: VerbCall) -> Any:
-        return await (self._finish(call.steps, None) if call.block else self._submit(call))
+        return await (super()._carry_out(call) if call.block else self._submit(call))
 
     async def _submit(self, call: VerbCall) -> str:
         """Submit a call, whose outcome is to wait until it is asked for."""

@@ -13,8 +13,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.config.setting import Configuration
-from ipython1.kernel.config.settings import CONNECT_TIMEOUT
+from ipython1.kernel.config.settings import CONNECT_TIMEOUT, SHARED_MEMORY, SHARED_MEMORY_FROM
 from ipython1.kernel.error import CallTimeout, ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
@@ -22,6 +23,8 @@ from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
+from ipython1.kernel.shared_memory.memory import Unavailable, open_bodies
+from ipython1.kernel.shared_memory.ways import Ways
 from ipython1.kernel.unanswered import Call, Unanswered
 
 
@@ -82,6 +85,9 @@ class ClientSession:
         """See `ipython1.kernel.peer.Receiver`."""
         if message.kind == "refused":
             self._refused(message)
+        elif message.fields.get("memory") is not None:
+            if self._reopening is None:  # else it is asked again, as below
+                self._replied(self._taken(message))
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
@@ -90,6 +96,19 @@ class ClientSession:
             collected.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         else:
             self._replied(message)
+
+    def _taken(self, message: Message) -> Message:
+        """A reply whose values lie in memory of an agent, with them."""
+        fields = message.fields
+        try:
+            taken = Message("reply", fields, open_bodies(fields["memory"], message.bodies))
+        except (Unavailable, ProtocolError) as problem:
+            error = ConnectionError(f"a large value did not arrive from engine {fields.get('engine')}: {problem}")
+            said = {name: fields.get(name) for name in ("id", "engine", "index", "of")}
+            taken = Message("reply", {**said, "ok": False}, list(failure_bodies(error)))
+        if self.link is not None:
+            self.link.send(Message("taken", {"id": fields["id"], "index": fields.get("index") or 0}))
+        return taken
 
     def _refused(self, message: Message) -> None:
         command_id, text = message.fields.get("id"), message.fields["error"]
@@ -121,6 +140,7 @@ class ClientSession:
     def _end(self, number: int, result: Answer | Exception) -> None:
         call = self._calls.pop(number, result if isinstance(result, Answer) else None)
         if call is not None:
+            call.request.over()
             if isinstance(result, Answer):
                 call.done.callback(result)
             else:
@@ -242,7 +262,10 @@ class Connection:
         new_session: Callable[[], ClientSession] = ClientSession,
         timeout: float = CONNECT_TIMEOUT.default,
         name: str = "",
+        ways: Ways | None = None,
     ) -> None:
+        self.ways = Ways() if ways is None else ways
+        """How large values go."""
         self.furl_or_file = furl_or_file
         self.name = name
         self._role = role
@@ -367,7 +390,8 @@ def role_connection(
     name: str = "",
 ) -> Connection:
     """A way to the interface `role`, as the configuration wants it."""
-    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name)
+    ways = Ways(settings[SHARED_MEMORY], settings[SHARED_MEMORY_FROM])
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name, ways=ways)
 
 
 multiengine_connection = partial(role_connection, "multiengine")

@@ -14,7 +14,7 @@ from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.streams import Passage
+from ipython1.kernel.controller.streams import Passage, announce_memory
 from ipython1.kernel.error import EngineLost, KernelError, QueueCleared
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId
@@ -166,6 +166,7 @@ class MultiEngine:
                 text = f"{call.label} was dropped from the queue of engine {engine}: {failed[engine]} failed"
                 call.failed(entry, engine, QueueCleared(text))
             else:
+                announce_memory(self._engines[engine].agent.link, entry.memory, 1)
                 self._submit(engine, entry)
 
     def _tell(self, call: Call, entry: Entry, engine: int, outcome: StoredOutcome) -> None:
@@ -211,6 +212,8 @@ class MultiEngine:
     def _control(self, call: Call, message: Message) -> None:
         if call.verb == "get_ids":
             call.whole(self._engines.registry.ids())
+        elif call.verb == "engine_hosts":
+            call.whole(self._engines.hosts())
         elif call.verb == "get_pending":
             self.results.get_pending(call)
         elif call.verb == "command_history":
