@@ -24,6 +24,7 @@ from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
 from ipython1.kernel.shared_memory.memory import Unavailable, open_bodies
+from ipython1.kernel.shared_memory.pool import Pool
 from ipython1.kernel.shared_memory.ways import Ways
 from ipython1.kernel.unanswered import Call, Unanswered
 
@@ -390,7 +391,7 @@ def role_connection(
     name: str = "",
 ) -> Connection:
     """A way to the interface `role`, as the configuration wants it."""
-    ways = Ways(settings[SHARED_MEMORY], settings[SHARED_MEMORY_FROM])
+    ways = Ways(settings[SHARED_MEMORY], settings[SHARED_MEMORY_FROM], Pool(reactor.callLater))
     return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name, ways=ways)
 
 

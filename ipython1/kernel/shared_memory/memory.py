@@ -7,7 +7,7 @@ import secrets
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.shared_memory import system
@@ -65,7 +65,7 @@ class Memory:
         return memory
 
     @classmethod
-    def new(cls, size: int) -> Memory:
+    def new(cls, size: int) -> Self:
         """New memory, not sealed, with nothing in it."""
         descriptor = Descriptor(system.create(size))
         return cls(descriptor, Reference(os.getpid(), descriptor.number, bytes(NONCE), size, False))
@@ -73,10 +73,13 @@ class Memory:
     def fill(self, places: Sequence[Place], bodies: Sequence[Bytes]) -> None:
         """Put bodies into their places; who still has a reference to what was there before will notice."""
         nonce = secrets.token_bytes(NONCE)
-        system.write(self._descriptor.number, memoryview(nonce), 0)
+        self._write(memoryview(nonce), 0)
         for index, beginning, _ in places:
-            system.write(self._descriptor.number, memoryview(bodies[index]).cast("B"), beginning)
+            self._write(memoryview(bodies[index]).cast("B"), beginning)
         self.reference = replace(self.reference, nonce=nonce, places=tuple(places))
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        system.write(self._descriptor.number, data, offset)
 
     @classmethod
     def open(cls, reference: Reference) -> Memory:

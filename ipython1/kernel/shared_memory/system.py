@@ -118,6 +118,15 @@ def _check(descriptor: int, size: int, wanted: int) -> None:
         raise Unavailable("the memory is not sealed: it could change, or become shorter")
 
 
+def shared_view(descriptor: int, size: int) -> memoryview:
+    """The memory, mapped so that others see what is written to it here, with its pages."""
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    try:
+        return memoryview(mmap.mmap(descriptor, size, flags=flags))
+    except OSError as problem:
+        raise Unavailable(f"the memory cannot be mapped: {problem.strerror}") from None
+
+
 def private_view(descriptor: int, size: int) -> memoryview:
     """The memory, mapped so that what is written to it here stays here; the descriptor is not needed any more.
 
