@@ -24,6 +24,7 @@ from ipython1.kernel import engineservice, framing
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.shared_memory.memory import Memory, Unavailable, open_bodies, without
+from ipython1.kernel.shared_memory.pool import Pool
 
 # How many exceptions in a row may strike the loop's own jumps. In a trial with an alarm every 0.3 ms, one in
 # two hundred strays was followed by another that soon.
@@ -56,8 +57,9 @@ class Loop:
         self._interpreter = Interpreter()
         self._pid = os.getpid()
         self._work: _Work | None = None
-        # Where the latest reply's values lie, until the agent has opened it.
-        self._left: Memory | None = None
+        # Where values of replies lie, until the agent says that they were taken.
+        self._left: dict[bytes, Memory] = {}
+        self._pool = Pool()
         self._told_properties = self._interpreter.properties.version
         self._agent_gone = False
         self._stray: BaseException | None = None
@@ -125,7 +127,11 @@ class Loop:
         if work.message.kind == "identity":
             self._interpreter.id = work.message.fields["id"]
         elif work.message.kind == "taken":
-            self._left = None
+            taken = self._left.pop(work.message.fields["nonce"], None)
+            if taken is not None:
+                taken.close()
+        elif work.message.kind == "trim":
+            self._pool.trim()
         elif work.message.kind == "command":
             self._interrupts.current = work.identity
             self._interrupts.install()
@@ -145,7 +151,8 @@ class Loop:
             if version != self._told_properties:
                 messages.insert(0, Message("properties", {"properties": dict(self._interpreter.properties)}))
             work.outgoing = [Sending(self._commands, message) for message in messages]
-            self._left = work.memory
+            if work.memory is not None:
+                self._left[work.memory.reference.nonce] = work.memory
             self._told_properties = version
         for sending in work.outgoing:
             sending.finish()
@@ -190,7 +197,7 @@ class Loop:
         if least is not None and "values" in fields and sum(memoryview(body).nbytes for body in bodies) >= least:
             # Without it they go through the socket.
             with contextlib.suppress(Unavailable):
-                work.memory = Memory.of_bodies(bodies)
+                work.memory = self._pool.with_bodies(bodies)
                 fields["memory"] = work.memory.reference.to_plain()
                 bodies = without(bodies, work.memory.reference)
         return Message("reply", fields, bodies)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -88,7 +89,8 @@ class ClientSession:
             self._refused(message)
         elif message.fields.get("memory") is not None:
             if self._reopening is None:  # else it is asked again, as below
-                self._replied(self._taken(message))
+                # What has to be copied is copied in another thread, as that takes its time.
+                self._taken(message).addCallbacks(self._replied, self._fault)
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
@@ -98,18 +100,19 @@ class ClientSession:
         else:
             self._replied(message)
 
-    def _taken(self, message: Message) -> Message:
-        """A reply whose values lie in memory of an agent, with them."""
-        fields = message.fields
-        try:
-            taken = Message("reply", fields, open_bodies(fields["memory"], message.bodies))
-        except (Unavailable, ProtocolError) as problem:
-            error = ConnectionError(f"a large value did not arrive from engine {fields.get('engine')}: {problem}")
-            said = {name: fields.get(name) for name in ("id", "engine", "index", "of")}
-            taken = Message("reply", {**said, "ok": False}, list(failure_bodies(error)))
+    def _taken(self, message: Message) -> Deferred[Message]:
+        """Fires with a reply whose values lie in memory of an agent, with them; the agent is told so."""
+        take = maybeDeferred if message.fields["memory"].get("sealed") else deferToThread
+        return take(_with_values, message).addCallback(self._tell_taken)
+
+    def _tell_taken(self, message: Message) -> Message:
         if self.link is not None:
-            self.link.send(Message("taken", {"id": fields["id"], "index": fields.get("index") or 0}))
-        return taken
+            index = message.fields.get("index") or 0
+            self.link.send(Message("taken", {"id": message.fields["id"], "index": index}))
+        return message
+
+    def _fault(self, failure: Failure) -> None:
+        self.log.failure("while taking a value out of memory", failure)
 
     def _refused(self, message: Message) -> None:
         command_id, text = message.fields.get("id"), message.fields["error"]
@@ -227,6 +230,17 @@ class ClientSession:
             reopening.cancel()
         elif self.alive and self.link is not None:
             self.link.close(reason)
+
+
+def _with_values(message: Message) -> Message:
+    """A reply whose values lie in memory, with them; or one that says why they cannot be had."""
+    fields = message.fields
+    try:
+        return Message("reply", fields, open_bodies(fields["memory"], message.bodies))
+    except (Unavailable, ProtocolError) as problem:
+        error = ConnectionError(f"a large value did not arrive from engine {fields.get('engine')}: {problem}")
+    said = {name: fields.get(name) for name in ("id", "engine", "index", "of")}
+    return Message("reply", {**said, "ok": False}, list(failure_bodies(error)))
 
 
 class Dial(Protocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel.engine.history import History, Record
-from ipython1.kernel.engine.memories import Memories
+from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
@@ -303,9 +304,9 @@ class Engine:
 
     def _take_out_of_memory(self, answered: Answered) -> None:
         said = answered.message.fields.pop("memory", None)
-        memory = None if said is None else self.memories.left(said["nonce"])
-        if memory is not None:
-            answered.message.bodies = memory.bodies(answered.message.bodies)
+        left = None if said is None else self.memories.left(said["nonce"])
+        if left is not None:
+            answered.message.bodies = left.take(answered.message.bodies)
 
     def abandoned(self) -> None:
         """What was asked of it is nobody's business any more."""
@@ -395,7 +396,9 @@ class Engine:
             self.history.clear()
         self._set_capture(False)
         memory = self._opened(message)
-        if not self.queue.discarding:
+        if self.queue.discarding and isinstance(memory, Left):
+            memory.taken()
+        elif not self.queue.discarding:
             fields: dict[str, Any] = {"ok": ok}
             fields.update(
                 (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
@@ -406,33 +409,44 @@ class Engine:
         self.carry_out(self.queue.finished(ok))
         self._answer_ended()
 
-    def _opened(self, reply: Message) -> Memory | str | None:
+    def _opened(self, reply: Message) -> Left | str | None:
         """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""
         said = reply.fields.get("memory")
         if said is None:
             return None
-        assert self.interpreter is not None
         try:
-            return Memory.open(Reference.of(said))
+            reference = Reference.of(said)
+            memory = Memory.open(reference)
         except (Unavailable, ProtocolError) as problem:
             return str(problem)
-        finally:
-            self.interpreter.send(Message("taken"))
+        left = Left(memory, partial(self._taken, self.generation, reference.nonce))
+        if reference.sealed:
+            left.opened()
+        return left
+
+    def _taken(self, generation: int, nonce: bytes) -> None:
+        """The interpreter need not keep its memory of that nonce any more."""
+        if self.interpreter is not None and self.generation == generation:
+            self.interpreter.send(Message("taken", {"nonce": nonce}))
+
+    def trim(self) -> None:
+        """Have the interpreter give memory that it keeps for the next value back to the system."""
+        if self.interpreter is not None and self.ready:
+            self.interpreter.send(Message("trim"))
 
     def _left_in(
-        self, memory: Memory | str, command: Command, fields: dict[str, Any], bodies: list[Bytes]
+        self, memory: Left | str, command: Command, fields: dict[str, Any], bodies: list[Bytes]
     ) -> tuple[dict[str, Any], list[Bytes]]:
         """The answer with values that the interpreter has left in memory."""
         try:
             if isinstance(memory, str):
                 raise Unavailable(memory)
             if command.answer_in is None:  # whoever asked for it is not asked to take them there any more
-                return fields, memory.bodies(bodies)
+                return fields, memory.take(bodies)
         except Unavailable as problem:
             error = EngineLost(f"the values of {command.label} were lost with the interpreter of {self.name}: {problem}")
             return {"ok": False}, list(failure_bodies(error))
-        self.memories.leave(memory)
-        return {**fields, "memory": memory.reference.to_plain()}, bodies
+        return {**fields, "memory": self.memories.leave(memory)}, bodies
 
     def _answer(self, command: Command, fields: dict[str, Any], bodies: list[Bytes], began: bool) -> None:
         """Answer a command of the queue, and keep the answer until the controller is known to have it."""

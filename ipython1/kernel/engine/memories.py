@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.shared_memory.memory import Memory, Unavailable
+from ipython1.kernel.shared_memory.pool import IDLE
 from ipython1.kernel.shared_memory.reference import Reference
 
 
@@ -21,16 +24,53 @@ class _Announced:
     problem: str = ""
 
 
+class Left:
+    """Memory in which an interpreter has left values; `on_taken` is called, once, when it may use it again."""
+
+    def __init__(self, memory: Memory, on_taken: Callable[[], None]) -> None:
+        self._memory = memory
+        self._on_taken: Callable[[], None] | None = on_taken
+
+    @property
+    def reference(self) -> Reference:
+        """The memory, as this process has it open."""
+        return self._memory.reference
+
+    def opened(self) -> None:
+        """The interpreter need not keep it."""
+        on_taken, self._on_taken = self._on_taken, None
+        if on_taken is not None:
+            on_taken()
+
+    def taken(self) -> None:
+        """Nobody needs it any more."""
+        self._memory.close()
+        self.opened()
+
+    def take(self, rest: list[Any]) -> list[Any]:
+        """The bodies that lie there, with the `rest`; Unavailable."""
+        try:
+            return self._memory.bodies(rest)
+        finally:
+            self.taken()
+
+
 class Memories:
-    """What of it is open, for one controller at a time.  The agent does not look into it."""
+    """What of it is open, for one controller at a time.  The agent does not look into it.
+
+    `trim` is called when interpreters have had no use for some time for what they keep for the next value.
+    """
 
     log = Logger()
 
-    def __init__(self, enabled: bool = False) -> None:
+    def __init__(self, reactor: IReactorTime, trim: Callable[[], None], enabled: bool = False) -> None:
+        self._reactor = reactor
+        self._trim = trim
+        self._trimming: IDelayedCall | None = None
         self._enabled = enabled
         self._own: Memory | None = None
         self._announced: dict[bytes, _Announced] = {}
-        self._left: dict[bytes, Memory] = {}
+        self._left: dict[bytes, Left] = {}
 
     def __len__(self) -> int:
         return len(self._announced) + len(self._left)
@@ -38,7 +78,15 @@ class Memories:
     def clear(self) -> None:
         """The controller is gone: nothing more of what it has announced will come, and nothing be taken."""
         self._announced.clear()
-        self._left.clear()
+        for nonce in list(self._left):
+            self.taken(nonce)
+
+    def stop(self) -> None:
+        """There are no interpreters any more."""
+        self.clear()
+        if self._trimming is not None:
+            self._trimming.cancel()
+            self._trimming = None
 
     # Who sees whose memory.
 
@@ -91,17 +139,28 @@ class Memories:
 
     # What is left in memory for clients.
 
-    def leave(self, memory: Memory) -> None:
-        """Keep an outcome until its client has taken it."""
-        self._left[memory.reference.nonce] = memory
+    def leave(self, left: Left) -> dict[str, Any]:
+        """Keep an outcome until its client has taken it; where that is to be told that it lies."""
+        self._left[left.reference.nonce] = left
+        return left.reference.to_plain()
 
-    def left(self, nonce: bytes) -> Memory | None:
-        """The memory of an outcome that was not taken."""
-        return self._left.get(nonce)
+    def left(self, nonce: bytes) -> Left | None:
+        """The memory of an outcome that was not taken; it is the caller's to take it."""
+        return self._left.pop(nonce, None)
 
     def taken(self, nonce: bytes) -> None:
-        """The client has taken it."""
-        self._left.pop(nonce, None)
+        """The client has taken it, or is not going to."""
+        left = self._left.pop(nonce, None)
+        if left is not None:
+            left.taken()
+            if self._trimming is None:
+                self._trimming = self._reactor.callLater(IDLE, self._trim_now)
+            else:
+                self._trimming.reset(IDLE)
+
+    def _trim_now(self) -> None:
+        self._trimming = None
+        self._trim()
 
 
 def _opened(reference: Reference) -> tuple[Memory | None, str]:

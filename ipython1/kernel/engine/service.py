@@ -49,7 +49,7 @@ class Agent:
         shared_memory: bool = False,
     ) -> None:
         self.say = say
-        self.memories = Memories(shared_memory)
+        self.memories = Memories(reactor, self._trim, shared_memory)
         """See `Outlet`."""
         self.link: Link | None = None
         self.failures: list[str] = []
@@ -274,6 +274,10 @@ class Agent:
         arrival.addCallbacks(collected, failed)
         arrival.addErrback(lambda failure: self.log.failure("while taking a large command", failure))
 
+    def _trim(self) -> None:
+        for engine in self.engines.values():
+            engine.trim()
+
     # What the engines say.
 
     def engine_gone(self, engine: Engine, failed: bool) -> None:
@@ -286,6 +290,7 @@ class Agent:
         if self.engines:
             self._announce()
             return
+        self.memories.stop()
         if self._forgetting is not None:
             self._forgetting.cancel()
             self._forgetting = None

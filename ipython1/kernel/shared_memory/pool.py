@@ -52,12 +52,12 @@ class Lent(Memory):
 
 
 class Pool:
-    """The memory of one client; may be used from several threads.
+    """The memory of one process; may be used from several threads.
 
-    `later` calls a function after so many seconds.
+    `later` calls a function after so many seconds; without it, `trim` is called by somebody else.
     """
 
-    def __init__(self, later: Callable[[float, Callable[[], None]], Any]) -> None:
+    def __init__(self, later: Callable[[float, Callable[[], None]], Any] | None = None) -> None:
         self._later = later
         self._lock = threading.Lock()
         self._idle: list[Lent] = []
@@ -67,6 +67,8 @@ class Pool:
     def with_bodies(self, bodies: Sequence[Bytes]) -> Memory:
         """Memory with those of the bodies that are not small; Unavailable if there is none to be had."""
         places, end = lay_out([memoryview(body).nbytes for body in bodies])
+        if end > MAX_KEPT:
+            return Memory.of_bodies(bodies)
         memory = self._taken(end)
         try:
             memory.fill(places, bodies)
@@ -88,7 +90,7 @@ class Pool:
         return new
 
     def _given_back(self, memory: Lent) -> None:
-        """To be called in the reactor's thread."""
+        """In the reactor's thread, where there is one."""
         with self._lock:
             if memory in self._idle:
                 return
@@ -98,17 +100,22 @@ class Pool:
                 self._idle.pop(0).let_go()
             watch, self._watched = not self._watched, True
             uses = self._uses
-        if watch:
+        if watch and self._later is not None:
             self._later(IDLE, lambda: self._look(uses))
 
-    def _look(self, uses: int) -> None:
-        """Give back what nobody used meanwhile."""
+    def trim(self) -> None:
+        """Give what is not in use back to the system."""
         with self._lock:
-            if self._uses == uses:
-                for memory in self._idle:
-                    memory.let_go()
-                self._idle.clear()
+            idle, self._idle = self._idle, []
+        for memory in idle:
+            memory.let_go()
+
+    def _look(self, uses: int) -> None:
+        """Do so if nobody has used any of it meanwhile."""
+        if self._uses == uses:
+            self.trim()
+        with self._lock:
             self._watched = again = bool(self._idle)
             uses = self._uses
-        if again:
+        if again and self._later is not None:
             self._later(IDLE, lambda: self._look(uses))

@@ -30,7 +30,7 @@ from ipython1.kernel.request import (
     values_of,
 )
 from ipython1.kernel.shared_memory.memory import Memory
-from ipython1.kernel.shared_memory.pool import MAX_KEPT, Pool
+from ipython1.kernel.shared_memory.pool import Pool
 from ipython1.kernel.shared_memory.reference import MAX_PLACES, Reference
 from ipython1.kernel.shared_memory.system import Unavailable
 from ipython1.kernel.targets import pick
@@ -125,7 +125,7 @@ class Ways:
         memory = None
         if near:
             try:
-                memory = self._written(request, size, len(near))
+                memory = self._written(request, len(near))
             except Unavailable as problem:
                 near, far, reason = [], [*near, *far], str(problem)
         if far or not near:
@@ -162,11 +162,11 @@ class Ways:
             return _Known(reason=f"there is no engine {engine}")
         return self._known.get(host, _FAR)
 
-    def _written(self, request: Request, size: int, receivers: int) -> Memory:
+    def _written(self, request: Request, receivers: int) -> Memory:
         _, bodies = join(request.values or ())
         if len(bodies) > MAX_PLACES:
             raise Unavailable(f"it has {len(bodies)} parts")
-        if self._pool is not None and receivers == 1 and size <= MAX_KEPT:
+        if self._pool is not None and receivers == 1:
             return self._pool.with_bodies(bodies)
         return Memory.of_bodies(bodies)
 
