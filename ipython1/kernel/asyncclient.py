@@ -27,6 +27,7 @@ from ipython1.kernel.request import (
     whole_result,
 )
 from ipython1.kernel.result_id import new_result_id
+from ipython1.kernel.shared_memory.ways import Transfer
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_session import task_connection
@@ -125,6 +126,10 @@ class AsyncMultiEngineClient(AsyncClient):
         return Deferred.fromCoroutine(self._finish(ask_controller(Request("clear_pending")), None))
 
     flush = clear_pending_deferreds
+
+    def transfers(self) -> list[Transfer]:
+        """How the latest large values went, as `ipython1.kernel.client.MultiEngineClient.transfers` says it."""
+        return self._connection.ways.transfers()
 
     def mapper(self, dist: str = "b", targets: Any = "all", block: bool = True) -> MultiEngineMapper:
         """An object with a method ``map(func, *sequences)`` that keeps these choices."""

@@ -49,6 +49,7 @@ from ipython1.kernel.history import History
 from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
+from ipython1.kernel.shared_memory.ways import Transfer
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
@@ -97,6 +98,7 @@ __all__ = [
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",
+    "Transfer",
     "UnpickleableException",
     "get_multiengine_client",
     "get_result",
