@@ -19,6 +19,7 @@ from ipython1.core.serialize import join
 from ipython1.kernel.alive import boot_id, namespace
 from ipython1.kernel.config.settings import SHARED_MEMORY_FROM
 from ipython1.kernel.error import CallTimeout, KernelError
+from ipython1.kernel.framing import Message
 from ipython1.kernel.request import (
     Answer,
     Finished,
@@ -188,12 +189,10 @@ class Ways:
         if failed:
             return failed[0]
         # An engine is a target of one of the parts, of that perhaps several times.
-        of_part = {
-            engine: iter(answer.replies)
-            for part, answer in zip(parts, came, strict=True)
-            for engine in self._ids(part)
-        }
-        return Answer([next(of_part[engine]) for engine in self._ids(request)])
+        of_engine: dict[int, Iterator[Message]] = {}
+        for part, answer in zip(parts, came, strict=True):
+            of_engine |= dict.fromkeys(self._ids(part), iter(answer.replies))
+        return Answer([next(of_engine[engine]) for engine in self._ids(request)])
 
     def _note_answer(self, request: Request, answer: Answer) -> None:
         for reply in answer.replies:
