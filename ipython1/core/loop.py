@@ -23,8 +23,9 @@ from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
-from ipython1.kernel.shared_memory.memory import Memory, Unavailable, open_bodies, without
+from ipython1.kernel.shared_memory.memory import Memory, open_bodies, without
 from ipython1.kernel.shared_memory.pool import Pool
+from ipython1.kernel.shared_memory.system import Unavailable
 
 # How many exceptions in a row may strike the loop's own jumps. In a trial with an alarm every 0.3 ms, one in
 # two hundred strays was followed by another that soon.

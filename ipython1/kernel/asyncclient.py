@@ -27,10 +27,10 @@ from ipython1.kernel.request import (
     whole_result,
 )
 from ipython1.kernel.result_id import new_result_id
-from ipython1.kernel.shared_memory.ways import Transfer
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_session import task_connection
+from ipython1.kernel.ways import Transfer
 
 __all__ = [
     "AsyncCluster",

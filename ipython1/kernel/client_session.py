@@ -24,10 +24,11 @@ from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
-from ipython1.kernel.shared_memory.memory import Unavailable, open_bodies
+from ipython1.kernel.shared_memory.memory import open_bodies
 from ipython1.kernel.shared_memory.pool import Pool
-from ipython1.kernel.shared_memory.ways import Ways
+from ipython1.kernel.shared_memory.system import Unavailable
 from ipython1.kernel.unanswered import Call, Unanswered
+from ipython1.kernel.ways import Ways
 
 
 class ClientSession:

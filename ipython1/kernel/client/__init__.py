@@ -49,10 +49,10 @@ from ipython1.kernel.history import History
 from ipython1.kernel.mapping import Scatter
 from ipython1.kernel.places import find_places
 from ipython1.kernel.results import Result, ResultList
-from ipython1.kernel.shared_memory.ways import Transfer
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
+from ipython1.kernel.ways import Transfer
 
 __all__ = [
     "AbortedPendingDeferredError",

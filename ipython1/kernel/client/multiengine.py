@@ -15,8 +15,8 @@ from ipython1.kernel.client_session import Connection, Dial, multiengine_connect
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
-from ipython1.kernel.shared_memory.ways import Transfer
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.ways import Transfer
 
 
 class MultiEngineClient(ConnectedClient, BlockingMultiEngine):

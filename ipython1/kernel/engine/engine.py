@@ -18,8 +18,9 @@ from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instructio
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
-from ipython1.kernel.shared_memory.memory import Memory, Unavailable
+from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.shared_memory.reference import Reference
+from ipython1.kernel.shared_memory.system import Unavailable
 
 MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""

@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ipython1.kernel.error import ProtocolError
-from ipython1.kernel.shared_memory.memory import Memory, Unavailable
+from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.shared_memory.pool import IDLE
 from ipython1.kernel.shared_memory.reference import Reference
+from ipython1.kernel.shared_memory.system import Unavailable
 
 
 @dataclass

@@ -25,7 +25,7 @@ from ipython1.kernel.error import InvalidEngineID, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link
-from ipython1.kernel.shared_memory.memory import Unavailable
+from ipython1.kernel.shared_memory.system import Unavailable
 
 FORGET = 1.0
 """Seconds between two looks at which answers the controller has acknowledged."""

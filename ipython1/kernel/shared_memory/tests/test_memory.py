@@ -19,9 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.shared_memory import system
-from ipython1.kernel.shared_memory.memory import Memory, Unavailable, open_bodies, without
+from ipython1.kernel.shared_memory.memory import Memory, open_bodies, without
 from ipython1.kernel.shared_memory.pool import IDLE, MAX_KEPT, Pool
 from ipython1.kernel.shared_memory.reference import SMALL, Reference
+from ipython1.kernel.shared_memory.system import Unavailable
 from ipython1.kernel.tests.program import search_path
 
 LARGE = b"large" * 100_000

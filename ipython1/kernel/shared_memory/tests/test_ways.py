@@ -20,7 +20,7 @@ from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.shared_memory import system
 from ipython1.kernel.shared_memory.memory import Memory, open_bodies
 from ipython1.kernel.shared_memory.reference import Reference
-from ipython1.kernel.shared_memory.ways import Ways
+from ipython1.kernel.ways import Ways
 
 HERE = [socket.gethostname(), boot_id(), namespace()]
 LARGE = b"large" * 1000
