@@ -47,6 +47,8 @@ class ClientSession:
         """Why there is no connection at the moment; None while there is one."""
         self.reopen: Callable[[Link], Coroutine[Any, Any, Link]] | None = None
         """Opens another link, for one that is over because the controller was started again."""
+        self.hosts_changed: Callable[[], None] = lambda: None
+        """Called when it is not known any more where the engines are."""
         self._reopening: Deferred[Link] | None = None
         self._bytes_waiting = 0
         self._number = 0
@@ -88,10 +90,12 @@ class ClientSession:
         """See `ipython1.kernel.peer.Receiver`."""
         if message.kind == "refused":
             self._refused(message)
+        elif message.kind == "hosts_changed":
+            self.hosts_changed()
         elif message.fields.get("memory") is not None:
             if self._reopening is None:  # else it is asked again, as below
                 # What has to be copied is copied in another thread, as that takes its time.
-                self._taken(message).addCallbacks(self._replied, self._fault)
+                self._taken(message).addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
@@ -111,9 +115,6 @@ class ClientSession:
             index = message.fields.get("index") or 0
             self.link.send(Message("taken", {"id": message.fields["id"], "index": index}))
         return message
-
-    def _fault(self, failure: Failure) -> None:
-        self.log.failure("while taking a value out of memory", failure)
 
     def _refused(self, message: Message) -> None:
         command_id, text = message.fields.get("id"), message.fields["error"]
@@ -156,6 +157,7 @@ class ClientSession:
     def opened(self, link: Link) -> None:
         """It has a link from now on."""
         self.link = link
+        self.hosts_changed()
         self._calls.durable = self.reopen is not None and bool(link.peer.get("house"))
 
     def link_away(self, reason: str) -> None:
@@ -330,6 +332,7 @@ class Connection:
         furl = self._furl()
         session = self._new_session()
         session.reopen = partial(self._reopen, session)
+        session.hosts_changed = self.ways.hosts_changed
         session.opened(await self._dialed(furl, session))
         return session
 

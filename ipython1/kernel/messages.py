@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]
@@ -71,6 +71,8 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "values": (list, NoneType),
         "number": (int, NoneType),
     },
+    # What ``engine_hosts`` answered is not true any more; said once.
+    "hosts_changed": {},
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
 }

@@ -8,6 +8,7 @@ puts large values there, once for all engines that are to get them.
 from __future__ import annotations
 
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,8 +39,13 @@ from ipython1.kernel.targets import pick
 
 KEPT = 100
 """So many transfers are remembered."""
+MAX_WAITING = 64
+"""So many values lie in memory at a time: each takes a descriptor, of this process and of the agent."""
 MEET_WITHIN = 5.0
 """Seconds that an agent has to say whether it sees our memory."""
+
+LOOK_AGAIN = 30.0
+"""Seconds after which an agent is asked again that did not say so in time."""
 
 Host = tuple[Any, ...]
 """The process that looks after an engine: host, boot id, namespace of process ids, process id, time of creation."""
@@ -76,9 +82,14 @@ class Ways:
         self._least = least
         self._transfers: deque[Transfer] = deque(maxlen=KEPT)
         self._off = "" if enabled else "it is turned off in this client (shared_memory)"
-        self._hosts: dict[int, Host] | None = None
+        self._hosts: dict[int, Host] = {}
+        # How often engines have come or gone, and how often they had when it was looked where they are.
+        self._changes = 0
+        self._seen = -1
+        self._look_again: float | None = None
         self._known: dict[Host, _Known] = {}
         self._own: Memory | None = None
+        self._waiting: list[Memory] = []
 
     def transfers(self) -> list[Transfer]:
         """The latest transfers of large values, the latest one last."""
@@ -104,8 +115,7 @@ class Ways:
         if max(sizes, default=0) < self._least and not any(request.verb in _FETCHES for request in requests):
             return (yield requests)
         if not self._off:
-            # Engines come and go: those that values are put into memory for are looked up each time.
-            yield from self._look_around(anew=max(sizes) >= self._least)
+            yield from self._look_around()
         prepared = [
             self._prepared(request, size) if size >= self._least else [self._asking(request)]
             for request, size in zip(requests, sizes, strict=True)
@@ -155,10 +165,10 @@ class Ways:
 
     def _ids(self, request: Request) -> list[int]:
         """The ids of its targets."""
-        return pick(list(self._hosts or ()), "all" if request.targets is None else request.targets)
+        return pick(list(self._hosts), "all" if request.targets is None else request.targets)
 
     def _known_of(self, engine: int) -> _Known:
-        host = (self._hosts or {}).get(engine)
+        host = self._hosts.get(engine)
         if host is None:
             return _Known(reason=f"there is no engine {engine}")
         return self._known.get(host, _FAR)
@@ -167,9 +177,16 @@ class Ways:
         _, bodies = join(request.values or ())
         if len(bodies) > MAX_PLACES:
             raise Unavailable(f"it has {len(bodies)} parts")
+        # A snapshot, as several threads may be here.
+        waiting = self._waiting = [memory for memory in self._waiting if not memory.is_closed]
+        if len(waiting) >= MAX_WAITING:
+            raise Unavailable(f"{len(waiting)} values in memory wait for engines already")
         if self._pool is not None and receivers == 1:
-            return self._pool.with_bodies(bodies)
-        return Memory.of_bodies(bodies)
+            memory = self._pool.with_bodies(bodies)
+        else:
+            memory = Memory.of_bodies(bodies)
+        waiting.append(memory)
+        return memory
 
     # -- what comes back ---------------------------------------------------------------------------------
 
@@ -204,10 +221,7 @@ class Ways:
             if reply.fields.get("memory") is not None:
                 self._note(Transfer(request.name, "from", (engine,), size, "memory"))
             else:
-                known = self._known_of(engine)
-                if known.reason.startswith("there is no"):
-                    self._hosts = None  # it is looked up before the next one
-                reason = self._off or known.reason or "the agent had no memory for it"
+                reason = self._off or self._known_of(engine).reason or "its host had no memory for it"
                 self._note(Transfer(request.name, "from", (engine,), size, "stream", reason))
 
     def _note(self, transfer: Transfer) -> None:
@@ -216,10 +230,15 @@ class Ways:
 
     # -- who sees whose memory ---------------------------------------------------------------------------
 
-    def _look_around(self, anew: bool) -> Steps[None]:
+    def hosts_changed(self) -> None:
+        """Engines have come or gone, or there is another controller."""
+        self._changes += 1
+
+    def _look_around(self) -> Steps[None]:
         """Ask where the engines are, and those agents of this host of which it is not known whether we share memory."""
-        if self._hosts is not None and not anew:
+        if self._seen == self._changes and (self._look_again is None or time.monotonic() < self._look_again):
             return
+        seen = self._changes
         listed = yield from ask_controller(Request("engine_hosts", quick=True))
         hosts = {engine: tuple(host) for engine, *host in listed}
         here = (socket.gethostname(), boot_id(), namespace())
@@ -229,7 +248,9 @@ class Ways:
             if host not in self._known and host[:3] == here and all(here):
                 self._known[host] = yield from self._meet(engine)
                 self._log_met(engine, self._known[host])
-        self._hosts = hosts
+        self._hosts, self._seen = hosts, seen
+        passing = any(known.passing for known in self._known.values())
+        self._look_again = time.monotonic() + LOOK_AGAIN if passing else None
 
     def _meet(self, engine: int) -> Steps[_Known]:
         """Find out whether the agent of an engine sees our memory, and we see the agent's."""

@@ -322,7 +322,7 @@ SHARED_MEMORY = _client.setting(
 SHARED_MEMORY_FROM = _client.setting(
     "shared_memory_from",
     Size(),
-    1 << 20,
+    512 << 10,
     "Values below this size go with the connection in any case.",
     unit="bytes",
 )

@@ -363,7 +363,7 @@ class Engine:
             fields["values"] = command.values
         if command.memory is not None:
             fields["memory"] = command.memory.reference.to_plain()
-        if command.answer_in is not None:
+        if command.answer_in is not None and self.memories.has_room:
             fields["answer_in"] = command.answer_in
         self._send("started", {"id": list(command.id)})
         self._fed_at = self._reactor.seconds()

@@ -15,14 +15,16 @@ from ipython1.kernel.shared_memory.pool import IDLE
 from ipython1.kernel.shared_memory.reference import Reference
 from ipython1.kernel.shared_memory.system import Unavailable
 
+MAX_LEFT = 64
+"""So many outcomes are left in memory for clients at a time."""
+
 
 @dataclass
 class _Announced:
-    """Memory of a client that so many commands will name; or the `problem` there was with it."""
+    """Memory of a client that so many commands will name; without `memory` if that could not be opened."""
 
     uses: int
     memory: Memory | None = None
-    problem: str = ""
 
 
 class Left:
@@ -119,7 +121,7 @@ class Memories:
         if known is not None:
             known.uses += uses
         else:
-            self._announced[reference.nonce] = _Announced(uses, *_opened(reference))
+            self._announced[reference.nonce] = _Announced(uses, _opened(reference))
 
     def unused(self, nonce: bytes, uses: int) -> None:
         """So many of them will not come."""
@@ -132,13 +134,17 @@ class Memories:
     def use(self, said: Any) -> Memory:
         """The memory of a command that has come; Unavailable if it is not to be had."""
         reference = Reference.of(said)
-        known = self._announced.get(reference.nonce) or _Announced(1, *_opened(reference))
+        known = self._announced.get(reference.nonce)
         self.unused(reference.nonce, 1)
-        if known.memory is None:
-            raise Unavailable(known.problem)
-        return known.memory
+        # What could not be opened when it was announced, for want of descriptors perhaps, is tried again.
+        return known.memory if known is not None and known.memory is not None else Memory.open(reference)
 
     # What is left in memory for clients.
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be left: each takes a descriptor."""
+        return len(self._left) < MAX_LEFT
 
     def leave(self, left: Left) -> dict[str, Any]:
         """Keep an outcome until its client has taken it; where that is to be told that it lies."""
@@ -164,8 +170,8 @@ class Memories:
         self._trim()
 
 
-def _opened(reference: Reference) -> tuple[Memory | None, str]:
+def _opened(reference: Reference) -> Memory | None:
     try:
-        return Memory.open(reference), ""
-    except Unavailable as problem:
-        return None, str(problem)
+        return Memory.open(reference)
+    except Unavailable:
+        return None

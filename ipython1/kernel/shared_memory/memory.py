@@ -53,6 +53,7 @@ class Memory:
     def __init__(self, descriptor: Descriptor, reference: Reference) -> None:
         self._descriptor = descriptor
         self.reference = reference
+        self.is_closed = False
 
     @classmethod
     def of_bodies(cls, bodies: Sequence[Bytes]) -> Memory:
@@ -118,6 +119,7 @@ class Memory:
 
     def close(self) -> None:
         """Let go of the memory; bodies that were taken from it stay."""
+        self.is_closed = True
         self._descriptor.close()
 
 

@@ -43,6 +43,7 @@ class Lent(Memory):
 
     def close(self) -> None:
         """See `Memory.close`."""
+        self.is_closed = True
         self.pool._given_back(self)
 
     def let_go(self) -> None:
@@ -84,6 +85,7 @@ class Pool:
             if fitting:
                 memory = min(fitting, key=lambda memory: memory.reference.size)
                 self._idle.remove(memory)
+                memory.is_closed = False
                 return memory
         new = Lent.new(-(-size // _ROUNDED) * _ROUNDED)
         new.pool = self

@@ -70,7 +70,7 @@ def write(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def read(descriptor: int, into: memoryview, offset: int) -> None:
-    """Fill `into` from there; Unavailable if there is less."""
+    """Fill `into` from there; Unavailable if there is less, or it is not there any more."""
     half = into.nbytes // 2 if into.nbytes >= _SHARED_OUT_FROM else 0
     if not half:
         if _read(descriptor, into, offset) < into.nbytes:
@@ -93,8 +93,11 @@ def read(descriptor: int, into: memoryview, offset: int) -> None:
 def _read(descriptor: int, into: memoryview, offset: int) -> int:
     """How many bytes could be read; all, if there are as many."""
     wanted = into.nbytes
-    while into and (count := os.preadv(descriptor, [into[:_COPIED_AT_ONCE]], offset)):
-        into, offset = into[count:], offset + count
+    try:
+        while into and (count := os.preadv(descriptor, [into[:_COPIED_AT_ONCE]], offset)):
+            into, offset = into[count:], offset + count
+    except OSError:  # it is not there any more: who asked sees that it is less
+        pass
     return wanted - into.nbytes
 
 
@@ -182,7 +185,10 @@ def _load_libc() -> Any:
 
 def own_memory(size: int) -> memoryview:
     """Fresh memory of this process alone, in large pages where the system has them: these come much faster."""
-    memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as problem:
+        raise Unavailable(f"there is no room for {size >> 20} MiB: {problem.strerror}") from None
     with contextlib.suppress(OSError, AttributeError):  # it is a wish
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)[:size]

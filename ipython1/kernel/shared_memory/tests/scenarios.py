@@ -113,6 +113,19 @@ def refused_by_agent() -> None:
     assert "shares none" in mec.transfers()[0].reason, mec.transfers()
 
 
+def come_and_go() -> None:
+    """Engines that go are not counted on, and a new interpreter has its values as the old one had."""
+    mec = client.MultiEngineClient()
+    array = numpy.arange(100_000)
+    mec.push({"a": array})
+    mec.kill(targets=2)
+    mec.restart(targets=1)
+    mec.push({"b": array})
+    assert (mec.gather("b") == numpy.concatenate([array, array])).all()
+    assert mec.transfers()[1].engines == (0, 1), mec.transfers()
+    assert {transfer.way for transfer in mec.transfers()} == {"memory"}, mec.transfers()
+
+
 def falls_back() -> None:
     """Where the system gives no memory, in the client or in an interpreter, values go the other way."""
     mec = client.MultiEngineClient()
@@ -161,9 +174,12 @@ def nothing_is_left() -> None:
 
 def _dies_with_much_to_come(mec: client.MultiEngineClient) -> None:
     """An interpreter dies while values wait for it."""
-    busy = mec.execute("import time, os; time.sleep(1); os._exit(3)", targets=0, block=False)
-    waiting = [mec.push({"a": numpy.ones(100_000)}, targets=0, block=False) for _ in range(20)]
+    flag = Path("die").absolute()
+    busy = mec.execute(f"{_until(flag)}os._exit(3)", targets=0, block=False)
+    waiting = [mec.push({"a": numpy.ones(100_000)}, targets=0, block=False) for _ in range(80)]
     broadcast = mec.push({"c": numpy.ones(100_000)}, block=False)
+    mec.queue_status()  # now all are in the queues
+    flag.touch()
     for pending in (busy, *waiting, broadcast):
         error = pending.exception()
         assert isinstance(error.elist[0][1], client.EngineLost | client.QueueCleared), error
@@ -172,12 +188,13 @@ def _dies_with_much_to_come(mec: client.MultiEngineClient) -> None:
 
 def _killed_clients(mec: client.MultiEngineClient) -> None:
     """What a client has submitted is carried out, though it was killed; and what it was sent is not kept for it."""
-    busy = mec.execute("import time; time.sleep(2)", targets=1, block=False)
+    flag = Path("go on").absolute()
+    busy = mec.execute(_until(flag), targets=1, block=False)
     code = (
         "import sys, time, numpy\n"
         "from ipython1.kernel import client\n"
         "mec = client.MultiEngineClient()\n"
-        "for number in range(20):\n"
+        "for number in range(40):\n"
         "    mec.push({f'k{number}': numpy.full(100_000, number)}, targets=1, block=False)\n"
         "    mec.pull(f'k{number}', targets=1, block=False)\n"
         "mec.execute('pass', targets=2)  # all has reached the agent\n"
@@ -188,10 +205,16 @@ def _killed_clients(mec: client.MultiEngineClient) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "submitted\n"
         child.send_signal(signal.SIGKILL)
+    flag.touch()
     busy.get_result()
-    for number in (0, 7, 19):
+    for number in (0, 7, 39):
         [pulled] = mec.pull(f"k{number}", targets=1)
         assert (pulled == number).all(), number
+
+
+def _until(flag: Path) -> str:
+    """Code that runs until that file is there."""
+    return f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)\n"
 
 
 def _cluster(mec: client.MultiEngineClient) -> list[int]:

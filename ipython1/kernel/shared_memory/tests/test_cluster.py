@@ -30,7 +30,7 @@ class SharedMemoryTests(TestCase):
     async def scenario(self, cluster: RealCluster, name: str, **environment: str) -> None:
         """Run one of `scenarios` against the cluster."""
         command = [sys.executable, "-m", "ipython1.kernel.shared_memory.tests.scenarios", name]
-        program = Program(self, *command, environment={**cluster.environment, **environment})
+        program = Program(self, *command, environment={**cluster.environment, **environment}, folder=cluster.ipython_dir)
         status = await program.ended()
         self.assertEqual(status, 0, f"{program.output}\n{cluster.program.output}")
         self.assertIn(f"{name}: done", program.output)
@@ -42,6 +42,7 @@ class SharedMemoryTests(TestCase):
         await self.scenario(cluster, "falls_back")
         await self.scenario(cluster, "values")
         await self.scenario(cluster, "off", **OFF)
+        await self.scenario(cluster, "come_and_go")
 
     @asynchronous
     async def test_turned_off(self) -> None:

@@ -11,6 +11,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.core.serialize import Serialized, join, serialize, split
+from ipython1.kernel import ways
 from ipython1.kernel.alive import boot_id, namespace
 from ipython1.kernel.error import CallTimeout, CompositeError, ConnectionError, KernelError
 from ipython1.kernel.failures import failure_bodies
@@ -49,7 +50,10 @@ class FakeEngines:
             except KernelError as problem:
                 sent = problem
             for request in requests:
-                request.over()
+                self.release(request)
+
+    def release(self, request: Request) -> None:
+        request.over()
 
     def answer(self, request: Request, message: Message) -> Answer:
         self.asked.append((request.verb, message.fields["targets"]))
@@ -109,21 +113,25 @@ class WaysTests(SynchronousTestCase):
         for engine in range(4):
             self.engines.values[engine] = ((engine, LARGE), None)
         self.assertEqual([number for number, _ in self.pull([3, 0, 1, 0])], [3, 0, 1, 0])
+        self.ways.hosts_changed()
         self.engines.hosts.append([5, "elsewhere", *HERE[1:], 7, 1.0])
         with self.assertRaises(CompositeError) as caught:
             self.push(LARGE, [0, 5, 1])
         self.assertEqual([type(part).__name__ for part in caught.exception.results or []], ["NoneType", "ConnectionError", "NoneType"])
 
     def test_asked_once(self) -> None:
-        """Where engines are is asked for each large value, and once for what is fetched; agents are met once."""
+        """Where engines are is asked once, and when that has changed; agents are met once."""
         self.push(b"small", "all")
         self.assertEqual([verb for verb, _ in self.engines.asked], ["push"])
         self.engines.asked.clear()
         self.pull("all")
         self.pull("all")
         self.push(LARGE, 0)
+        self.ways.hosts_changed()
+        self.push(b"small", 0)
+        self.push(LARGE, 0)
         verbs = [verb for verb, _ in self.engines.asked]
-        self.assertEqual(verbs, ["engine_hosts", "meet", "meet", "pull", "pull", "engine_hosts", "push"])
+        self.assertEqual(verbs, ["engine_hosts", "meet", "meet", "pull", "pull", *["push"] * 2, "engine_hosts", "push"])
 
     def test_reasons(self) -> None:
         """Why it was not memory is said."""
@@ -145,7 +153,14 @@ class WaysTests(SynchronousTestCase):
         self.push(LARGE, 0)
         self.engines.meets = meets
         self.push(LARGE, 0)
-        self.assertEqual([way for way, _, _ in self.said()], ["stream", "memory"])
+        self.patch(ways, "LOOK_AGAIN", -1.0)
+        self.ways.hosts_changed()
+        self.engines.meets = slow
+        self.push(LARGE, 2)
+        self.assertEqual([way for way, _, _ in self.said()], ["stream", "stream", "stream"])
+        self.engines.meets = meets
+        self.push(LARGE, 0)
+        self.assertEqual(self.said()[-1][0], "memory")
 
     def test_agent_cannot_be_seen(self) -> None:
         """An agent that sees our memory, and whose memory we do not see, gets none."""
@@ -170,6 +185,18 @@ class WaysTests(SynchronousTestCase):
     def pull_nothing(self) -> None:
         self.engines.values[0] = (1, None)
         self.assertEqual(self.pull(0), [1])
+
+    def test_many_that_wait(self) -> None:
+        """Only so many values wait in memory; what is too much goes with the connection."""
+        self.push(LARGE, 0)
+        self.patch(self.engines, "release", lambda request: kept.append(request))
+        kept: list[Request] = []
+        for _ in range(ways.MAX_WAITING + 1):
+            self.push(LARGE, 0)
+        self.assertIn("wait for engines already", self.said()[-1][2])
+        kept[3].over()
+        self.push(LARGE, 0)
+        self.assertEqual([way for way, _, _ in self.said()[-3:]], ["memory", "stream", "memory"])
 
     def test_turned_off(self) -> None:
         """Then nobody is asked anything."""
