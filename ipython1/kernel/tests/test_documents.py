@@ -32,7 +32,7 @@ def text(page: str | Path) -> str:
 class PageTests(TestCase):
     """Each page, with clusters of its own."""
 
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         need_pages()

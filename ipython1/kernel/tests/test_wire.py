@@ -112,7 +112,7 @@ def command(number: int = 1, bodies: list[Any] | None = None, **fields: Any) -> 
 
 
 class WireTestCase(TestCase):
-    timeout = 60
+    timeout = 180
     patience = Patience()
 
     async def controller(self, **settings: Any) -> ControllerTub:
