@@ -330,6 +330,13 @@ class SessionLink:
             collecting.addBoth(self._collected, self._hold())
         return collecting
 
+    def hold(self) -> Callable[[], None]:
+        """See `ipython1.kernel.peer.Link.hold`."""
+        if self._settled is None:
+            return lambda: None
+        number = self._hold()
+        return lambda: self._collected(None, number)
+
     def _hold(self) -> int:
         """Do not acknowledge the message that is being taken until it was `_complete`; its number."""
         self._incomplete[self._taking] += 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]
@@ -27,7 +27,9 @@ FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
     # One call. `targets` is "all", a list of engine ids, or {"slice": [start, stop, step]}; `label` is a short text
     # such as execute('a=5') that people are shown; `hold` is the result id of a two-phase call, whose outcome
     # stays in the controller until it is fetched; `again`: it was sent to this controller, or to one before it on the
-    # same store, and not answered.
+    # same store, and not answered. `memory` is where those bodies lie that are empty here, for agents that see it (see
+    # `ipython1.kernel.shared_memory`); `answer_in` are a size, and agents by their nonces: larger outcomes these may
+    # leave in memory, too.
     "command": {
         "id": (list,),
         "verb": (str,),
@@ -37,7 +39,11 @@ FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "hold": (str, NoneType),
         "again": (bool, NoneType),
         "values": (list, NoneType),
+        "memory": (dict, NoneType),
+        "answer_in": (list, NoneType),
     },
+    # The memory in which the outcome of command `id` at the target of that `index` lay is not needed any more.
+    "taken": {"id": (list,), "index": (int,)},
 }
 
 TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
@@ -54,6 +60,7 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
+        "memory": (dict, NoneType),
     },
     # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
     # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok: as in a reply.
@@ -64,6 +71,8 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "values": (list, NoneType),
         "number": (int, NoneType),
     },
+    # What ``engine_hosts`` answered is not true any more; said once.
+    "hosts_changed": {},
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
 }
@@ -85,7 +94,15 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "failures": (int, NoneType),
         "index": (int, NoneType),
         "values": (list, NoneType),
+        "memory": (dict, NoneType),
+        "answer_in": (list, NoneType),
     },
+    # Open this memory: so many commands will come whose bodies lie in it.
+    "memory": {"memory": (dict,), "uses": (int,)},
+    # So many of them will not come.
+    "unused": {"nonce": (bytes,), "uses": (int,)},
+    # The outcome that lay in this memory was taken out of it.
+    "taken": {"nonce": (bytes,)},
     # Which of these processes, [pid, when it was created], are not on the agent's host any more?
     "look": {"processes": (list,)},
     # Give back those of these commands that have not started.
@@ -114,6 +131,7 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),
+        "memory": (dict, NoneType),
     },
     # The command had not started and will not: it was cancelled.
     "returned": {"id": (list,), "engine": (int,)},

@@ -52,6 +52,7 @@ from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
+from ipython1.kernel.ways import Transfer
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -97,6 +98,7 @@ __all__ = [
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",
+    "Transfer",
     "UnpickleableException",
     "get_multiengine_client",
     "get_result",

@@ -26,10 +26,11 @@ class Calls:
 
     def run(self, call: VerbCall) -> Any:
         """Carry out a call, here and now; its value, or what it raises."""
+        steps = self.connection.ways.carried(call.steps)
         try:
-            requests = advance(call.steps, None)
+            requests = advance(steps, None)
             while True:
-                requests = advance(call.steps, self._answers(requests, call.name))
+                requests = advance(steps, self._answers(requests, call.name))
         except Finished as end:
             return end.value
         except KernelError as problem:
@@ -59,11 +60,12 @@ class Calls:
         """
         pending = PendingResult(client, new_result_id(), f"{call.name}")
         self._unfetched[pending.result_id] = pending
+        steps = self.connection.ways.carried(call.steps)
         try:
-            requests = advance(call.steps, None)
+            requests = advance(steps, None)
             while all(request.quick for request in requests):
-                requests = advance(call.steps, self._answers(requests, call.name))
-            self._perform_later(call.steps, requests, pending)
+                requests = advance(steps, self._answers(requests, call.name))
+            self._perform_later(steps, requests, pending)
         except Finished as end:
             pending._settle(end.value)
         except (InvalidEngineID, NoEnginesRegistered) as problem:

@@ -45,6 +45,7 @@ FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (bool, NoneType),
+        "memory": (dict, NoneType),
     },
 }
 

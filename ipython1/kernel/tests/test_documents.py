@@ -62,6 +62,11 @@ class PageTests(TestCase):
         await self.check("docs/source/parallel_task.txt")
 
     @asynchronous
+    async def test_large_values(self) -> None:
+        """large_values.txt"""
+        await self.check("docs/source/large_values.txt")
+
+    @asynchronous
     async def test_coming_back(self) -> None:
         """coming_back.txt"""
         await self.check("docs/source/coming_back.txt")
@@ -97,6 +102,7 @@ class PageTests(TestCase):
             "parallel_intro.txt",
             "parallel_multiengine.txt",
             "parallel_task.txt",
+            "large_values.txt",
             "coming_back.txt",
             "custom_interfaces.txt",
             "clusters.txt",
