@@ -11,6 +11,9 @@ from ipython1.kernel.framing import Bytes, Decoder, Message, StreamRef, encode
 from ipython1.kernel.session import BATCH, Batch
 from ipython1.kernel.stream import THRESHOLD
 
+MAX_BATCH = 4 << 20
+"""More than any batch has: the limits of `ipython1.kernel.session` and the largest header together."""
+
 _FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
     # `ack`: the highest number received; `first`: the number of the first message in the batch;
     # `incarnation`: the controller's, so that nothing meant for a lost one reaches its successor.
@@ -25,7 +28,7 @@ def to_bytes(batch: Batch[list[Bytes]], incarnation: str) -> bytes:
     return b"".join([*envelope, *(part for parts in batch.messages for part in parts)])
 
 
-def from_bytes(data: bytes, incarnation: str) -> Batch[Message]:
+def from_bytes(data: Bytes, incarnation: str) -> Batch[Message]:
     """The batch; ProtocolError if it is none, or is meant for another incarnation of the controller."""
     decoder = Decoder(max_body=THRESHOLD)
     envelope, *contents = decoder.feed(data) or [Message("")]

@@ -14,14 +14,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ipython1.kernel.batches import MAX_BATCH
+from ipython1.kernel.connection import MAX_REASON
+from ipython1.kernel.framing import Bytes
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Ending, Receiver
 from ipython1.kernel.stream import PIECE
 
-MAX_BATCH = 4 << 20
-"""More than any batch has: the limits of `ipython1.kernel.link` and the largest header together."""
 MAX_HELLO = 64 << 10
-MAX_REASON = 4096
 
 # What a remote method takes is written in its signature, as default values; Foolscap reads them from there.
 _NUMBER = IntegerConstraint(maxBytes=8)
@@ -120,8 +120,8 @@ class FoolscapCarrier:
     def deliver(self, batch: bytes) -> None:
         self._remote.callRemoteOnly("deliver", batch)
 
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
-        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, data)
+    def piece(self, number: int, offset: int, data: Bytes) -> Deferred[bool | None]:
+        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, bytes(data))
         return answer.addErrback(_not_answered)
 
     def let_go(self) -> None:

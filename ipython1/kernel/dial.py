@@ -20,6 +20,7 @@ from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, 
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.furl import tub_and_location
 from ipython1.kernel.hello import check_welcome, hello, new_id
+from ipython1.kernel.line_dial import LineDialer, open_lines
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.redial import Redial, Resume
@@ -64,6 +65,7 @@ async def hang_up_all() -> None:
     for key in [key for key in _tubs if key[0] == os.getpid()]:
         await _tubs.pop(key).stopService()
     await DeferredList(list(_stopping))
+    await open_lines.stop()
 
 
 async def dial(
@@ -85,12 +87,12 @@ async def dial(
     Raises ConnectionError (nobody there, or not reached within `timeout` seconds), FURLError (a controller is there,
     but not the one, or not the role, that the FURL is for), IncompatiblePeer.
     """
-    session = session or new_id()
-    welcome, end, remote = await _opened(furl, hello(role, session, name=name), reactor, timeout)
+    key = session or new_id()
+    welcome, end, remote = await _opened(furl, hello(role, key, name=name), reactor, timeout)
 
     async def attempt(received: int) -> Resume:
         there = again() if again is not None else furl
-        said = hello(role, session, welcome["ticket"], received, name)
+        said = hello(role, key, welcome["ticket"], received, name)
         answer, new_end, new_remote = await _opened(there, said, reactor, AGAIN_WITHIN)
 
         def resume(link: SessionLink) -> None:
@@ -98,13 +100,20 @@ async def dial(
                 rejoin(new_remote, new_end, link, answer["received"], _lost(there))
             except ProtocolError as problem:
                 link.close(f"protocol error: {problem}")
+            else:
+                go_over(answer, new_remote, there)
 
         return resume
 
-    redial = Redial(reactor, attempt, welcome["grace"])
-    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), redial)
+    def go_over(answer: Mapping[str, Any], remote: Any, there: str) -> None:
+        address = remote.tracker.broker.transport.getPeer()
+        lines.go_over(link, answer.get("line"), key, tub_and_location(there)[0], address, _lost(there))
+
+    lines = LineDialer(reactor, Redial(reactor, attempt, welcome["grace"]))
+    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), lines)
     _links.add(link)
     join(remote, end, link, receiver, _lost(furl))
+    go_over(welcome, remote, furl)
     return link
 
 

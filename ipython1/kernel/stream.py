@@ -21,13 +21,11 @@ PIECE = 1024 * 1024
 WINDOW = 4
 """So many pieces of one stream are under way unanswered."""
 
-OfferPiece = Callable[[int, int, bytes], "Deferred[bool]"]
-
 
 class Sink(Protocol):
     """Takes the pieces of one incoming stream, in order."""
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         """Fires when there is place for more; False if no more is wanted."""
 
     def complete(self) -> None:
@@ -42,12 +40,12 @@ class Collector:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._pieces: list[bytes] = []
+        self._pieces: list[Bytes] = []
         self._body: Bytes | None = None
         self._reason: str | None = None
         self._waiting: list[Deferred[None]] = []
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         self._pieces.append(data)
         return succeed(True)
 
@@ -95,7 +93,7 @@ class Relay:
         self._over: str | None | type[Relay] = Relay  # the class stands for: not over yet
         self._callbacks: list[Callable[[str | None], None]] = []
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         offset, self._offset = self._offset, self._offset + len(data)
         offers = [link.offer(ref.number, offset, data) for link, ref in self._destinations]
         return DeferredList(offers).addCallback(self._answered, list(self._destinations))
@@ -131,7 +129,7 @@ class Relay:
 class OutgoingPieces(Protocol):
     """The sending side of a link, as far as streams are concerned."""
 
-    def offer(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def offer(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """Send a piece; fires when it has found its place, False if no more is wanted or the link is lost."""
 
     def abort(self, number: int, reason: str) -> None:
@@ -151,7 +149,7 @@ class Outgoing:
     def start(self) -> None:
         """Send the first pieces; the rest follows as answers come."""
         while self._view is not None and self._under_way < WINDOW and self._offset < self._ref.size:
-            data = bytes(self._view[self._offset : self._offset + PIECE])
+            data = self._view[self._offset : self._offset + PIECE]
             offset, self._offset = self._offset, self._offset + len(data)
             self._under_way += 1
             self._link.offer(self._ref.number, offset, data).addCallback(self._answered)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -32,17 +31,12 @@ class ResumeTestCase(WireTestCase):
         self.tub = await self.controller()
         self.proxy = Proxy(self, self.tub.port)
         await self.proxy.start()
-        return await self.dial(self.proxy.furl(self.tub.furls["multiengine"]))
+        client = await self.dial(self.proxy.furl(self.tub.furls["multiengine"]))
+        await self.on_line(client)
+        return client
 
     def numbers(self, messages: list[Message]) -> list[int]:
         return [message.fields["id"][1] for message in messages]
-
-    async def until(self, condition: Any) -> None:
-        async def look() -> None:
-            while not condition():
-                await deferLater(reactor, 0.01, lambda: None)
-
-        await Deferred.fromCoroutine(look()).addTimeout(20, reactor)
 
 
 class CutTests(ResumeTestCase):
@@ -144,6 +138,7 @@ class SilenceTests(ResumeTestCase):
         # With a Tub of another name, since Foolscap drops the older one of two connections of one Tub.
         [((_, controller), tub)] = dialing._tubs.items()
         dialing._retire(controller, tub)
+        client.link._carrier.cut_off()
         await client.when(1)
         await self.multiengine.when(2)
         self.assertEqual(self.multiengine.away, [])
@@ -213,6 +208,8 @@ class EndTests(ResumeTestCase):
         folder = self.tub.file("engine").parent.parent
         # As it is when the process is killed: nobody is told.
         for door in self.tub._doors:
+            for session in door._sessions.values():
+                session.link._drop_carrier()
             door._sessions.clear()
         await self.tub.stop(clean=False)
         again = await self.controller(ipython_dir=folder)
