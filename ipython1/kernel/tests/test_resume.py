@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from ipython1.kernel import dial as dialing
+from ipython1.kernel import tubs
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.patience import Patience
@@ -136,8 +137,8 @@ class SilenceTests(ResumeTestCase):
         self.multiengine.link.send(reply(1))
         client.link.send(command(2))
         # With a Tub of another name, since Foolscap drops the older one of two connections of one Tub.
-        [((_, controller), tub)] = dialing._tubs.items()
-        dialing._retire(controller, tub)
+        [tub] = tubs._tubs.values()
+        tub.retire()
         client.link._carrier.cut_off()
         await client.when(1)
         await self.multiengine.when(2)
