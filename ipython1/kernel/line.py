@@ -29,6 +29,10 @@ from ipython1.kernel.watch import Watch
 JOINED = 16 << 10
 """Up to so many bytes, what is to be sent is joined: each record of TLS costs."""
 
+# What comes is read into this, unless it is part of something large: a record of TLS at a time, since each call to read one
+# may make this thread wait for those of users.
+_scratch = memoryview(bytearray(16 << 10))
+
 Opening = Callable[[Kind, Bytes], None]
 
 
@@ -84,11 +88,11 @@ class Line:
         self._sending = memoryview(b"")
         self._part = memoryview(b"")
         self._answers: dict[tuple[int, int], Deferred[bool | None]] = {}
-        # What is being read: a head, or the content of a frame of that kind.
-        self._head = bytearray(frames.HEAD)
+        # Of the frame that is being read: what there is of its head, its kind, its content, and what is missing of that.
+        self._head = b""
         self._kind: Kind | None = None
-        self._content: bytearray | None = None
-        self._place = self._rest = memoryview(self._head)
+        self._content: Bytes = b""
+        self._rest = memoryview(b"")
         self._coming: frames.Piece | None = None
         self._piece = bytearray()
         self._filled = 0
@@ -191,52 +195,73 @@ class Line:
     def data_ready(self) -> None:
         """See `ipython1.kernel.secured.User`."""
         self._watch.heard = True
+        read_into = self.socket.read_into
         try:
-            while count := self.socket.read_into(self._rest):
-                self._rest = self._rest[count:]
-                if not self._rest:
-                    self._read()
+            while count := read_into(self._rest or _scratch):
+                if self._rest:
+                    # It is where it belongs.
+                    self._rest = self._rest[count:]
+                    if not self._rest:
+                        self._whole()
+                else:
+                    # Not what it was read into: that is for all lines, and this goes on while other things happen.
+                    self._read(memoryview(bytes(_scratch[:count])))
         except ProtocolError as problem:
             self.log.warn("garbage ended a line: {problem}", problem=problem)
             self.socket.abort()
             self.lost(str(problem))
 
-    def _read(self) -> None:
-        """What was wanted is here."""
-        if self._kind is None:
-            self._begin(*frames.parse_head(self._head))
-            return
-        kind, content = self._kind, self._content
-        self._kind = self._content = None
-        self._rest = memoryview(self._head)
-        self._take(kind, content)
+    def _read(self, data: memoryview) -> None:
+        """Take the frames that are in `data`; of the last one, what there is of it."""
+        while data:
+            missing = frames.HEAD - len(self._head)
+            self._head += data[:missing]
+            data = data[missing:]
+            if len(self._head) < frames.HEAD:
+                return
+            kind, length = frames.parse_head(self._head)
+            self._head = b""
+            self._begin(kind, length)
+            if len(data) < length:
+                if kind is not Kind.PART:
+                    self._content = bytearray(length)
+                    self._rest = memoryview(self._content)
+                self._rest[: len(data)] = data
+                self._rest = self._rest[len(data) :]
+                return
+            if kind is Kind.PART:
+                self._rest[:] = data[:length]
+            else:
+                self._content = data[:length]
+            data = data[length:]
+            self._whole()
 
     def _begin(self, kind: Kind, length: int) -> None:
+        """A frame of that kind and length comes."""
         if (self.opening is not None) != (kind in (Kind.HELLO, Kind.WELCOME)):
             raise ProtocolError(f"a {kind.name} frame at a time when there is none")
-        if not length:
-            self._rest = memoryview(self._head)
-            self._take(kind, None)
-            return
         self._kind = kind
         if kind is Kind.PART:
             if self._coming is None or self._filled + length > self._coming.size:
                 raise ProtocolError("a part of a piece that was not announced")
             self._rest = memoryview(self._piece)[self._filled : self._filled + length]
             self._filled += length
-        else:
-            self._content = bytearray(length)
-            self._rest = memoryview(self._content)
 
-    def _take(self, kind: Kind, content: bytearray | None) -> None:
+    def _whole(self) -> None:
+        kind, content = self._kind, self._content
+        self._kind, self._content, self._rest = None, b"", memoryview(b"")
+        assert kind is not None
+        self._take(kind, content)
+
+    def _take(self, kind: Kind, content: Bytes) -> None:
         link = self._link
         if self.opening is not None:
-            self.opening(kind, content or b"")
+            self.opening(kind, content)
         elif kind is Kind.ASK:
             self.send(frames.frame(Kind.SIGN))
         elif kind is Kind.PART:
             self._part_came()
-        elif link is None or content is None:
+        elif link is None:
             pass
         elif kind is Kind.BATCH:
             link.batch_received(content, self._connection)

@@ -104,6 +104,8 @@ class SecuredSocket:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side)
         self._shaken = False
+        # Whether there may be more of the record that was read last.  To ask would let other threads go first.
+        self._partly_read = False
         self._leaving = memoryview(b"")
         self._more = False
         self._writing = False
@@ -182,17 +184,19 @@ class SecuredSocket:
 
     def read_into(self, place: memoryview) -> int:
         """Read what has come, up to the size of `place`, which is not empty; 0 if there is nothing more now."""
-        if not self.is_open or not (self._incoming.pending or self._tls.pending()):
+        if not self.is_open or not (self._incoming.pending or self._partly_read):
             return 0
         try:
             count: int = self._tls.read(len(place), place)  # type: ignore[arg-type, assignment] # it takes memoryviews
         except ssl.SSLWantReadError:
+            self._partly_read = False
             return 0
         except ssl.SSLError as problem:
             self._fail(f"what came is no TLS: {problem.reason or problem}")
             return 0
         if not count:
             self._fail("")
+        self._partly_read = count == len(place)
         return count
 
     # -- writing -------------------------------------------------------------------------------------

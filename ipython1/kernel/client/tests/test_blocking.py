@@ -421,10 +421,11 @@ class ConnectionTests(BlockingTestCase):
         """When the reactor stops, who waits is told, and so is who comes later."""
         thread = ReactorThread()
         self.patch(thread, "_reactor", reactor)
-        waiting: concurrent.futures.Future[None] = concurrent.futures.Future()
-        thread._begin(waiting, _never, ())
+        told: list[BaseException | None] = []
+        thread._begin(_Waiting(lambda value, problem: told.append(problem)), _never, ())
         thread._stopped()
-        self.assertIsInstance(waiting.exception(0), error.ClientError)
+        [problem] = told
+        self.assertIsInstance(problem, error.ClientError)
         self.assertRaises(error.ClientError, thread.start)
 
 
