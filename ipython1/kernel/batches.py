@@ -7,7 +7,7 @@ from typing import Any
 
 from ipython1.kernel import messages
 from ipython1.kernel.error import ProtocolError
-from ipython1.kernel.framing import Bytes, Decoder, Message, StreamRef, encode
+from ipython1.kernel.framing import Bytes, Message, StreamRef, decode, encode
 from ipython1.kernel.session import BATCH, Batch
 from ipython1.kernel.stream import THRESHOLD
 
@@ -30,11 +30,10 @@ def to_bytes(batch: Batch[list[Bytes]], incarnation: str) -> bytes:
 
 def from_bytes(data: Bytes, incarnation: str) -> Batch[Message]:
     """The batch; ProtocolError if it is none, or is meant for another incarnation of the controller."""
-    decoder = Decoder(max_body=THRESHOLD)
-    envelope, *contents = decoder.feed(data) or [Message("")]
+    envelope, *contents = decode(data, max_body=THRESHOLD) or [Message("")]
     problem = messages.check(envelope.kind, envelope.fields, _FIELDS)
-    if problem or decoder.partial:
-        raise ProtocolError(problem or "a batch ends in the middle of a message")
+    if problem:
+        raise ProtocolError(problem)
     if envelope.fields["incarnation"] != incarnation:
         raise ProtocolError("a batch is meant for another incarnation of the controller")
     return Batch(envelope.fields["first"], envelope.fields["ack"], contents)

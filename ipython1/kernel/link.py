@@ -285,8 +285,8 @@ class SessionLink:
 
     def _check_streams(self, message: Message) -> str | None:
         """What is wrong with the streams that a message refers to: those that were not announced must be new."""
-        refs = set(message.streams())
-        if not self._serves or not refs:
+        refs = set(message.streams()) if self._serves else ()
+        if not refs:
             return None
         numbers = {ref.number for ref in refs}
         if len(numbers) < len(refs) or any(number in self._arrivals for number in numbers):

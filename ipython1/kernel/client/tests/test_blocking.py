@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel import client, error
-from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
+from ipython1.kernel.client.reactor import ReactorThread, _Waiting, reactor_thread
 from ipython1.kernel.tests.fake_cluster import FURL, FakeCluster
 
 
