@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -370,6 +371,23 @@ class StreamTests(LineTestCase):
         there = await self.multiengine.when(1)
         self.assertEqual([message.fields["id"][1] for message in there], [2])
         await self.multiengine.when(2)
+
+    def test_between_parts(self) -> None:
+        """... nor for the rest of the piece that is being sent."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        line = Line(reactor, ours, dialing_context())
+        self.addCleanup(line.socket.abort)
+        body = os.urandom(3 * line_frames.PART)
+        line.piece(1, 0, body)
+        sent = [bytes(line.next_part() or b"") for _ in range(3)]
+        line.deliver(b"a message")
+        sent.append(bytes(line.next_part() or b""))
+        self.assertEqual(sent[3], line_frames.frame(Kind.BATCH, b"a message"))
+        while (part := line.next_part()) is not None:
+            sent.append(bytes(part))
+        self.assertEqual(sent[0], line_frames.piece(1, 0, len(body)))
+        self.assertEqual(b"".join(part for part in sent if len(part) == line_frames.PART), body)
 
     async def test_cut_short(self) -> None:
         """A stream whose sender dies in the middle of a piece is broken off, when it does not come back."""
