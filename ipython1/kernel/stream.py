@@ -16,8 +16,8 @@ from ipython1.kernel.framing import Bytes, StreamRef
 
 THRESHOLD = 64 * 1024
 """Bodies above this size (bytes) travel as streams."""
-PIECE = 1024 * 1024
-"""The size of a piece (bytes): each costs a call and an answer on every hop, and others wait for it to pass."""
+PIECE = 512 * 1024
+"""The size of a piece (bytes): each costs something on every hop, and what is under way may lie before a message."""
 WINDOW = 4
 """So many pieces of one stream are under way unanswered."""
 
@@ -96,7 +96,14 @@ class Relay:
     def piece(self, data: Bytes) -> Deferred[bool]:
         offset, self._offset = self._offset, self._offset + len(data)
         offers = [link.offer(ref.number, offset, data) for link, ref in self._destinations]
+        if len(offers) == 1:
+            return offers[0].addCallback(self._answered_by, self._destinations[0])
         return DeferredList(offers).addCallback(self._answered, list(self._destinations))
+
+    def _answered_by(self, wanted: bool, destination: tuple[OutgoingPieces, StreamRef]) -> bool:
+        if not wanted and destination in self._destinations:
+            self._destinations.remove(destination)
+        return bool(self._destinations)
 
     def _answered(self, answers: list[tuple[bool, Any]], asked: list[tuple[OutgoingPieces, StreamRef]]) -> bool:
         for (succeeded, wanted), destination in zip(answers, asked, strict=True):
