@@ -1,6 +1,6 @@
 """The kinds of message on each link, and the check that each goes through on arrival.
 
-Three links carry messages: client to controller, controller to agent (both sessions over Foolscap, see
+Three links carry messages: client to controller, controller to agent (both sessions, see
 `ipython1.kernel.link`), and agent to interpreter (a socket pair, see `ipython1.core.process`).
 
 A *command id* is ``[session, number]``: the session id of the client where the command was born and a number
