@@ -34,6 +34,10 @@ TEST = [
     "hypothesis>=6.100",
     "numpy>=1.26",
 ]
+BENCH = [
+    "matplotlib>=3.8",
+    "numpy>=1.26",
+]
 DOCS = [
     "sphinx>=7.2",
 ]
@@ -70,7 +74,7 @@ setup(
     packages=find_packages(include=["ipython1", "ipython1.*"]),
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"postgresql": POSTGRESQL, "test": TEST, "docs": DOCS, "dev": TEST + DOCS + LINT},
+    extras_require={"postgresql": POSTGRESQL, "test": TEST, "bench": BENCH, "docs": DOCS, "dev": TEST + DOCS + LINT},
     entry_points={
         "console_scripts": [
             f"{command} = ipython1.kernel.scripts.{command}:main"

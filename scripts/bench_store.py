@@ -12,10 +12,9 @@ import subprocess
 import sys
 import time
 
+from ipython1.kernel import client
 from private_cluster import NotStarted, private_cluster
 from soak import resident
-
-from ipython1.kernel import client
 
 CONTROLLER = ("ipcontroller", "--interface", "127.0.0.1")
 STORES = ("memory", "")

@@ -14,10 +14,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ipython1.kernel import client
 from private_cluster import NotStarted, private_cluster
 from soak import resident
-
-from ipython1.kernel import client
 
 ENGINES = 4
 LONG, SHORT = 5.0, 0.01

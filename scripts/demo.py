@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from IPython.lib.pretty import pretty
+
 from private_cluster import NotStarted, private_cluster
 
 ENGINES = 4

@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from private_cluster import NotStarted, private_cluster
-
 from ipython1.kernel import client
+from private_cluster import NotStarted, private_cluster
 
 ENGINES = 2
 BOUND = 2048

@@ -53,7 +53,7 @@ class PlaceTests(SynchronousTestCase):
 
 
 class ControlTests(TestCase):
-    timeout = 30
+    timeout = 180
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
@@ -158,7 +158,7 @@ sys.exit(detach(Path(sys.argv[1]), serve))
 
 
 class DetachTests(TestCase):
-    timeout = 30
+    timeout = 180
 
     async def detached(self, how: str) -> tuple[int, str, str]:
         log = Path(self.mktemp()).absolute()

@@ -17,10 +17,11 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipython1.kernel.controller.fleet import Deadlines, Fleet
 from ipython1.kernel.controller.task_values import (
     NO_PROGRESS,
     TRANSITIONS,
@@ -59,6 +60,8 @@ DEPEND_WITHIN = 5.0
 """Seconds that an engine may take to say whether it is fit."""
 LOOK = 0.01
 """Seconds between two looks at whether an idle engine could take work from a busy one."""
+MANY = 50
+"""Where more engines than that have work that waits, looks become rarer as there are more: each goes over all of them."""
 _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
 
 
@@ -103,8 +106,9 @@ class Scheduler:
         self.tasks: dict[int, Task] = {}
         self.workers: dict[int, Worker] = {}
         self.waiting = Waiting()
+        self._fleet = Fleet(self.workers)
         self._attempts: dict[tuple[int, int], Attempt] = {}
-        self._timed: set[Attempt] = set()
+        self._deadlines = Deadlines()
         # What engines were asked and have begun with, by engine and function.
         self._judging: dict[tuple[int, str], Verdict] = {}
         self._dependents: dict[int, list[int]] = {}
@@ -113,6 +117,7 @@ class Scheduler:
         self._marks = 0
         self._suspects = False
         self._look_at: float | None = None
+        self._looked_until = 0.0
         self._todo: list[Instruction] = []
         self._just_ended: deque[Task] = deque()
 
@@ -215,12 +220,13 @@ class Scheduler:
 
     def engine_joined(self, engine: int, properties: Mapping[str, Any], now: float) -> list[Instruction]:
         """An engine was registered."""
-        self.workers[engine] = Worker(engine, self._new_mark(), dict(properties))
+        worker = self.workers[engine] = Worker(engine, self._new_mark(), dict(properties))
+        self._fleet.changed(worker)
         return self._done(now)
 
     def engine_left(self, engine: int, now: float) -> list[Instruction]:
         """An engine is gone; of each attempt that it had, `lost` or `returned` will tell."""
-        del self.workers[engine]
+        self._fleet.left(self.workers.pop(engine))
         for key in [key for key in self._judging if key[0] == engine]:
             del self._judging[key]
         self._suspects = True
@@ -228,7 +234,9 @@ class Scheduler:
 
     def engine_paused(self, engine: int, now: float) -> list[Instruction]:
         """An engine takes no more work for the time being: its interpreter has ended, or is about to."""
-        self._changed(self.workers[engine]).ready = False
+        worker = self._changed(self.workers[engine])
+        worker.ready = False
+        self._fleet.changed(worker)
         return self._done(now)
 
     def engine_came_back(self, engine: int, now: float) -> list[Instruction]:
@@ -236,6 +244,7 @@ class Scheduler:
         worker = self._changed(self.workers[engine])
         worker.ready, worker.paused_until = True, 0.0
         worker.verdicts = {name: said for name, said in worker.verdicts.items() if said.fatal}
+        self._fleet.changed(worker)
         return self._done(now)
 
     def properties_changed(self, engine: int, properties: Mapping[str, Any], now: float) -> list[Instruction]:
@@ -248,6 +257,7 @@ class Scheduler:
         worker.verdicts = {
             name: said for name, said in worker.verdicts.items() if said.fit is None or said.fatal
         }
+        self._fleet.changed(worker)
         return self._done(now)
 
     def depend_began(self, engine: int, depend: str, now: float) -> list[Instruction]:
@@ -273,6 +283,7 @@ class Scheduler:
         if worker is not None:
             worker.verdicts[depend] = Verdict(fit, text, fatal)
             self._suspects = self._suspects or not fit
+            self._fleet.changed(worker)
         return self._done(now)
 
     def depend_unanswered(self, engine: int, depend: str, now: float) -> list[Instruction]:
@@ -280,7 +291,7 @@ class Scheduler:
         worker = self.workers.get(engine)
         self._judging.pop((engine, depend), None)
         if worker is not None and worker.verdicts.pop(depend, None) is not None:
-            worker.paused_until = now + PAUSE
+            self._pause(worker, now)
         return self._done(now)
 
     # What becomes of attempts.  One that is not known any more, or whose task has ended, is over and nothing else.
@@ -292,46 +303,34 @@ class Scheduler:
             return []
         attempt.started = now
         attempt.worker.occupied = False
+        self._fleet.changed(attempt.worker)
         task = self._task_of(attempt)
         if task is None:
             self._act_against(attempt, now)
             return self._done(now)
         self._move(task, Event.STARTED, State.RUNNING)
         if attempt.timeout is not None:
-            attempt.deadline = now + attempt.timeout
-            self._timed.add(attempt)
+            self._deadlines.set(attempt, now + attempt.timeout)
         return []  # it makes no room for others
 
     def succeeded(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It was done."""
-        attempt, task = self._over(task_id, number, now)
-        if task is None or attempt is None:
-            pass
-        elif attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
-        else:
+        attempt, task = self._came(task_id, number, now)
+        if task is not None:
             self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
         return self._done(now)
 
     def failed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It failed; the error is in the reply that has just come."""
-        attempt, task = self._over(task_id, number, now)
-        if task is None or attempt is None:
-            pass
-        elif attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
-        else:
+        attempt, task = self._came(task_id, number, now)
+        if task is not None:
             self._fail(task, Event.FAILED, None)
         return self._done(now)
 
     def rejected(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It said that this engine lacks what it needs."""
-        attempt, task = self._over(task_id, number, now)
-        if task is None or attempt is None:
-            pass
-        elif attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
-        else:
+        attempt, task = self._came(task_id, number, now)
+        if task is not None and attempt is not None:
             rejected = task.place.rejected | {attempt.worker.mark}
             task.place = self._place(task, rejected, task.place.avoided)
             self._suspects = True
@@ -340,12 +339,8 @@ class Scheduler:
 
     def missed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """Its engine did not have its function, so that it has not begun: it is to be sent with that."""
-        attempt, task = self._over(task_id, number, now)
-        if task is None or attempt is None:
-            pass
-        elif attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
-        else:
+        attempt, task = self._came(task_id, number, now)
+        if task is not None:
             self._ready(task, Event.MISSED)
         return self._done(now)
 
@@ -353,18 +348,16 @@ class Scheduler:
         """It certainly has not started, and will not: it was taken back, or dropped."""
         attempt, task = self._over(task_id, number, now, started=False)
         if attempt is not None and not attempt.returning:
-            attempt.worker.paused_until = now + PAUSE
+            self._pause(attempt.worker, now)
         if task is not None:
             self._ready(task, Event.RETURNED)
         return self._done(now)
 
     def lost(self, task_id: int, number: int, reason: str, now: float) -> list[Instruction]:
         """Its engine was lost, and it with it, whether it had started or not."""
-        attempt, task = self._over(task_id, number, now, started=False)
+        attempt, task = self._came(task_id, number, now, started=False)
         if task is None or attempt is None:
             pass
-        elif attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
         elif attempt.started is not None:
             self._fail(task, Event.LOST, EngineLost(f"{task.name} was lost with its engine: {reason}"))
         elif task.now.retries == 0:
@@ -379,10 +372,11 @@ class Scheduler:
     @property
     def next_tick(self) -> float | None:
         """When `tick` is to be called, if nothing else happens before."""
-        times = [attempt.deadline for attempt in self._timed if attempt.deadline is not None]
-        times += [verdict.deadline for verdict in self._judging.values() if verdict.deadline is not None]
+        times = [verdict.deadline for verdict in self._judging.values() if verdict.deadline is not None]
+        if (deadline := self._deadlines.next) is not None:
+            times.append(deadline)
         if self.waiting:
-            times += [worker.paused_until for worker in self.workers.values() if worker.paused_until]
+            times += [worker.paused_until for worker in self._fleet.paused]
         if self._look_at is not None:
             times.append(self._look_at)
         return min(times, default=None)
@@ -390,11 +384,13 @@ class Scheduler:
     def tick(self, now: float, occupied: Container[int] = ()) -> list[Instruction]:
         """Time has passed; the `occupied` engines have commands of others, which go before tasks."""
         for worker in self.workers.values():
-            worker.occupied = worker.engine in occupied
-            if worker.paused_until <= now:
-                worker.paused_until = 0.0
-        due = [attempt for attempt in self._timed if attempt.deadline is not None and attempt.deadline <= now]
-        for attempt in sorted(due, key=lambda attempt: (attempt.task, attempt.number)):
+            if worker.occupied != (worker.engine in occupied):
+                worker.occupied = not worker.occupied
+                self._fleet.changed(worker)
+        for worker in [worker for worker in self._fleet.paused if worker.paused_until <= now]:
+            worker.paused_until = 0.0
+            self._fleet.changed(worker)
+        for attempt in self._deadlines.due(now):
             attempt.cause = attempt.cause or Event.TIMED_OUT
             self._act_against(attempt, now)
         for (engine, depend), verdict in self._judging.items():
@@ -480,10 +476,25 @@ class Scheduler:
             if task is not None:
                 self._move(task, Event.STARTED, State.RUNNING)
         attempt.worker.ended(attempt, now)
-        self._timed.discard(attempt)
+        self._fleet.changed(attempt.worker)
+        self._deadlines.drop(attempt)
         if task is not None:
             task.attempt = None
         return attempt, task
+
+    def _came(
+        self, task_id: int, number: int, now: float, started: bool = True
+    ) -> tuple[Attempt | None, Task | None]:
+        """The same; a task that has run out of time has failed by that, whatever came of it, and None is given."""
+        attempt, task = self._over(task_id, number, now, started)
+        if task is not None and attempt is not None and attempt.cause is Event.TIMED_OUT:
+            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+            return attempt, None
+        return attempt, task
+
+    def _pause(self, worker: Worker, now: float) -> None:
+        worker.paused_until = now + PAUSE
+        self._fleet.changed(worker)
 
     def _fail(self, task: Task, event: Event, error: IPythonError | None) -> None:
         """The task's present step failed: it is tried again, or its recovery task is, or it has failed for good."""
@@ -565,8 +576,8 @@ class Scheduler:
     def _act_against(self, attempt: Attempt, now: float) -> None:
         measure = _measure(attempt.measures)
         attempt.measures += 1
-        attempt.deadline = now + GRACE
-        self._timed.add(attempt)
+        self._deadlines.set(attempt, now + GRACE)
+        self._fleet.changed(attempt.worker)
         self._todo.append(Stop(measure, attempt.task, attempt.number, attempt.worker.engine))
         # What is behind it would have to wait, and may be hit.
         for other in attempt.worker.attempts:
@@ -576,26 +587,29 @@ class Scheduler:
     def _take_back(self, attempt: Attempt) -> None:
         if not attempt.returning:
             attempt.returning = True
+            self._fleet.changed(attempt.worker)
             self._todo.append(TakeBack(attempt.task, attempt.number, attempt.worker.engine))
 
     # Sending.
 
     def _send_out(self, now: float) -> None:
         """Send what waits to the engines that have room, those with the least work first."""
-        able = [worker for worker in self.workers.values() if worker.has_room(now)]
-        if not able:  # as for most events, when there is much to do
-            return
         heads = self.waiting.heads()
-        while able and heads:
-            worker = min(able, key=lambda one: (one.occupied, len(one.attempts), one.engine))
+        places, unfit = {head.place for head in heads}, []
+        while heads and (worker := self._fleet.next(places, now)) is not None:
             head = next((head for head in heads if self._is_fit(worker, head, now)), None)
             if head is None:
-                able.remove(worker)
-                continue
-            self._send(self.tasks[head.task], worker, now)
-            heads = self.waiting.heads()
-            if not worker.has_room(now):
-                able.remove(worker)
+                unfit.append(worker)
+            else:
+                self._send(self.tasks[head.task], worker, now)
+                heads = self.waiting.heads()
+                places = {head.place for head in heads}
+        # One that only gives way to others may take the task when these have no room any more.
+        giving_way = {place.avoided for place in places}
+        for worker in unfit:
+            if worker.engine in giving_way:
+                self._fleet.changed(worker)
+        self._fleet.refuse([worker for worker in unfit if worker.engine not in giving_way], places)
 
     def _is_fit(self, worker: Worker, ticket: Ticket, now: float) -> bool:
         """Whether the engine may be sent the task; an engine that has to be asked is asked."""
@@ -634,35 +648,43 @@ class Scheduler:
         attempt = Attempt(task.spec.id, task.attempts, step.kind, worker, step.timeout, now)
         task.attempt = attempt
         worker.attempts.append(attempt)
+        self._fleet.changed(worker)
         self._attempts[attempt.task, attempt.number] = attempt
         self._move(task, Event.SENT, State.SENT)
 
     def _rebalance(self, now: float) -> None:
         """Take back, for each engine that has nothing to do, a task that another would make wait."""
         self._look_at = None
-        idle = [worker for worker in self.workers.values() if not worker.attempts and worker.has_room(now)]
-        if not idle:
+        loaded = self._fleet.loaded
+        if not loaded or not any(worker.has_room(now) for worker in self._fleet.idle):
             return
-        for worker in idle:
-            attempt = next(self._movable(worker, now), None)
+        if now < self._looked_until:
+            self._look_at = self._looked_until
+            return
+        if len(loaded) > MANY:
+            self._looked_until = now + len(loaded) * LOOK / MANY
+        sources = [each for worker in loaded if (each := _Source(worker, now)).movable]
+        sources.sort(key=lambda each: (-len(each.worker.attempts), each.worker.engine))
+        for worker in [worker for worker in self._fleet.idle if sources and worker.has_room(now)]:
+            attempt = self._movable(sources, worker, now)
             if attempt is not None:
                 self._take_back(attempt)
-        for worker in self.workers.values():
-            unstarted = [other for other in worker.attempts if other.started is None and not other.returning]
-            if unstarted:
-                look_at = now + (LOOK if unstarted[0] is not worker.attempts[0] else STUCK + LOOK)
-                self._look_at = look_at if self._look_at is None else min(self._look_at, look_at)
+                sources = [each for each in sources if each.movable]
+            if not sources:
+                break
+        for worker in loaded:
+            first = next(other for other in worker.attempts if other.started is None and not other.returning)
+            look_at = now + (LOOK if first is not worker.attempts[0] else STUCK + LOOK)
+            self._look_at = look_at if self._look_at is None else min(self._look_at, look_at)
 
-    def _movable(self, idle: Worker, now: float) -> Iterator[Attempt]:
-        for worker in sorted(self.workers.values(), key=lambda one: -len(one.attempts)):
-            waits, stuck = worker.waits(now), worker.is_stuck(now)
-            if not stuck and waits is not None and waits < AHEAD / 2:
-                continue
-            if idle.occupied and not worker.occupied and worker.has_room(now, without=1):
+    def _movable(self, sources: Iterable[_Source], idle: Worker, now: float) -> Attempt | None:
+        """The attempt that the engine without work should have, out of the sources, if there is one; it is one of theirs no more."""
+        for source in sources:
+            if idle.occupied and not source.worker.occupied and source.worker.has_room(now, without=1):
                 continue  # It would be sent there again, before the one that has commands of others.
-            for attempt in reversed(worker.attempts if stuck else worker.attempts[1:]):
+            for attempt in source.movable:
                 task = self._task_of(attempt)
-                if task is None or attempt.started is not None or attempt.returning:
+                if task is None:
                     continue
                 place = task.place
                 if (
@@ -670,7 +692,21 @@ class Scheduler:
                     and idle.may_become(place)
                     and not self.avoids(idle, place, now)
                 ):
-                    yield attempt
+                    source.movable.remove(attempt)
+                    return attempt
+        return None
+
+
+class _Source:
+    """An engine, and those of its tasks that others could have, the last one first."""
+
+    def __init__(self, worker: Worker, now: float) -> None:
+        self.worker = worker
+        self.movable: list[Attempt] = []
+        waits, stuck = worker.waits(now), worker.is_stuck(now)
+        if stuck or waits is None or waits >= AHEAD / 2:
+            behind = worker.attempts if stuck else worker.attempts[1:]
+            self.movable = [each for each in reversed(behind) if each.started is None and not each.returning]
 
 
 class FIFOScheduler(Scheduler):

@@ -12,22 +12,18 @@ from ipython1.config.setting import DEFAULT, Configuration, Setting
 from ipython1.daemon.intensity import Intensity
 from ipython1.kernel.config.settings import (
     ENGINES,
-    INTERFACE,
-    INTERFACE_CLASSES,
-    LOCATION,
     LOG_COUNT,
     LOG_SIZE,
     MAX_RESTARTS,
     MEMORY_LIMIT,
-    PORT,
     RESTART_WINDOW,
     REUSE_FURLS,
-    SCHEDULER,
 )
 from ipython1.kernel.error import ClusterError, ClusterRunning, ConfigError, IPythonError
 from ipython1.kernel.places import DEFAULT_CLUSTER, Places
 from ipython1.kernel.scripts.ipcluster_common import FINE, PROGRAM, exit_status
 from ipython1.kernel.scripts.ipcontroller import OLD_OPTIONS
+from ipython1.kernel.scripts.ipcontroller import OPTIONS as CONTROLLER_OPTIONS
 from ipython1.kernel.scripts.options import Gone, add_setting, configured
 
 if TYPE_CHECKING:
@@ -46,14 +42,7 @@ _OLD_OPTIONS = (
 
 
 _PASSED_ON: Mapping[str, Sequence[tuple[Setting[Any], str | None]]] = {
-    "controller": (
-        (PORT, "PORT"),
-        (INTERFACE, "ADDRESS"),
-        (LOCATION, "HOST"),
-        (REUSE_FURLS, None),
-        (SCHEDULER, "NAME"),
-        (INTERFACE_CLASSES, "NAME"),
-    ),
+    "controller": CONTROLLER_OPTIONS,
     "engine": ((MEMORY_LIMIT, "SIZE"),),
 }
 """Settings that concern other commands: their options are theirs, and given to them."""

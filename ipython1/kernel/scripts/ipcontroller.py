@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipython1
+from ipython1.config.setting import Setting
 from ipython1.kernel.config.settings import (
     CLIENT_KEEPALIVE,
     CONTROLLER_LOG,
@@ -83,6 +84,22 @@ class Config:
     log_count: int = LOG_COUNT.default
 
 
+OPTIONS: Sequence[tuple[Setting[Any], str | None]] = (
+    (PORT, "PORT"),
+    (INTERFACE, "ADDRESS"),
+    (LOCATION, "HOST"),
+    (REUSE_FURLS, None),
+    (SCHEDULER, "NAME"),
+    (INTERFACE_CLASSES, "NAME"),
+    (GRACE, "SECONDS"),
+    (ENGINE_KEEPALIVE, "SECONDS"),
+    (CLIENT_KEEPALIVE, "SECONDS"),
+    (STORE, "PATH-OR-URL"),
+    (STORE_SYNC, "HOW"),
+)
+"""Settings with options that ``ipcluster`` has, too, and gives to the controller."""
+
+
 def parse(argv: Sequence[str] | None = None) -> Config:
     """The configuration that `argv` asks for; exits with status 2 if it is wrong."""
     parser = Parser(
@@ -91,20 +108,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         " has the file may connect. Ctrl-C ends it.",
         allow_abbrev=False,
     )
-    for setting, metavar in (
-        (PORT, "PORT"),
-        (INTERFACE, "ADDRESS"),
-        (LOCATION, "HOST"),
-        (REUSE_FURLS, None),
-        (SCHEDULER, "NAME"),
-        (INTERFACE_CLASSES, "NAME"),
-        (GRACE, "SECONDS"),
-        (ENGINE_KEEPALIVE, "SECONDS"),
-        (CLIENT_KEEPALIVE, "SECONDS"),
-        (STORE, "PATH-OR-URL"),
-        (STORE_SYNC, "HOW"),
-        (CONTROLLER_LOG, "FILE"),
-    ):
+    for setting, metavar in (*OPTIONS, (CONTROLLER_LOG, "FILE")):
         add_setting(parser, setting, metavar)
     parser.add_argument(
         "--engines",

@@ -14,7 +14,7 @@ from ipython1.kernel.tests.program import Program, RealCluster, asynchronous, lo
 class KilledControllerTests(TestCase):
     """`ipcluster` starts the controller again each time."""
 
-    timeout = 150
+    timeout = 300
 
     async def survives(self, scenario: str) -> None:
         cluster = RealCluster(self, 2, ("--interface", "127.0.0.1"))

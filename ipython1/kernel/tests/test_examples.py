@@ -32,7 +32,7 @@ OWN = {"owncluster.py", "owncluster_async.py"}
 
 
 class ExampleTests(TestCase):
-    timeout = 100
+    timeout = 300
 
     def setUp(self) -> None:
         if not EXAMPLES.exists():

@@ -74,7 +74,7 @@ class MethodTests(SynchronousTestCase):
 class ClusterTests(TestCase):
     """The asynchronous client of the example's interface."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         if not EXAMPLES.exists():

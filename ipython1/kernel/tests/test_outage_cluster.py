@@ -23,7 +23,7 @@ SILENCE = 1.0
 
 
 class OutageTestCase(TestCase):
-    timeout = 120
+    timeout = 300
     grace = 30.0
     store = ""
 

@@ -46,7 +46,7 @@ class Called:
 
 
 class RestartTestCase(TestCase):
-    timeout = 60
+    timeout = 180
     house = "5" * 32
 
     async def start(self, engines: int = 2, store: Store | None = None) -> None:

@@ -16,7 +16,7 @@ PROCESSES = Path("/proc")
 
 
 class ScriptTests(TestCase):
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         if not SCRIPTS.exists():

@@ -31,7 +31,7 @@ from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, str
 
 
 class TaskClusterCase(TestCase):
-    timeout = 60
+    timeout = 180
     engines = 2
 
     async def start(self) -> RawTaskSession:

@@ -23,7 +23,7 @@ print(tc.queue_status())
 
 
 class ExitTests(TestCase):
-    timeout = 60
+    timeout = 180
 
     @asynchronous
     async def test_confirmed(self) -> None:

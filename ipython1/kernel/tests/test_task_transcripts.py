@@ -242,7 +242,7 @@ In [15]: with tc.executor() as executor:
 class TaskTranscripts(TestCase):
     """Each typed in an IPython of its own, with a cluster of its own: ids count up from 0."""
 
-    timeout = 60
+    timeout = 180
 
     def check(self, text: str) -> Deferred[None]:
         return Deferred.fromCoroutine(self._check(transcript.parse(text)))

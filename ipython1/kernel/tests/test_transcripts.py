@@ -691,7 +691,7 @@ Out[39]: []
 
 
 class TranscriptTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def type_in(self, engines: int, *stories: Sequence[str]) -> None:
         """Type each of `stories` in an IPython of its own, with engines that start anew."""

@@ -42,7 +42,7 @@ def in_thread(method: Callable[[Any], None]) -> Callable[[Any], Deferred[None]]:
 
 class BlockingTestCase(TestCase):
     engines = 4
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> Deferred[None]:
         self.cluster = FakeCluster(reactor, self.engines)

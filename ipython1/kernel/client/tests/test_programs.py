@@ -121,7 +121,7 @@ except (client.ConnectionError, client.FURLError) as problem:
 
 
 class ProgramTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def setUp(self) -> None:  # type: ignore[override]
         cluster = RealCluster(self, 3)

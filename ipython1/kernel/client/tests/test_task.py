@@ -36,7 +36,7 @@ class Unpicklable:
 
 
 class TaskTestCase(TestCase):
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> Deferred[None]:
         self.tasks = FakeTasks(reactor)

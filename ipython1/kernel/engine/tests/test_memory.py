@@ -81,7 +81,7 @@ class LimitTests(SynchronousTestCase):
 
 
 class MeasureTests(TestCase):
-    timeout = 30
+    timeout = 180
 
     @asynchronous
     async def test_family(self) -> None:

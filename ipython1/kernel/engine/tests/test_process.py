@@ -49,7 +49,7 @@ async def open_descriptors() -> int:
 class InterpreterTests(TestCase):
     """One process."""
 
-    timeout = 60
+    timeout = 180
 
     def interpreter(self, *arguments: str, **limits: Any) -> tuple[Interpreter, FakeOwner]:
         owner = FakeOwner()
@@ -114,7 +114,7 @@ class InterpreterTests(TestCase):
 class StartFailureTests(TestCase):
     """Interpreters that do not come up."""
 
-    timeout = 60
+    timeout = 180
 
     async def test_given_up(self) -> None:
         """After five attempts in a row the engine is given up, with what the interpreter had written."""
@@ -183,7 +183,7 @@ reactor.run()
 class OrphanTests(TestCase):
     """Interpreters end with their agent."""
 
-    timeout = 60
+    timeout = 180
 
     async def test_killed_agent(self) -> None:
         """Also when that is ended by kill -9."""

@@ -155,7 +155,7 @@ class LinesTests(SynchronousTestCase):
 class LocalTests(TestCase):
     """Real processes."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

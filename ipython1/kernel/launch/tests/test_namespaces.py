@@ -25,7 +25,7 @@ WHERE = "mec.execute('import os; where = os.environ[\"WHERE\"]'); "
 class HostsCase(TestCase):
     """Three hosts: for the controller, for engines, for the client."""
 
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         need_namespaces()

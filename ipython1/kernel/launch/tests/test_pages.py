@@ -22,7 +22,7 @@ DOCS = Path(ipython1.__file__).parent.parent / "docs"
 class PageTests(TestCase):
     """What a reader would copy."""
 
-    timeout = 100
+    timeout = 300
 
     def setUp(self) -> None:
         if not DOCS.exists():

@@ -35,7 +35,7 @@ HOST = "node1"
 class SessionCase(TestCase):
     """With a server."""
 
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> Any:
         need_sshd()

@@ -278,7 +278,7 @@ class ClientTests(ConfiguredCase):
 class ProcessTests(TestCase):
     """The whole way, with processes."""
 
-    timeout = 60
+    timeout = 180
 
     @asynchronous
     async def test_kept_task_results(self) -> None:

@@ -114,7 +114,7 @@ class OptionTests(SynchronousTestCase):
 class ClusterCase(TestCase):
     """Clusters in a folder of their own; whatever a test has left running is ended by its id."""
 
-    timeout = 110
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

@@ -156,7 +156,7 @@ class LockTests(SynchronousTestCase):
 class ProcessTests(TestCase):
     """The command itself."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

@@ -71,7 +71,7 @@ class OptionTests(SynchronousTestCase):
 class ProcessTests(TestCase):
     """The command itself."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

@@ -17,7 +17,7 @@ IGNORING = 'trap "" {}; exec "$@"'
 class SignalTests(TestCase):
     """Signals that whoever started the command has it ignore."""
 
-    timeout = 60
+    timeout = 180
 
     async def waiting_agent(self, ignored: str, *options: str) -> Program:
         command = [sys.executable, "-m", "ipython1.kernel.scripts.ipengine", *options]
@@ -51,7 +51,7 @@ class SignalTests(TestCase):
 class LimitTests(TestCase):
     """How many descriptors a command may have."""
 
-    timeout = 60
+    timeout = 180
 
     @asynchronous
     async def test_raised(self) -> None:

@@ -242,7 +242,7 @@ class SynchronousTests(StoreCase):
 class ImportTests(TestCase):
     """Only a controller that has a store pays for SQLAlchemy."""
 
-    timeout = 60
+    timeout = 180
 
     @asynchronous
     async def test_imports(self) -> None:

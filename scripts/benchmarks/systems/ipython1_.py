@@ -1,0 +1,91 @@
+"""ipython1."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.systems.base import SMALL, Stopwatch, System, each, expect, same
+from ipython1.kernel import client
+
+
+class Ipython1(System):
+    """`options` are those of `client.Cluster`; each start has a folder of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def start(self, engines: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="ipython1-bench-")
+        self._cluster = client.Cluster(n=engines, ipython_dir=self._folder.name, **self._options)
+        self._cluster.start()
+        self._mec = self._cluster.multiengine()
+        self._tc = self._cluster.task()
+
+    def stop(self) -> None:
+        self._cluster.stop()
+        self._folder.cleanup()
+
+    def controllers(self) -> list[int]:
+        return [self._cluster.status()["controller"]["pid"]]
+
+    # Calls.
+
+    def measure_execute(self, count: int) -> float:
+        return each(count, lambda: self._mec.execute("a=5", targets=0, block=True))
+
+    def measure_push_small(self, count: int) -> float:
+        return each(count, lambda: self._mec.push({"a": SMALL}, targets=0, block=True))
+
+    def measure_pull_small(self, count: int) -> float:
+        self._mec.push({"a": SMALL}, targets=0, block=True)
+        return each(count, lambda: expect(self._mec.pull("a", targets=0, block=True), [SMALL]))
+
+    def measure_apply(self, count: int) -> float:
+        return each(count, lambda: expect(self._tc.submit(same, SMALL).get_result(), SMALL))
+
+    # Tasks.
+
+    def one_by_one(self, count: int) -> list[Any]:
+        pending = [self._tc.submit(same, number) for number in range(count)]
+        return [each.get_result() for each in pending]
+
+    def mapped(self, function: Callable[[Any], Any], items: Any, chunksize: int | None) -> list[Any]:
+        results: list[Any] = self._tc.map(function, items, chunksize=chunksize)
+        return results
+
+    # Large values.
+
+    def measure_push(self, size: int) -> float:
+        value = self.array(size)
+        with Stopwatch() as watch:
+            self._mec.push({"x": value}, targets=0, block=True)
+        self._check(0)
+        return watch.seconds
+
+    def _check(self, *targets: int) -> None:
+        for target in targets:
+            expect(self._mec.execute("first = float(x[0])", targets=target, block=True) is not None, True)
+            expect(self._mec.pull("first", targets=target, block=True), [float(self.seed)])
+
+    def measure_pull(self, size: int) -> float:
+        self._mec.push({"x": self.array(size)}, targets=0, block=True)
+        with Stopwatch() as watch:
+            (value,) = self._mec.pull("x", targets=0, block=True)
+        expect(float(value[0]), float(self.seed))
+        return watch.seconds
+
+    def measure_broadcast(self, size: int, engines: int) -> float:
+        value, targets = self.array(size), list(range(engines))
+        with Stopwatch() as watch:
+            self._mec.push({"x": value}, targets=targets, block=True)
+        self._check(*targets)
+        return watch.seconds
+
+    def measure_scatter(self, size: int, engines: int) -> float:
+        value, targets = self.array(size), list(range(engines))
+        with Stopwatch() as watch:
+            self._mec.scatter("x", value, targets=targets, block=True)
+        self._check(0)
+        return watch.seconds

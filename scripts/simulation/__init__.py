@@ -1,0 +1,1 @@
+"""Very many engine sessions with one controller: real sessions over real connections, and behind them no processes."""
