@@ -31,6 +31,7 @@ class SharedTub:
         self._controller = controller
         self._reactor = reactor
         self._uses = 0
+        self._stopped = False
         self._hanging_up: IDelayedCall | None = None
 
     def use(self) -> Callable[[], None]:
@@ -47,7 +48,7 @@ class SharedTub:
 
     def _released(self) -> None:
         self._uses -= 1
-        if not self._uses and _tubs.get((os.getpid(), self._controller)) is self:
+        if not self._uses and not self._stopped:
             self._cancel()
             self._hanging_up = self._reactor.callLater(UNUSED, self._hang_up)
 
@@ -63,7 +64,7 @@ class SharedTub:
 
     def retire(self) -> None:
         """Let go of a Tub over which nothing was answered: the next attempt must not wait for the same connection."""
-        if _tubs.get((os.getpid(), self._controller)) is not self:
+        if self._stopped:
             return
         for broker in list(self.tub.brokers.values()):
             broker.cut_off()
@@ -73,8 +74,11 @@ class SharedTub:
 
     def stop(self) -> Deferred[Any]:
         """End the connection; the next one is another Tub's."""
+        self._stopped = True
         self._cancel()
-        _tubs.pop((os.getpid(), self._controller), None)
+        key = (os.getpid(), self._controller)
+        if _tubs.get(key) is self:
+            del _tubs[key]
         stopping: Deferred[Any] = self.tub.stopService()
         return stopping
 
