@@ -350,7 +350,7 @@ class _Sizes:
         """So many chunks are sent first; when one of them has ended, that is `measured`."""
         self.now = -(-items // (CHUNKS * engines))
         """How many items the next chunk has."""
-        self._most = (items - self.now * engines) // (FEW_CHUNKS * engines)
+        self._most = -(-(items - self.now * engines) // (FEW_CHUNKS * engines))
 
     def measured(self, seconds: float) -> None:
         """That long it took until the first chunk had ended."""
@@ -411,21 +411,19 @@ def _paced(chunks: Iterator[Submit], chunked: bool, sizes: _Sizes | None = None)
     group = Group()
     results: list[Any] = []
     left: deque[list[int]] = deque()
-    count = BATCH if sizes is None else sizes.probes
     try:
-        while batch := list(itertools.islice(chunks, count)):
-            for request in batch:
-                request.group = group
-            began = time.monotonic()
-            answers = yield list(batch)
-            if sizes is not None:
-                # All engines have something to do meanwhile.
-                yield from ask_controller(Pace("spin", group=group, limit=len(batch) - 1))
-                sizes.measured(time.monotonic() - began)
-                count, sizes = BATCH, None
+        if sizes is not None:
             left.append([])
-            for request, answer in zip(batch, answers, strict=True):
-                left[-1].append(whole_result(request, answer))
+            began = time.monotonic()
+            yield from _send(list(itertools.islice(chunks, sizes.probes)), group, left[0])
+            # All engines have something to do meanwhile.
+            yield from ask_controller(Pace("spin", group=group, limit=len(left[0]) - 1))
+            sizes.measured(time.monotonic() - began)
+        while batch := list(itertools.islice(chunks, BATCH)):
+            if sizes is None:
+                left.append([])
+            sizes = None  # what was measured is fetched with the others
+            yield from _send(batch, group, left[-1])
             while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
                 results += yield from _gather(left, chunked)
         while left:
@@ -437,6 +435,15 @@ def _paced(chunks: Iterator[Submit], chunked: bool, sizes: _Sizes | None = None)
             yield from abandon([number for numbers in left for number in numbers])
         raise
     return results
+
+
+def _send(batch: list[Submit], group: Group, numbers: list[int]) -> Steps[None]:
+    """Submit the tasks of `batch`, and put their ids to `numbers`."""
+    for request in batch:
+        request.group = group
+    answers = yield list(batch)
+    for request, answer in zip(batch, answers, strict=True):
+        numbers.append(whole_result(request, answer))
 
 
 def _gather(left: deque[list[int]], chunked: bool) -> Steps[list[Any]]:
