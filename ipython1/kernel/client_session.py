@@ -368,15 +368,29 @@ class Connection:
         for waiter in waiting:
             waiter.callback(outcome)  # type: ignore[arg-type] # a Failure fires it as one
 
-    async def perform(self, requests: Sequence[Request], hold: str | None = None) -> list[Answer]:
-        """Send commands together; their answers, when all of them are there.
+    def perform(self, requests: Sequence[Request], hold: str | None = None) -> Deferred[list[Answer]]:
+        """Send commands together; fires with their answers, when all of them are there.
 
-        Raises what `connect` and `ClientSession.call` do.
+        Fails with what `connect` and `ClientSession.call` do.
         """
-        session = await self.connect()
+        session = self._session
+        if session is None or not session.alive:
+            return Deferred.fromCoroutine(self._connect_and_perform(requests, hold))
+        return self._performed(session, requests, hold)
+
+    async def _connect_and_perform(self, requests: Sequence[Request], hold: str | None) -> list[Answer]:
+        return await self._performed(await self.connect(), requests, hold)
+
+    def _performed(
+        self, session: ClientSession, requests: Sequence[Request], hold: str | None
+    ) -> Deferred[list[Answer]]:
+        if len(requests) == 1:
+            # Most calls are single ones: they take the shortest way.
+            return self._limited(requests[0], session.call(requests[0], hold)).addCallback(_alone)
         calls = [self._limited(request, session.call(request, hold)) for request in requests]
-        if len(calls) == 1:
-            return [await calls[0]]
+        return Deferred.fromCoroutine(self._all(calls))
+
+    async def _all(self, calls: list[Deferred[Answer]]) -> list[Answer]:
         done = await DeferredList(calls, consumeErrors=True)
         for succeeded, outcome in done:
             if not succeeded:
@@ -398,6 +412,10 @@ class Connection:
         """End the session at once; from now on every call fails, saying `reason`."""
         self._over = reason
         Connection.disconnect(self, reason)
+
+
+def _alone(answer: Answer) -> list[Answer]:
+    return [answer]
 
 
 def role_connection(

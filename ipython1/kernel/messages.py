@@ -1,6 +1,6 @@
 """The kinds of message on each link, and the check that each goes through on arrival.
 
-Three links carry messages: client to controller, controller to agent (both sessions over Foolscap, see
+Three links carry messages: client to controller, controller to agent (both sessions, see
 `ipython1.kernel.link`), and agent to interpreter (a socket pair, see `ipython1.core.process`).
 
 A *command id* is ``[session, number]``: the session id of the client where the command was born and a number
@@ -165,13 +165,13 @@ def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, 
     described = allowed.get(kind)
     if described is None:
         return f"unknown kind of message {kind!r:.50}"
-    for name in fields:
-        if name not in described:
-            return f"a {kind} message has no field {name!r:.50}"
+    if not fields.keys() <= described.keys():
+        unknown = next(name for name in fields if name not in described)
+        return f"a {kind} message has no field {unknown!r:.50}"
     for name, types in described.items():
-        value = fields.get(name)
-        if object not in types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            return f"field {name} of a {kind} message is {type(value).__name__}"
+        # What comes is of these very types, and not of subclasses; so a bool is no number.
+        if type(fields.get(name)) not in types and object not in types:
+            return f"field {name} of a {kind} message is {type(fields.get(name)).__name__}"
     if "id" in described and fields.get("id") is not None and not is_command_id(fields["id"]):
         return f"the id of a {kind} message is no command id"
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from concurrent.futures import Future
 from typing import Any
 
 from ipython1.kernel.client.pending import PendingResult
@@ -77,16 +76,18 @@ class Calls:
             request.own_memory()
         if len(requests) == 1:
             pending._name = requests[0].name
-        future = self.reactor.submit(self.connection.perform, requests)
-        future.add_done_callback(lambda done: results_worker.call(self._resume, steps, done, pending))
 
-    def _resume(self, steps: Steps[Any], future: Future[list[Answer]], pending: PendingResult) -> None:
+        def done(answers: Any, problem: BaseException | None) -> None:
+            results_worker.call(self._resume, steps, answers if problem is None else problem, pending)
+
+        self.reactor.begin(done, self.connection.perform, requests)
+
+    def _resume(
+        self, steps: Steps[Any], outcome: list[Answer] | BaseException, pending: PendingResult
+    ) -> None:
         """Runs in the results' thread: what came is unpickled here."""
-        problem = future.exception()
         try:
-            self._perform_later(
-                steps, advance(steps, future.result() if problem is None else problem), pending
-            )
+            self._perform_later(steps, advance(steps, outcome), pending)
         except Finished as end:
             pending._settle(end.value)
         except BaseException as raised:  # code of users; it must reach whoever waits, and the thread go on

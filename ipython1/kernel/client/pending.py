@@ -19,6 +19,8 @@ from ipython1.kernel.error import (
     ResultNotCompleted,
 )
 
+_making_locks = threading.Lock()
+
 
 class PendingResult(Future[Any]):
     """The outcome of a call that was made with ``block=False``, when it is there.
@@ -42,7 +44,7 @@ class PendingResult(Future[Any]):
         # What the callbacks made of the result, once one of them has run: its value, or what it raised.
         self._chained: list[Any] = []
         self._chain_error: BaseException | None = None
-        self._chain_lock = threading.RLock()
+        self._chain_lock: threading.RLock | None = None
         self.set_running_or_notify_cancel()
 
     # -- for users ---------------------------------------------------------------------------------------
@@ -71,12 +73,17 @@ class PendingResult(Future[Any]):
         """
         if not callable(f):
             raise AssertionError(f"a callback must be callable, {f!r:.80} is not")
+        with _making_locks:
+            # Most results have no callbacks.
+            self._chain_lock = self._chain_lock or threading.RLock()
         with self._chain_lock:
             self.callbacks.append((f, args, kwargs))
 
     def result(self, timeout: float | None = None) -> Any:
         """The result, waiting for it at most `timeout` seconds (CallTimeout); see `get_result`."""
         self._wait(timeout)
+        if self._chain_lock is None:
+            return super().result(0)
         with self._chain_lock:
             self._run_callbacks()
             if self._chain_error is not None:
@@ -88,6 +95,8 @@ class PendingResult(Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What `result` would raise, or None; waits like `result`."""
         self._wait(timeout)
+        if self._chain_lock is None:
+            return super().exception(0)
         with self._chain_lock:
             self._run_callbacks()
             return self._chain_error or super().exception(0)
