@@ -148,7 +148,6 @@ class GoingOverTests(LineTestCase):
 
         self.patch(door.line_frames, "welcome", breaks)
         client.link.send(command(1))
-        client.link.send(command(1))
         self.multiengine.link.send(reply(1))
         await self.until(lambda: broken and client.back)
         await self.on_line(client)
