@@ -159,7 +159,7 @@ class Ways:
         ids = self._ids(request)
         unknown = [engine for engine in ids if engine not in self._hosts]
         if unknown:  # an error as a rule, and then no engine is to get anything
-            return [], ids, f"there is no engine {unknown[0]}"
+            return [], ids, f"engine {unknown[0]} is not known"
         for engine in ids:
             known = self._known_of(engine)
             if known.nonce is not None:
@@ -171,7 +171,7 @@ class Ways:
 
     def _ids(self, request: Request) -> list[int]:
         """The ids of its targets."""
-        return pick(list(self._hosts), "all" if request.targets is None else request.targets)
+        return pick(sorted(self._hosts), "all" if request.targets is None else request.targets)
 
     def _known_of(self, engine: int) -> _Known:
         return self._known.get(self._hosts.get(engine, ()), _FAR)
@@ -243,7 +243,7 @@ class Ways:
             return
         seen = self._changes
         listed = yield from ask_controller(Request("engine_hosts", quick=True))
-        hosts = {engine: tuple(host) for engine, *host in listed}
+        hosts = {engine: host for *process, ids in listed for host in [tuple(process)] for engine in ids}
         here = (socket.gethostname(), boot_id(), namespace())
         lasting = [host for host, known in self._known.items() if host in hosts.values() and not known.passing]
         self._known = {host: self._known[host] for host in lasting}

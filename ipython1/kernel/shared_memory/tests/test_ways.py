@@ -32,7 +32,7 @@ class FakeEngines:
     """Engines 0 and 2 are looked after by one agent of this host, 1 by one elsewhere, 3 by one here that sees nothing."""
 
     def __init__(self) -> None:
-        self.hosts = [[0, *HERE, 7, 1.0], [1, "elsewhere", *HERE[1:], 7, 1.0], [2, *HERE, 7, 1.0], [3, *HERE, 8, 1.0]]
+        self.hosts = [[*HERE, 7, 1.0, [0, 2]], ["elsewhere", *HERE[1:], 7, 1.0, [1]], [*HERE, 8, 1.0, [3]]]
         self.own = Memory.of_bodies([])
         self.values: dict[int, Any] = {}
         self.asked: list[tuple[str, Any]] = []
@@ -115,7 +115,7 @@ class WaysTests(SynchronousTestCase):
             self.engines.values[engine] = ((engine, LARGE), None)
         self.assertEqual([number for number, _ in self.pull([3, 0, 1, 0])], [3, 0, 1, 0])
         self.ways.hosts_changed()
-        self.engines.hosts.append([5, "elsewhere", *HERE[1:], 7, 1.0])
+        self.engines.hosts.append(["elsewhere", *HERE[1:], 9, 1.0, [5]])
         with self.assertRaises(CompositeError) as caught:
             self.push(LARGE, [0, 5, 1])
         self.assertEqual([type(part).__name__ for part in caught.exception.results or []], ["NoneType", "ConnectionError", "NoneType"])
@@ -124,7 +124,7 @@ class WaysTests(SynchronousTestCase):
         """Where one of the targets is not known, nothing is divided: it is the controller's to refuse all of it."""
         self.assertRaises(CompositeError, self.push, LARGE, [0, 5])
         self.assertEqual(self.engines.asked[-1], ("push", [0, 5]))
-        self.assertIn("no engine 5", self.said()[-1][2])
+        self.assertIn("engine 5 is not known", self.said()[-1][2])
 
     def test_never_sent(self) -> None:
         """Memory of requests that never left is not counted."""
