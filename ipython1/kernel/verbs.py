@@ -105,7 +105,7 @@ _TABLE = (
     Verb("clear_queue", Route.WAITING),
     Verb("queue_status", Route.WAITING),
     Verb("get_ids", Route.CONTROLLER),
-    # Which engines there are, and which processes look after them: `[id, host, boot id, namespace, pid, created]` of each.
+    # The processes that look after engines: `[host, boot id, namespace, pid, created, ids of the engines]` of each.
     Verb("engine_hosts", Route.CONTROLLER),
     # Whether the agent sees this memory of the client's; its answer is memory of its own, None if it does not.
     Verb("meet", Route.AGENT, {"memory": (dict,)}),

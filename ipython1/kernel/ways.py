@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from ipython1.kernel.request import (
     outcomes,
     values_of,
 )
+from ipython1.kernel.shared_memory import system
 from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.shared_memory.pool import Pool
 from ipython1.kernel.shared_memory.reference import MAX_PLACES, Reference
@@ -81,7 +83,7 @@ class Ways:
         self._pool = pool
         self._least = least
         self._transfers: deque[Transfer] = deque(maxlen=KEPT)
-        self._off = "" if enabled else "it is turned off in this client (shared_memory)"
+        self._off = _why_not() if enabled else "it is turned off in this client (shared_memory)"
         self._hosts: dict[int, Host] = {}
         # How often engines have come or gone, and how often they had when it was looked where they are.
         self._changes = 0
@@ -89,7 +91,7 @@ class Ways:
         self._look_again: float | None = None
         self._known: dict[Host, _Known] = {}
         self._own: Memory | None = None
-        self._waiting: list[Memory] = []
+        self._waiting: list[weakref.ref[Memory]] = []
 
     def transfers(self) -> list[Transfer]:
         """The latest transfers of large values, the latest one last."""
@@ -144,7 +146,7 @@ class Ways:
         if memory is None:
             return [self._asking(request)]
         self._note(Transfer(request.name, "to", tuple(near), size, "memory"))
-        parts = [self._asking(replace(request, targets=near, memory=memory))]
+        parts = [self._asking(replace(request, targets=near if far else request.targets, memory=memory))]
         if far:
             parts.append(self._asking(replace(request, targets=far)))
         return parts
@@ -154,7 +156,11 @@ class Ways:
         if self._off:
             return [], [], self._off
         near, far, reason = [], [], ""
-        for engine in self._ids(request):
+        ids = self._ids(request)
+        unknown = [engine for engine in ids if engine not in self._hosts]
+        if unknown:  # an error as a rule, and then no engine is to get anything
+            return [], ids, f"engine {unknown[0]} is not known"
+        for engine in ids:
             known = self._known_of(engine)
             if known.nonce is not None:
                 near.append(engine)
@@ -165,28 +171,25 @@ class Ways:
 
     def _ids(self, request: Request) -> list[int]:
         """The ids of its targets."""
-        return pick(list(self._hosts), "all" if request.targets is None else request.targets)
+        return pick(sorted(self._hosts), "all" if request.targets is None else request.targets)
 
     def _known_of(self, engine: int) -> _Known:
-        host = self._hosts.get(engine)
-        if host is None:
-            return _Known(reason=f"there is no engine {engine}")
-        return self._known.get(host, _FAR)
+        return self._known.get(self._hosts.get(engine, ()), _FAR)
 
     def _written(self, request: Request, receivers: int) -> Memory:
         _, bodies = join(request.values or ())
         if len(bodies) > MAX_PLACES:
             raise Unavailable(f"it has {len(bodies)} parts")
-        # A snapshot, as several threads may be here.
-        waiting = self._waiting = [memory for memory in self._waiting if not memory.is_closed]
+        # A snapshot, as several threads may be here. A request that never left has not closed its memory, but dropped it.
+        waiting = self._waiting = [each for each in self._waiting if (memory := each()) and not memory.is_closed]
         if len(waiting) >= MAX_WAITING:
             raise Unavailable(f"{len(waiting)} values in memory wait for engines already")
         if self._pool is not None and receivers == 1:
-            memory = self._pool.with_bodies(bodies)
+            written = self._pool.with_bodies(bodies)
         else:
-            memory = Memory.of_bodies(bodies)
-        waiting.append(memory)
-        return memory
+            written = Memory.of_bodies(bodies)
+        waiting.append(weakref.ref(written))
+        return written
 
     # -- what comes back ---------------------------------------------------------------------------------
 
@@ -240,7 +243,7 @@ class Ways:
             return
         seen = self._changes
         listed = yield from ask_controller(Request("engine_hosts", quick=True))
-        hosts = {engine: tuple(host) for engine, *host in listed}
+        hosts = {engine: host for *process, ids in listed for host in [tuple(process)] for engine in ids}
         here = (socket.gethostname(), boot_id(), namespace())
         lasting = [host for host, known in self._known.items() if host in hosts.values() and not known.passing]
         self._known = {host: self._known[host] for host in lasting}
@@ -273,6 +276,15 @@ class Ways:
             self.log.info(
                 "large values for engine {engine} go with the connection: {reason}", engine=engine, reason=known.reason
             )
+
+
+def _why_not() -> str:
+    """Why this system cannot share memory; empty if it can."""
+    try:
+        system.check_supported()
+    except Unavailable as problem:
+        return str(problem)
+    return ""
 
 
 _FAR = _Known(reason="it is on another host, or in another container")

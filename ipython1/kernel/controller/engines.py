@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ipython1.kernel.alive import Process
 from ipython1.kernel.controller.awaited import Absent
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.controller.queue import (
@@ -263,9 +264,13 @@ class Engines:
         return held.entry(NoOwner())
 
     def hosts(self) -> list[list[Any]]:
-        """Each engine's id, and the process that looks after it: where it is, its id, when it was created."""
-        processes = [(engine, self.registry[engine].process) for engine in self.registry.ids()]
-        return [[engine, *(() if process is None else astuple(process))] for engine, process in processes]
+        """The processes that look after engines: where each is, its id, when it was created, and which engines these are."""
+        found: dict[Process, list[int]] = {}
+        for engine in self.registry.ids():
+            process = self.registry[engine].process
+            if process is not None:
+                found.setdefault(process, []).append(engine)
+        return [[*astuple(process), ids] for process, ids in found.items()]
 
     # For the sessions of agents.
 

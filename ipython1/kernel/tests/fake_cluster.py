@@ -134,7 +134,7 @@ class FakeCluster:
             if verb == "get_ids":
                 return [_whole(sorted(self.namespaces))]
             if verb == "engine_hosts":
-                return [_whole([[engine, "elsewhere", "", "", 1, 0.0] for engine in sorted(self.namespaces)])]
+                return [_whole([["elsewhere", "", "", 1, 0.0, sorted(self.namespaces)]])]
             if verb in ("clear_pending", "kill_controller"):
                 self.pending.clear()
                 return [_whole(None)]

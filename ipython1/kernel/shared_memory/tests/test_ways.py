@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class FakeEngines:
     """Engines 0 and 2 are looked after by one agent of this host, 1 by one elsewhere, 3 by one here that sees nothing."""
 
     def __init__(self) -> None:
-        self.hosts = [[0, *HERE, 7, 1.0], [1, "elsewhere", *HERE[1:], 7, 1.0], [2, *HERE, 7, 1.0], [3, *HERE, 8, 1.0]]
+        self.hosts = [[*HERE, 7, 1.0, [0, 2]], ["elsewhere", *HERE[1:], 7, 1.0, [1]], [*HERE, 8, 1.0, [3]]]
         self.own = Memory.of_bodies([])
         self.values: dict[int, Any] = {}
         self.asked: list[tuple[str, Any]] = []
@@ -114,10 +115,33 @@ class WaysTests(SynchronousTestCase):
             self.engines.values[engine] = ((engine, LARGE), None)
         self.assertEqual([number for number, _ in self.pull([3, 0, 1, 0])], [3, 0, 1, 0])
         self.ways.hosts_changed()
-        self.engines.hosts.append([5, "elsewhere", *HERE[1:], 7, 1.0])
+        self.engines.hosts.append(["elsewhere", *HERE[1:], 9, 1.0, [5]])
         with self.assertRaises(CompositeError) as caught:
             self.push(LARGE, [0, 5, 1])
         self.assertEqual([type(part).__name__ for part in caught.exception.results or []], ["NoneType", "ConnectionError", "NoneType"])
+
+    def test_no_such_engine(self) -> None:
+        """Where one of the targets is not known, nothing is divided: it is the controller's to refuse all of it."""
+        self.assertRaises(CompositeError, self.push, LARGE, [0, 5])
+        self.assertEqual(self.engines.asked[-1], ("push", [0, 5]))
+        self.assertIn("engine 5 is not known", self.said()[-1][2])
+
+    def test_never_sent(self) -> None:
+        """Memory of requests that never left is not counted."""
+
+        def fail(request: Request, message: Message) -> Answer:
+            raise ConnectionError("gone")
+
+        self.push(LARGE, 0)
+        self.patch(self.engines, "release", lambda request: None)
+        answer = self.engines.answer
+        self.patch(self.engines, "answer", fail)
+        for _ in range(ways.MAX_WAITING + 1):
+            self.assertRaises(ConnectionError, self.push, LARGE, 0)
+        gc.collect()
+        self.patch(self.engines, "answer", answer)
+        self.push(LARGE, 0)
+        self.assertEqual(self.said()[-1][0], "memory")
 
     def test_asked_once(self) -> None:
         """Where engines are is asked once, and when that has changed; agents are met once."""
@@ -204,6 +228,17 @@ class WaysTests(SynchronousTestCase):
         self.push(LARGE, "all")
         self.assertEqual(self.engines.asked, [("push", "all")])
         self.assertIn("turned off", self.said()[0][2])
+
+    def test_other_system(self) -> None:
+        """A system without such memory: nobody is asked anything either."""
+        self.patch(system, "check_supported", self.refuse)
+        self.ways = Ways(True, 1000)
+        self.push(LARGE, "all")
+        self.assertEqual(self.engines.asked, [("push", "all")])
+        self.assertEqual(self.said()[0][2], "no such thing")
+
+    def refuse(self) -> None:
+        raise system.Unavailable("no such thing")
 
     def test_connection_fails(self) -> None:
         """What the connection raises reaches the verb."""
