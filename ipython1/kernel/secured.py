@@ -267,9 +267,11 @@ class SecuredSocket:
         self._reactor.removeWriter(self)
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
-        with contextlib.suppress(OSError):  # it may not be one that knows this
+        with contextlib.suppress(OSError):  # it is closed at the other end already
             # The system would keep what the other end does not take.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # A child that was forked off may have it, too.
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._leaving = memoryview(b"")
         self.closed.callback(None)
