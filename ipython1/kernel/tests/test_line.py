@@ -36,7 +36,7 @@ def reply(number: int, *bodies: bytes) -> Message:
 
 
 class LineTestCase(WireTestCase):
-    patience = Patience(grace=10, agents=1, clients=1)
+    patience = Patience(grace=10, agents=20, clients=20)
 
     async def opened(self) -> Recorder:
         self.tub = await self.controller()
@@ -404,7 +404,7 @@ class StreamTests(LineTestCase):
 
     async def test_cut_short(self) -> None:
         """A stream whose sender dies in the middle of a piece is broken off, when it does not come back."""
-        self.patience = Patience(grace=0.2, agents=1, clients=1)
+        self.patience = Patience(grace=0.2, agents=20, clients=20)
         self.tub = await self.controller()
         proxy = Proxy(self, self.tub.port)
         await proxy.start()
