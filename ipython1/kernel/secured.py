@@ -13,6 +13,7 @@ import hashlib
 import socket
 import ssl
 import struct
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +32,8 @@ LINGER = 2.0
 """Seconds that the other end has to take the last that was sent to it."""
 _AHEAD = 256 << 10
 """Bytes that the system takes and that are not on their way yet: what comes later cannot overtake them."""
-_TCP_NOTSENT_LOWAT = 25  # of Linux
+# The module socket has no name for it before Python 3.12.
+_TCP_NOTSENT_LOWAT = 25 if sys.platform == "linux" else None
 
 # What comes is copied on from here before anything else happens: one for all connections will do.
 _scratch = memoryview(bytearray(CHUNK))
@@ -113,9 +115,10 @@ class SecuredSocket:
         self._over = False
         self._linger: IDelayedCall | None = None
         sock.setblocking(False)
-        with contextlib.suppress(OSError):  # not TCP, or not Linux
+        with contextlib.suppress(OSError):  # not TCP
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _AHEAD)
+            if _TCP_NOTSENT_LOWAT is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _AHEAD)
 
     def start(self, early: bytes = b"") -> None:
         """Begin; `early` is what came already."""
@@ -267,9 +270,11 @@ class SecuredSocket:
         self._reactor.removeWriter(self)
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
-        with contextlib.suppress(OSError):  # it may not be one that knows this
+        with contextlib.suppress(OSError):  # it is closed at the other end already
             # The system would keep what the other end does not take.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # A child that was forked off may have it, too.
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._leaving = memoryview(b"")
         self.closed.callback(None)

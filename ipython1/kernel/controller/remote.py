@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,7 +108,7 @@ class ControllerTub:
         self.location = ",".join(f"{_bracketed(host.strip())}:{self.port}" for host in hosts)
         tub.setLocation(",".join(f"tcp:{hint}" for hint in self.location.split(",")))
         incarnation = new_id()
-        lines = self._lines = Lines(self._reactor, self._folder / CERTIFICATE_FILE, incarnation)
+        lines = self._lines = self._new_lines(incarnation)
         for role, interface in self._interfaces.items():
             # What the interfaces of users are asked is not stored.
             house = self._store.house if role in ROLES else ""
@@ -119,9 +120,17 @@ class ControllerTub:
         sock.listen(1024)
         # The endpoint closes the descriptor.
         endpoint = AdoptedStreamServerEndpoint(self._reactor, sock.detach(), sock.family)
-        tub.listenOn(GuardedEndpoint(endpoint, self._reactor, lines.accept))
+        tub.listenOn(GuardedEndpoint(endpoint, self._reactor, None if lines is None else lines.accept))
         self._tub = tub
         tub.startService()
+
+    def _new_lines(self, incarnation: str) -> Lines | None:
+        """What takes lines; None where Python's TLS does not want the certificate, as with a key that is too short."""
+        try:
+            return Lines(self._reactor, self._folder / CERTIFICATE_FILE, incarnation)
+        except ssl.SSLError as problem:
+            self.log.warn("no lines, all goes over Foolscap: {problem}", problem=problem)
+            return None
 
     def _tub_and_old_furls(self) -> tuple[Tub, dict[str, str]]:
         """A Tub with the certificate of an earlier run, and that run's FURLs; or a new one, and none."""

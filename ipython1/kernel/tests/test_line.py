@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ def reply(number: int, *bodies: bytes) -> Message:
 
 
 class LineTestCase(WireTestCase):
-    patience = Patience(grace=10, agents=1, clients=1)
+    patience = Patience(grace=10, agents=20, clients=20)
 
     async def opened(self) -> Recorder:
         self.tub = await self.controller()
@@ -179,6 +180,18 @@ class WithoutTests(LineTestCase):
         """A controller that gives no token has sessions over Foolscap."""
         self.patch(door.Door, "_token", lambda self, session: None)
         await self.stays(await self.opened())
+
+    async def test_certificate_of_no_use(self) -> None:
+        """A controller whose certificate Python's TLS does not take has sessions over Foolscap, and cuts lines off."""
+
+        def refuse(certificate: Any) -> Any:
+            raise ssl.SSLError(1, "the key is too short")
+
+        self.patch(lines, "serving_context", refuse)
+        client = await self.opened()
+        await self.stays(client)
+        stranger = await self.stranger(self.tub, b"")
+        await stranger.over.addTimeout(5, reactor)
 
     async def test_older_client(self) -> None:
         """A client that does not ask for a line has its session over Foolscap."""
@@ -406,7 +419,7 @@ class StreamTests(LineTestCase):
 
     async def test_cut_short(self) -> None:
         """A stream whose sender dies in the middle of a piece is broken off, when it does not come back."""
-        self.patience = Patience(grace=0.2, agents=1, clients=1)
+        self.patience = Patience(grace=0.2, agents=20, clients=20)
         self.tub = await self.controller()
         proxy = Proxy(self, self.tub.port)
         await proxy.start()
