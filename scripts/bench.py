@@ -16,9 +16,12 @@ from rich.console import Console
 from benchmarks import goals, report, works
 from benchmarks.run import Kind, Results, Worker, measure
 
+STREAM = {"IPYTHON1_CLIENT_SHARED_MEMORY": "no"}
 KINDS = (
     Kind("ipython1", "ipython1", "ipython1_", "Ipython1"),
-    Kind("ipython1-memory", "ipython1", "ipython1_", "Ipython1", {"store": "memory"}),
+    Kind("ipython1-memory", "ipython1", "ipython1_", "Ipython1", {"store": "memory"}, works=("tasks", "map", "apply", "cpu", "memory")),
+    Kind("ipython1-stream", "ipython1", "ipython1_", "Ipython1", {}, STREAM, ("push", "pull", "broadcast")),
+    Kind("relay", "ipython1", "relay", "Relay"),
     Kind("ipyparallel", "peers", "ipyparallel_", "Ipyparallel"),
     Kind("dask", "peers", "dask_", "Dask"),
     Kind("dask-tls", "peers", "dask_", "Dask", {"tls": True}),
@@ -61,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, metavar="N", help="how often each does each work (default: 5, quick: 3)")
     parser.add_argument("--systems", metavar="NAMES", help="only these, with commas between them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables there, for the documents")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw a picture (PNG or SVG) there")
     parser.add_argument("--with-ray", action="store_true", help="Ray, too, where it can be installed")
     # Set by the shell script, which has seen to that one, too: which Python has what.
@@ -102,6 +106,9 @@ def main() -> int:
     versions = {kind.name: version(kind, pythons) for kind in kinds if kind.name in DISTRIBUTIONS}
     if options.json:
         options.json.write_text(report.to_json(results, versions), encoding="utf-8")
+    if options.rst:
+        told = report.to_rst(results, [kind.name for kind in kinds], [goals.TITLES, *goals.rows(results)], versions)
+        options.rst.write_text(told, encoding="utf-8")
     if options.picture:
         report.picture(results, [kind.name for kind in kinds], options.picture)
     print(f"What the systems said is in {log}.", file=sys.stderr)

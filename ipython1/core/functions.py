@@ -117,6 +117,32 @@ def home_module(function: types.FunctionType) -> str | None:
     return None
 
 
+_CONSTANT = (type(None), bool, int, float, complex, str, bytes)
+
+
+def makeup(function: Any) -> tuple[Any, ...] | None:
+    """All that goes into what is sent for a function: while that is equal, so is what would be sent.
+
+    None if it cannot be told: parts of it may change unseen.
+    """
+    if type(function) is not types.FunctionType or function.__closure__ or function.__dict__:
+        return None
+    importable = is_importable(function)
+    if not importable and not _is_users(function):
+        return None  # its module's names play a part
+    defaults = function.__defaults__ or ()
+    keywords = function.__kwdefaults__ or {}
+    annotations = _annotations(function)
+    if not all(type(value) in _CONSTANT for value in (*defaults, *keywords.values())):
+        return None
+    if not all(isinstance(value, type | str) for value in annotations.values()):
+        return None
+    names = (function.__name__, function.__qualname__, function.__module__, function.__doc__)
+    # With their types, since 1 equals True.
+    values = [(type(value), value) for value in (*defaults, *keywords.values())]
+    return importable, function.__code__, names, len(defaults), values, [*keywords], [*annotations.items()]
+
+
 def reduce_function(function: types.FunctionType, home: str | None) -> tuple[Any, ...]:
     """How a pickler writes `function` by value.
 

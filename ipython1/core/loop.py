@@ -6,6 +6,7 @@ loop.  So it consists of steps that can be taken again, and a command's code is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -20,7 +21,11 @@ from ipython1.core.interrupts import Interrupts, interruptible
 from ipython1.core.remote_error import describe
 from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
+from ipython1.kernel.shared_memory.memory import Memory, open_bodies, without
+from ipython1.kernel.shared_memory.pool import Pool
+from ipython1.kernel.shared_memory.system import Unavailable
 
 # How many exceptions in a row may strike the loop's own jumps. In a trial with an alarm every 0.3 ms, one in
 # two hundred strays was followed by another that soon.
@@ -42,6 +47,7 @@ class _Work:
         self.error: BaseException | None = None
         self.attempts = 0
         self.outgoing: list[Sending] | None = None
+        self.memory: Memory | None = None
         self.finished = False
 
 
@@ -55,6 +61,9 @@ class Loop:
         self._interpreter = Interpreter()
         self._pid = os.getpid()
         self._work: _Work | None = None
+        # Where values of replies lie, until the agent says that they were taken.
+        self._left: dict[bytes, Memory] = {}
+        self._pool = Pool()
         self._told_properties = self._interpreter.properties.version
         self._agent_gone = False
         self._stray: BaseException | None = None
@@ -121,6 +130,12 @@ class Loop:
     def _serve(self, work: _Work) -> None:
         if work.message.kind == "identity":
             self._interpreter.id = work.message.fields["id"]
+        elif work.message.kind == "taken":
+            taken = self._left.pop(work.message.fields["nonce"], None)
+            if taken is not None:
+                taken.close()
+        elif work.message.kind == "trim":
+            self._pool.trim()
         elif work.message.kind == "command":
             self._interrupts.current = work.identity
             self._interrupts.install()
@@ -140,6 +155,8 @@ class Loop:
             if version != self._told_properties:
                 messages.insert(0, Message("properties", {"properties": dict(self._interpreter.properties)}))
             work.outgoing = [Sending(self._commands, message) for message in messages]
+            if work.memory is not None:
+                self._left[work.memory.reference.nonce] = work.memory
             self._told_properties = version
         for sending in work.outgoing:
             sending.finish()
@@ -164,17 +181,30 @@ class Loop:
     def _run(self, work: _Work) -> verbs.Reply:
         self._interrupts.raise_if_early()
         fields = work.message.fields
-        command = verbs.Command(fields["verb"], fields["args"], fields.get("values", ()), work.message.bodies)
+        bodies = _opened(fields["memory"], work.message.bodies) if "memory" in fields else work.message.bodies
+        command = verbs.Command(fields["verb"], fields["args"], fields.get("values", ()), bodies)
         return verbs.perform(self._interpreter, command)
 
     def _reply(self, work: _Work) -> Message:
         if work.reply is not None and work.reply.error is None:
-            return Message("reply", {"id": work.identity, "ok": True, **work.reply.fields}, work.reply.bodies)
+            return self._success(work, work.reply)
         try:
             return self._failure(work)
         except BaseException as error:  # an interrupt, while the exception was being described
             work.reply, work.error = None, error
             raise
+
+    def _success(self, work: _Work, reply: verbs.Reply) -> Message:
+        fields: dict[str, Any] = {"id": work.identity, "ok": True, **reply.fields}
+        bodies = reply.bodies
+        least = work.message.fields.get("answer_in")
+        if least is not None and "values" in fields and sum(memoryview(body).nbytes for body in bodies) >= least:
+            # Without it they go through the socket.
+            with contextlib.suppress(Unavailable):
+                work.memory = self._pool.with_bodies(bodies)
+                fields["memory"] = work.memory.reference.to_plain()
+                bodies = without(bodies, work.memory.reference)
+        return Message("reply", fields, bodies)
 
     @interruptible
     def _failure(self, work: _Work) -> Message:
@@ -211,3 +241,10 @@ class Loop:
             status = 1
         stdio.flush()
         os._exit(status)
+
+
+def _opened(said: Any, rest: list[Any]) -> list[Any]:
+    try:
+        return open_bodies(said, rest)
+    except Unavailable as problem:
+        raise ConnectionError(f"a large value did not arrive: {problem}") from None

@@ -158,7 +158,10 @@ def _dump(
     file = io.BytesIO()
     pickler = _Pickler(file, by_value, carry_code, max_segments)
     pickler.dump(value)
-    return file.getvalue(), pickler.buffers
+    # The pickler refers to itself: what it has, the value too, would otherwise stay until garbage is collected.
+    buffers, pickler.buffers = pickler.buffers, []
+    pickler.clear_memo()
+    return file.getvalue(), buffers
 
 
 def find_or_rebuild(module: str, qualname: str, code: bytes) -> Any:

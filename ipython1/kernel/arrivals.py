@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred, succeed
 
 from ipython1.kernel.error import ConnectionError, ProtocolError
-from ipython1.kernel.framing import Message, StreamRef
+from ipython1.kernel.framing import Bytes, Message, StreamRef
 from ipython1.kernel.stream import Collector, Sink
 
 
@@ -70,7 +70,7 @@ class Arrivals:
             if arrival.uses <= 0:
                 del self._arrivals[number]
 
-    def piece_received(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def piece_received(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """Fires with the answer to a piece: whether more is wanted.
 
         A piece whose answer was lost comes again: it is answered like the first time, and has no other effect.

@@ -65,7 +65,7 @@ class AsyncClient:
             return problem
 
     async def _carry_out(self, call: VerbCall) -> Any:
-        return await self._finish(call.steps, None)
+        return await self._finish(self._connection.ways.carried(call.steps), None)
 
     def disconnect(self) -> None:
         """Leave the controller; the next call connects again.  Calls that wait fail with `ConnectionError`."""

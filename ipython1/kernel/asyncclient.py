@@ -31,6 +31,7 @@ from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_session import task_connection
+from ipython1.kernel.ways import Transfer
 
 __all__ = [
     "AsyncCluster",
@@ -67,7 +68,7 @@ class AsyncMultiEngineClient(AsyncClient):
         return "all", True
 
     async def _carry_out(self, call: VerbCall) -> Any:
-        return await (self._finish(call.steps, None) if call.block else self._submit(call))
+        return await (super()._carry_out(call) if call.block else self._submit(call))
 
     async def _submit(self, call: VerbCall) -> str:
         """Submit a call, whose outcome is to wait until it is asked for."""
@@ -131,6 +132,10 @@ class AsyncMultiEngineClient(AsyncClient):
         """See `ipython1.kernel.client.MultiEngineClient.apply`; on all engines."""
         applied: Deferred[list[Any]] = self._apply(func, args, kwargs)
         return applied
+
+    def transfers(self) -> list[Transfer]:
+        """How the latest large values went, as `ipython1.kernel.client.MultiEngineClient.transfers` says it."""
+        return self._connection.ways.transfers()
 
     def mapper(self, dist: str = "b", targets: Any = "all", block: bool = True) -> MultiEngineMapper:
         """An object with a method ``map(func, *sequences)`` that keeps these choices."""

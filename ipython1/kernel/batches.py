@@ -7,9 +7,12 @@ from typing import Any
 
 from ipython1.kernel import messages
 from ipython1.kernel.error import ProtocolError
-from ipython1.kernel.framing import Bytes, Decoder, Message, StreamRef, encode
+from ipython1.kernel.framing import Bytes, Message, StreamRef, decode, encode
 from ipython1.kernel.session import BATCH, Batch
 from ipython1.kernel.stream import THRESHOLD
+
+MAX_BATCH = 4 << 20
+"""More than any batch has: the limits of `ipython1.kernel.session` and the largest header together."""
 
 _FIELDS: Mapping[str, Mapping[str, messages.Types]] = {
     # `ack`: the highest number received; `first`: the number of the first message in the batch;
@@ -25,13 +28,12 @@ def to_bytes(batch: Batch[list[Bytes]], incarnation: str) -> bytes:
     return b"".join([*envelope, *(part for parts in batch.messages for part in parts)])
 
 
-def from_bytes(data: bytes, incarnation: str) -> Batch[Message]:
+def from_bytes(data: Bytes, incarnation: str) -> Batch[Message]:
     """The batch; ProtocolError if it is none, or is meant for another incarnation of the controller."""
-    decoder = Decoder(max_body=THRESHOLD)
-    envelope, *contents = decoder.feed(data) or [Message("")]
+    envelope, *contents = decode(data, max_body=THRESHOLD) or [Message("")]
     problem = messages.check(envelope.kind, envelope.fields, _FIELDS)
-    if problem or decoder.partial:
-        raise ProtocolError(problem or "a batch ends in the middle of a message")
+    if problem:
+        raise ProtocolError(problem)
     if envelope.fields["incarnation"] != incarnation:
         raise ProtocolError("a batch is meant for another incarnation of the controller")
     return Batch(envelope.fields["first"], envelope.fields["ack"], contents)

@@ -10,18 +10,18 @@ from typing import Any
 
 from foolscap.api import Referenceable, RemoteException, RemoteInterface, Violation
 from foolscap.schema import ByteStringConstraint, ChoiceOf, IntegerConstraint, TupleOf, UnicodeConstraint
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ipython1.kernel.batches import MAX_BATCH
+from ipython1.kernel.connection import MAX_REASON
+from ipython1.kernel.framing import Bytes
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Ending, Receiver
 from ipython1.kernel.stream import PIECE
 
-MAX_BATCH = 4 << 20
-"""More than any batch has: the limits of `ipython1.kernel.link` and the largest header together."""
 MAX_HELLO = 64 << 10
-MAX_REASON = 4096
 
 # What a remote method takes is written in its signature, as default values; Foolscap reads them from there.
 _NUMBER = IntegerConstraint(maxBytes=8)
@@ -88,9 +88,11 @@ class LinkEnd(Referenceable):
     def remote_piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
         if self._link is not None:
             return self._link.piece_received(number, offset, data)
-        if self._early is None:
-            return succeed(False)
         answer: Deferred[bool] = Deferred()
+        if self._early is None:
+            # No answer: a peer that has not heard yet that the session goes over to another connection would take it for
+            # one to this piece, which it has to send again there.
+            return answer
 
         def pass_on() -> None:
             self.remote_piece(number, offset, data).chainDeferred(answer)
@@ -106,11 +108,12 @@ class LinkEnd(Referenceable):
 
 
 class FoolscapCarrier:
-    """Calls the peer's `LinkEnd`; `end` is our own."""
+    """Calls the peer's `LinkEnd`; `end` is our own.  Where it is let go of, `release` is called."""
 
-    def __init__(self, remote: Any, end: LinkEnd) -> None:
+    def __init__(self, remote: Any, end: LinkEnd, release: Callable[[], None] | None) -> None:
         self._remote = remote
         self._end = end
+        self._release = release
         self._watch: Any = None
 
     def watch(self, link: SessionLink, reason: str) -> None:
@@ -120,14 +123,16 @@ class FoolscapCarrier:
     def deliver(self, batch: bytes) -> None:
         self._remote.callRemoteOnly("deliver", batch)
 
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
-        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, data)
+    def piece(self, number: int, offset: int, data: Bytes) -> Deferred[bool | None]:
+        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, bytes(data))
         return answer.addErrback(_not_answered)
 
     def let_go(self) -> None:
         # The connection may be shared with other sessions and stay: it must not remember this one.
         self._remote.dontNotifyOnDisconnect(self._watch)
         self._end.detach()
+        if self._release is not None:
+            self._release()
 
     def close(self, reason: str, goodbye: bool) -> None:
         self.let_go()
@@ -142,20 +147,34 @@ def _not_answered(failure: Failure) -> bool | None:
     return False if failure.check(RemoteException, Violation) else None
 
 
-def join(remote: Any, end: LinkEnd, link: SessionLink, receiver: Receiver, when_lost: str) -> None:
+def join(
+    remote: Any,
+    end: LinkEnd,
+    link: SessionLink,
+    receiver: Receiver,
+    when_lost: str,
+    release: Callable[[], None] | None = None,
+) -> None:
     """Make `link` the session between our `end` and the peer's, `remote`."""
-    carrier = FoolscapCarrier(remote, end)
+    carrier = FoolscapCarrier(remote, end, release)
     link.attach(carrier, receiver)
     carrier.watch(link, when_lost)
     end.attach(link)
 
 
-def rejoin(remote: Any, end: LinkEnd, link: SessionLink, has: int, when_lost: str) -> None:
+def rejoin(
+    remote: Any,
+    end: LinkEnd,
+    link: SessionLink,
+    has: int,
+    when_lost: str,
+    release: Callable[[], None] | None = None,
+) -> None:
     """Let `link` go on between our `end` and the peer's, which has received `has` messages.
 
     ProtocolError if it cannot have that many.
     """
-    carrier = FoolscapCarrier(remote, end)
+    carrier = FoolscapCarrier(remote, end, release)
     link.resume(carrier, has)
     carrier.watch(link, when_lost)
     end.attach(link)

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.config.setting import Configuration
-from ipython1.kernel.config.settings import CONNECT_TIMEOUT
+from ipython1.kernel.config.settings import CONNECT_TIMEOUT, SHARED_MEMORY, SHARED_MEMORY_FROM
 from ipython1.kernel.error import CallTimeout, ConnectionError, KernelError, ProtocolError
+from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
@@ -22,7 +24,11 @@ from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.session import MAX_KEPT, MAX_KEPT_BYTES
+from ipython1.kernel.shared_memory.memory import open_bodies
+from ipython1.kernel.shared_memory.pool import Pool
+from ipython1.kernel.shared_memory.system import Unavailable
 from ipython1.kernel.unanswered import Call, Unanswered
+from ipython1.kernel.ways import Ways
 
 STOPPED_WITHIN = 0.7
 """Seconds after Ctrl-C in which commands have to end, before it is said that they do not: a user is not to wait longer."""
@@ -46,6 +52,8 @@ class ClientSession:
         """Why there is no connection at the moment; None while there is one."""
         self.reopen: Callable[[Link], Coroutine[Any, Any, Link]] | None = None
         """Opens another link, for one that is over because the controller was started again."""
+        self.hosts_changed: Callable[[], None] = lambda: None
+        """Called when it is not known any more where the engines are."""
         self._reopening: Deferred[Link] | None = None
         self._bytes_waiting = 0
         self._number = 0
@@ -88,6 +96,12 @@ class ClientSession:
         """See `ipython1.kernel.peer.Receiver`."""
         if message.kind == "refused":
             self._refused(message)
+        elif message.kind == "hosts_changed":
+            self.hosts_changed()
+        elif message.fields.get("memory") is not None:
+            if self._reopening is None:  # else it is asked again, as below
+                # What has to be copied is copied in another thread, as that takes its time.
+                self._taken(message).addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
@@ -96,6 +110,17 @@ class ClientSession:
             collected.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         else:
             self._replied(message)
+
+    def _taken(self, message: Message) -> Deferred[Message]:
+        """Fires with a reply whose values lie in memory of an agent, with them; the agent is told so."""
+        take = maybeDeferred if message.fields["memory"].get("sealed") else deferToThread
+        return take(_with_values, message).addCallback(self._tell_taken)
+
+    def _tell_taken(self, message: Message) -> Message:
+        if self.link is not None:
+            index = message.fields.get("index") or 0
+            self.link.send(Message("taken", {"id": message.fields["id"], "index": index}))
+        return message
 
     def _refused(self, message: Message) -> None:
         command_id, text = message.fields.get("id"), message.fields["error"]
@@ -129,6 +154,7 @@ class ClientSession:
     def _end(self, number: int, result: Answer | Exception) -> None:
         call = self._calls.pop(number, result if isinstance(result, Answer) else None)
         if call is not None:
+            call.request.over()
             if isinstance(result, Answer):
                 call.done.callback(result)
             else:
@@ -139,6 +165,7 @@ class ClientSession:
     def opened(self, link: Link) -> None:
         """It has a link from now on."""
         self.link = link
+        self.hosts_changed()
         self._calls.durable = self.reopen is not None and bool(link.peer.get("house"))
 
     def link_away(self, reason: str) -> None:
@@ -216,6 +243,17 @@ class ClientSession:
             self.link.close(reason)
 
 
+def _with_values(message: Message) -> Message:
+    """A reply whose values lie in memory, with them; or one that says why they cannot be had."""
+    fields = message.fields
+    try:
+        return Message("reply", fields, open_bodies(fields["memory"], message.bodies))
+    except (Unavailable, ProtocolError) as problem:
+        error = ConnectionError(f"a large value did not arrive from engine {fields.get('engine')}: {problem}")
+    said = {name: fields.get(name) for name in ("id", "engine", "index", "of")}
+    return Message("reply", {**said, "ok": False}, list(failure_bodies(error)))
+
+
 class Dial(Protocol):
     """`ipython1.kernel.dial.dial`, or what stands for it in tests."""
 
@@ -250,7 +288,10 @@ class Connection:
         new_session: Callable[[], ClientSession] = ClientSession,
         timeout: float = CONNECT_TIMEOUT.default,
         name: str = "",
+        ways: Ways | None = None,
     ) -> None:
+        self.ways = Ways() if ways is None else ways
+        """How large values go."""
         self.furl_or_file = furl_or_file
         self.name = name
         self._role = role
@@ -299,6 +340,7 @@ class Connection:
         furl = self._furl()
         session = self._new_session()
         session.reopen = partial(self._reopen, session)
+        session.hosts_changed = self.ways.hosts_changed
         session.opened(await self._dialed(furl, session))
         return session
 
@@ -334,15 +376,29 @@ class Connection:
         for waiter in waiting:
             waiter.callback(outcome)  # type: ignore[arg-type] # a Failure fires it as one
 
-    async def perform(self, requests: Sequence[Request], hold: str | None = None) -> list[Answer]:
-        """Send commands together; their answers, when all of them are there.
+    def perform(self, requests: Sequence[Request], hold: str | None = None) -> Deferred[list[Answer]]:
+        """Send commands together; fires with their answers, when all of them are there.
 
-        Raises what `connect` and `ClientSession.call` do.
+        Fails with what `connect` and `ClientSession.call` do.
         """
-        session = await self.connect()
+        session = self._session
+        if session is None or not session.alive:
+            return Deferred.fromCoroutine(self._connect_and_perform(requests, hold))
+        return self._performed(session, requests, hold)
+
+    async def _connect_and_perform(self, requests: Sequence[Request], hold: str | None) -> list[Answer]:
+        return await self._performed(await self.connect(), requests, hold)
+
+    def _performed(
+        self, session: ClientSession, requests: Sequence[Request], hold: str | None
+    ) -> Deferred[list[Answer]]:
+        if len(requests) == 1:
+            # Most calls are single ones: they take the shortest way.
+            return self._limited(requests[0], session.call(requests[0], hold)).addCallback(_alone)
         calls = [self._limited(request, session.call(request, hold)) for request in requests]
-        if len(calls) == 1:
-            return [await calls[0]]
+        return Deferred.fromCoroutine(self._all(calls))
+
+    async def _all(self, calls: list[Deferred[Answer]]) -> list[Answer]:
         done = await DeferredList(calls, consumeErrors=True)
         for succeeded, outcome in done:
             if not succeeded:
@@ -389,6 +445,10 @@ class Connection:
         Connection.disconnect(self, reason)
 
 
+def _alone(answer: Answer) -> list[Answer]:
+    return [answer]
+
+
 def role_connection(
     role: str,
     furl_or_file: str | os.PathLike[str],
@@ -398,7 +458,8 @@ def role_connection(
     name: str = "",
 ) -> Connection:
     """A way to the interface `role`, as the configuration wants it."""
-    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name)
+    ways = Ways(settings[SHARED_MEMORY], settings[SHARED_MEMORY_FROM], Pool(reactor.callLater))
+    return Connection(furl_or_file, reactor, dial, role, timeout=settings[CONNECT_TIMEOUT], name=name, ways=ways)
 
 
 multiengine_connection = partial(role_connection, "multiengine")

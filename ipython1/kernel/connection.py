@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from ipython1.kernel.framing import Bytes
     from ipython1.kernel.link import SessionLink
+
+MAX_REASON = 4096
+"""So many characters of a reason are told to the peer."""
 
 
 class Carrier(Protocol):
-    """One connection: moves batches and pieces to the peer, in the order in which they are given."""
+    """One connection: moves batches and pieces to the peer.
+
+    Batches come in the order in which they are given, and pieces too; a batch may overtake pieces, and not the other way
+    round.
+    """
 
     def deliver(self, batch: bytes) -> None:
         """Send a batch."""
 
-    def piece(self, number: int, offset: int, data: bytes) -> Deferred[bool | None]:
+    def piece(self, number: int, offset: int, data: Bytes) -> Deferred[bool | None]:
         """Send a piece of a stream; fires with the peer's answer, or with None if the connection was lost before."""
 
     def let_go(self) -> None:

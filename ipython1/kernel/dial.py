@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from foolscap.api import DeadReferenceError, RemoteException, Tub, Violation
 from foolscap.tokens import BananaError, NegotiationError, NoLocationHintsError, RemoteNegotiationError
 from twisted.internet import error as net
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,40 +19,17 @@ from ipython1.kernel.error import ConnectionError, FURLError, IncompatiblePeer, 
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.furl import tub_and_location
 from ipython1.kernel.hello import check_welcome, hello, new_id
+from ipython1.kernel.line_dial import LineDialer, open_lines
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.peer import Receiver
 from ipython1.kernel.redial import Redial, Resume
-from ipython1.kernel.tub import new_tub
+from ipython1.kernel.tubs import SharedTub, shared_tub, stop_all
 
 _RECEIVES = {"engine": messages.TO_AGENT}  # all others are roles of clients
 AGAIN_WITHIN = 10.0
 """Seconds that one attempt to take up a session again may take."""
 
-# Sessions with the same controller share a connection.
-_tubs: dict[tuple[int, str], Tub] = {}
 _links: WeakSet[SessionLink] = WeakSet()
-_stopping: set[Deferred[Any]] = set()
-
-
-def _shared_tub(controller: str) -> Tub:
-    """The process's Tub for a controller: it dials, and never listens.  A forked child gets one of its own."""
-    key = (os.getpid(), controller)
-    if key not in _tubs:
-        _tubs[key] = new_tub()
-        _tubs[key].startService()
-    return _tubs[key]
-
-
-def _retire(controller: str, tub: Tub) -> None:
-    """Let go of a Tub over which nothing was answered: the next attempt must not wait for the same connection."""
-    if _tubs.get((os.getpid(), controller)) is not tub:
-        return
-    del _tubs[os.getpid(), controller]
-    for broker in list(tub.brokers.values()):
-        broker.cut_off()
-    stopping = tub.stopService()
-    _stopping.add(stopping)
-    stopping.addBoth(lambda _: _stopping.discard(stopping))
 
 
 async def hang_up_all() -> None:
@@ -61,9 +37,17 @@ async def hang_up_all() -> None:
     # A Tub that stops tells nobody: neither the peers, nor our own ends.
     for link in list(_links):
         link.close("hung up")
-    for key in [key for key in _tubs if key[0] == os.getpid()]:
-        await _tubs.pop(key).stopService()
-    await DeferredList(list(_stopping))
+    await stop_all()
+    await open_lines.stop()
+
+
+class _Opened(NamedTuple):
+    """The controller's welcome, our end, the reference to its end, and what lets go of the connection."""
+
+    welcome: dict[str, Any]
+    end: LinkEnd
+    remote: Any
+    release: Callable[[], None]
 
 
 async def dial(
@@ -85,26 +69,35 @@ async def dial(
     Raises ConnectionError (nobody there, or not reached within `timeout` seconds), FURLError (a controller is there,
     but not the one, or not the role, that the FURL is for), IncompatiblePeer.
     """
-    session = session or new_id()
-    welcome, end, remote = await _opened(furl, hello(role, session, name=name), reactor, timeout)
+    key = session or new_id()
+    opened = await _opened(furl, hello(role, key, name=name), reactor, timeout)
+    welcome = opened.welcome
 
     async def attempt(received: int) -> Resume:
         there = again() if again is not None else furl
-        said = hello(role, session, welcome["ticket"], received, name)
-        answer, new_end, new_remote = await _opened(there, said, reactor, AGAIN_WITHIN)
+        said = hello(role, key, welcome["ticket"], received, name)
+        again_opened = await _opened(there, said, reactor, AGAIN_WITHIN)
 
         def resume(link: SessionLink) -> None:
+            _, end, remote, release = again_opened
             try:
-                rejoin(new_remote, new_end, link, answer["received"], _lost(there))
+                rejoin(remote, end, link, again_opened.welcome["received"], _lost(there), release)
             except ProtocolError as problem:
                 link.close(f"protocol error: {problem}")
+            else:
+                go_over(again_opened, there)
 
         return resume
 
-    redial = Redial(reactor, attempt, welcome["grace"])
-    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), redial)
+    def go_over(opened: _Opened, there: str) -> None:
+        address = opened.remote.tracker.broker.transport.getPeer()
+        lines.go_over(link, opened.welcome.get("line"), key, tub_and_location(there)[0], address, _lost(there))
+
+    lines = LineDialer(reactor, Redial(reactor, attempt, welcome["grace"]))
+    link = SessionLink(reactor, welcome, welcome["incarnation"], _RECEIVES.get(role, messages.TO_CLIENT), lines)
     _links.add(link)
-    join(remote, end, link, receiver, _lost(furl))
+    join(opened.remote, opened.end, link, receiver, _lost(furl), opened.release)
+    go_over(opened, furl)
     return link
 
 
@@ -114,16 +107,29 @@ def _lost(furl: str) -> str:
 
 async def _opened(
     furl: str, said: Mapping[str, Any], reactor: IReactorTime, timeout: float
+) -> _Opened:
+    """What comes of saying hello; raises what `dial` does, or UnknownSession."""
+    shared = shared_tub(tub_and_location(furl)[0], reactor)
+    release = shared.use()
+    try:
+        welcome, end, remote = await _said(shared, furl, said, reactor, timeout)
+    except BaseException:  # the dialing is cancelled, too
+        release()
+        raise
+    remote.tracker.broker.watch(reactor, welcome["silence"])
+    return _Opened(welcome, end, remote, release)
+
+
+async def _said(
+    shared: SharedTub, furl: str, said: Mapping[str, Any], reactor: IReactorTime, timeout: float
 ) -> tuple[dict[str, Any], LinkEnd, Any]:
-    """The controller's welcome, our end, and the reference to its end; raises what `dial` does, or UnknownSession."""
     tub_id, location = tub_and_location(furl)
-    tub = _shared_tub(tub_id)
-    opening = Deferred.fromCoroutine(_open(tub, furl, said))
+    opening = Deferred.fromCoroutine(_open(shared.tub, furl, said))
     opening.addTimeout(timeout, reactor)
     try:
-        welcome, end, remote = await opening
+        return await opening
     except (DeferredTimeout, net.TimeoutError):
-        _retire(tub_id, tub)
+        shared.retire()
         raise ConnectionError(
             f"the controller at {location} did not answer within {timeout:g} s: is the host right, and is the port open?"
         ) from None
@@ -147,8 +153,6 @@ async def _opened(
         raise ConnectionError(f"the controller at {location} cut the connection off: {_reason(problem)}") from None
     except (Violation, NoLocationHintsError) as problem:
         raise FURLError(f"this FURL cannot be used: {problem}") from None
-    remote.tracker.broker.watch(reactor, welcome["silence"])
-    return welcome, end, remote
 
 
 async def _open(tub: Tub, furl: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], LinkEnd, Any]:

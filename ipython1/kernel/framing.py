@@ -103,6 +103,9 @@ def _parse_header(header: Bytes, max_body: int | None) -> tuple[str, dict[str, A
     return kind, fields, [_parse_size(size, max_body) for size in sizes]
 
 
+_CUT_SHORT = "it ends in the middle of a message"
+
+
 def _parse_size(size: Any, max_body: int | None) -> int | StreamRef:
     if type(size) is int and size >= 0:
         if max_body is not None and size > max_body:
@@ -111,6 +114,34 @@ def _parse_size(size: Any, max_body: int | None) -> int | StreamRef:
     if isinstance(size, list) and len(size) == 2 and all(type(n) is int and n >= 0 for n in size):
         return StreamRef(size[0], size[1])
     raise ProtocolError(f"a body's size is {size!r:.50}")
+
+
+def decode(data: Bytes, max_body: int | None = None) -> list[Message]:
+    """The messages in `data`, all of which is there; ProtocolError if it is malformed, or ends in the middle of one."""
+    messages = []
+    view, place, end = memoryview(data), 0, len(data)
+    while place < end:
+        start = place + LENGTH.size
+        if start > end:
+            raise ProtocolError(_CUT_SHORT)
+        (length,) = LENGTH.unpack_from(view, place)
+        if length > MAX_HEADER:
+            raise ProtocolError(f"a header of {length} bytes, at most {MAX_HEADER} go")
+        place = start + length
+        if place > end:
+            raise ProtocolError(_CUT_SHORT)
+        kind, fields, sizes = _parse_header(view[start:place], max_body)
+        bodies: list[Bytes | StreamRef] = []
+        for size in sizes:
+            if isinstance(size, StreamRef):
+                bodies.append(size)
+            else:
+                start, place = place, place + size
+                bodies.append(bytes(view[start:place]))
+        if place > end:
+            raise ProtocolError(_CUT_SHORT)
+        messages.append(Message(kind, fields, bodies))
+    return messages
 
 
 class Decoder:

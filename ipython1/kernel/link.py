@@ -18,7 +18,7 @@ from ipython1.kernel import batches, messages
 from ipython1.kernel.arrivals import Arrivals
 from ipython1.kernel.connection import Absence, Carrier
 from ipython1.kernel.error import ConnectionError, ProtocolError
-from ipython1.kernel.framing import MAX_HEADER, Message, StreamRef, encode
+from ipython1.kernel.framing import MAX_HEADER, Bytes, Message, StreamRef, encode
 from ipython1.kernel.offers import Offers
 from ipython1.kernel.peer import Ending, Link, Receiver
 from ipython1.kernel.room import Room
@@ -52,6 +52,8 @@ class SessionLink:
     ) -> None:
         self.peer = peer
         self.ending: Ending | None = None
+        self.reason = ""
+        """Why it ended, if it did."""
         self._reactor = reactor
         self._incarnation = incarnation
         self._refuses = allowed is messages.FROM_CLIENT
@@ -130,7 +132,12 @@ class SessionLink:
 
     def carrier_lost(self, carrier: Carrier, reason: str) -> None:
         """A connection was lost."""
-        if self.ending is not None or carrier is not self._carrier:
+        if carrier is self._carrier:
+            self.connection_void(reason)
+
+    def connection_void(self, reason: str) -> None:
+        """The connection that is in use is good for nothing any more."""
+        if self.ending is not None or self._carrier is None:
             return
         if self._absence is None:
             self.over(reason)
@@ -208,6 +215,11 @@ class SessionLink:
         self._cancel_ack()
         self._carrier.deliver(batches.to_bytes(batch, self._incarnation))
 
+    @property
+    def peer_has(self) -> int:
+        """How many messages the peer is known to have."""
+        return self._session.acknowledged
+
     def acknowledged(self, sequence: int) -> bool:
         """See `ipython1.kernel.peer.Link.acknowledged`."""
         return sequence <= self._session.acknowledged
@@ -219,7 +231,7 @@ class SessionLink:
         """The number of the connection that is in use."""
         return self._session.connection
 
-    def batch_received(self, batch: bytes, connection: int | None = None) -> None:
+    def batch_received(self, batch: Bytes, connection: int | None = None) -> None:
         """A batch came from the peer, over the connection of that number, or the one in use.
 
         A malformed one ends the session: its numbers cannot be trusted.
@@ -255,7 +267,7 @@ class SessionLink:
         elif self._session.owes and self._ack_call is None:
             self._ack_call = self._reactor.callLater(SILENCE, self._acknowledge_alone)
 
-    def _open_batch(self, data: bytes, connection: int) -> Sequence[Message]:
+    def _open_batch(self, data: Bytes, connection: int) -> Sequence[Message]:
         known = self._session.acknowledged
         batch = batches.from_bytes(data, self._incarnation)
         new = self._session.arrived(connection, batch, len(data))
@@ -278,8 +290,8 @@ class SessionLink:
 
     def _check_streams(self, message: Message) -> str | None:
         """What is wrong with the streams that a message refers to: those that were not announced must be new."""
-        refs = set(message.streams())
-        if not self._serves or not refs:
+        refs = set(message.streams()) if self._serves else ()
+        if not refs:
             return None
         numbers = {ref.number for ref in refs}
         if len(numbers) < len(refs) or any(number in self._arrivals for number in numbers):
@@ -319,7 +331,7 @@ class SessionLink:
 
     # -- streams -------------------------------------------------------------------------------------
 
-    def piece_received(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def piece_received(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """A piece came from the peer; fires with the answer: whether more is wanted."""
         return self._arrivals.piece_received(number, offset, data)
 
@@ -329,6 +341,13 @@ class SessionLink:
         if self._settled is not None and message.streams():
             collecting.addBoth(self._collected, self._hold())
         return collecting
+
+    def hold(self) -> Callable[[], None]:
+        """See `ipython1.kernel.peer.Link.hold`."""
+        if self._settled is None:
+            return lambda: None
+        number = self._hold()
+        return lambda: self._collected(None, number)
 
     def _hold(self) -> int:
         """Do not acknowledge the message that is being taken until it was `_complete`; its number."""
@@ -370,7 +389,7 @@ class SessionLink:
         """See `ipython1.kernel.peer.Link.release`."""
         self.send(Message("release", {"number": number, "uses": uses}))
 
-    def offer(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def offer(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """Send a piece; fires when it has found its place, False if no more is wanted or the session is over."""
         if self.ending is not None:
             return succeed(False)
@@ -409,7 +428,7 @@ class SessionLink:
         """The session is over, for that reason; the peer is not told."""
         if self.ending is not None:
             return
-        self.ending = ending
+        self.ending, self.reason = ending, reason
         self._drop_carrier()
         self._session.end()
         self._starting.clear()

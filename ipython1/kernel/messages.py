@@ -1,6 +1,6 @@
 """The kinds of message on each link, and the check that each goes through on arrival.
 
-Three links carry messages: client to controller, controller to agent (both sessions over Foolscap, see
+Three links carry messages: client to controller, controller to agent (both sessions, see
 `ipython1.kernel.link`), and agent to interpreter (a socket pair, see `ipython1.core.process`).
 
 A *command id* is ``[session, number]``: the session id of the client where the command was born and a number
@@ -27,7 +27,9 @@ FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
     # One call. `targets` is "all", a list of engine ids, or {"slice": [start, stop, step]}; `label` is a short text
     # such as execute('a=5') that people are shown; `hold` is the result id of a two-phase call, whose outcome
     # stays in the controller until it is fetched; `again`: it was sent to this controller, or to one before it on the
-    # same store, and not answered.
+    # same store, and not answered. `memory` is where those bodies lie that are empty here, for agents that see it (see
+    # `ipython1.kernel.shared_memory`); `answer_in` are a size, and agents by their nonces: larger outcomes these may
+    # leave in memory, too.
     "command": {
         "id": (list,),
         "verb": (str,),
@@ -37,7 +39,11 @@ FROM_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "hold": (str, NoneType),
         "again": (bool, NoneType),
         "values": (list, NoneType),
+        "memory": (dict, NoneType),
+        "answer_in": (list, NoneType),
     },
+    # The memory in which the outcome of command `id` at the target of that `index` lay is not needed any more.
+    "taken": {"id": (list,), "index": (int,)},
 }
 
 TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
@@ -58,6 +64,7 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "result": (object,),
         "output": (int, NoneType),
         "took": (float, NoneType),
+        "memory": (dict, NoneType),
     },
     # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
     # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok, and `output`: as in a
@@ -70,6 +77,8 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "number": (int, NoneType),
         "output": (int, NoneType),
     },
+    # What ``engine_hosts`` answered is not true any more; said once.
+    "hosts_changed": {},
     # A message of ours was malformed; `id` is its command id where that could be read.
     "refused": {"id": (list, NoneType), "error": (str,)},
 }
@@ -91,7 +100,15 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "failures": (int, NoneType),
         "index": (int, NoneType),
         "values": (list, NoneType),
+        "memory": (dict, NoneType),
+        "answer_in": (list, NoneType),
     },
+    # Open this memory: so many commands will come whose bodies lie in it.
+    "memory": {"memory": (dict,), "uses": (int,)},
+    # So many of them will not come.
+    "unused": {"nonce": (bytes,), "uses": (int,)},
+    # The outcome that lay in this memory was taken out of it.
+    "taken": {"nonce": (bytes,)},
     # Which of these processes, [pid, when it was created], are not on the agent's host any more?
     "look": {"processes": (list,)},
     # Give back those of these commands that have not started.
@@ -122,6 +139,7 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
         "result": (object,),
         "output": (int, NoneType),
         "took": (float, NoneType),
+        "memory": (dict, NoneType),
     },
     # The command had not started and will not: it was cancelled.
     "returned": {"id": (list,), "engine": (int,)},
@@ -155,13 +173,13 @@ def check(kind: str, fields: dict[str, Any], allowed: Mapping[str, Mapping[str, 
     described = allowed.get(kind)
     if described is None:
         return f"unknown kind of message {kind!r:.50}"
-    for name in fields:
-        if name not in described:
-            return f"a {kind} message has no field {name!r:.50}"
+    if not fields.keys() <= described.keys():
+        unknown = next(name for name in fields if name not in described)
+        return f"a {kind} message has no field {unknown!r:.50}"
     for name, types in described.items():
-        value = fields.get(name)
-        if object not in types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            return f"field {name} of a {kind} message is {type(value).__name__}"
+        # What comes is of these very types, and not of subclasses; so a bool is no number.
+        if type(fields.get(name)) not in types and object not in types:
+            return f"field {name} of a {kind} message is {type(fields.get(name)).__name__}"
     if "id" in described and fields.get("id") is not None and not is_command_id(fields["id"]):
         return f"the id of a {kind} message is no command id"
     return None

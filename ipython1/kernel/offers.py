@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred
 
 from ipython1.kernel.connection import Carrier
+from ipython1.kernel.framing import Bytes
 
 
 @dataclass(eq=False)
@@ -15,7 +16,7 @@ class _Offer:
 
     number: int
     offset: int
-    data: bytes
+    data: Bytes
     answer: Deferred[bool] = field(default_factory=Deferred)
 
 
@@ -32,7 +33,7 @@ class Offers:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def add(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """Send a piece, now or as soon as there is a connection."""
         offer = _Offer(number, offset, data)
         self._open[offer] = None

@@ -88,6 +88,12 @@ class Link(Protocol):
         more); the peer keeps it until so many have come or were released.
         """
 
+    def hold(self) -> Callable[[], None]:
+        """Do not acknowledge the message that is being taken, nor later ones, until what is returned is called.
+
+        So whoever sent it keeps it.  Without effect where nothing is kept for a successor of this process.
+        """
+
     def release(self, number: int, uses: int) -> None:
         """So many messages that were to refer to the relayed stream `number` of this link will not be sent."""
 

@@ -19,6 +19,7 @@ from ipython1.kernel.label import label
 from ipython1.kernel.messages import CommandId, without_output
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.results import Result, ResultList
+from ipython1.kernel.shared_memory.memory import Memory, without
 from ipython1.kernel.targets import WireTargets
 from ipython1.kernel.verbs import VERBS, Route
 
@@ -31,6 +32,8 @@ class Request:
 
     `method` is what errors say was called, where that is not the verb.  `quick` marks a command that the controller
     answers at once and that the rest of a call depends on.  `timeout` is how many seconds it may take (CallTimeout).
+    `memory` is where the values lie, and `answer_in` which agents may leave their outcome in memory (see
+    `ipython1.kernel.shared_memory`).
     """
 
     verb: str
@@ -52,6 +55,8 @@ class Request:
     """Whether that is a list, whose items are the caller's."""
     group: Any = None
     """The tasks (a `Group`) of which it is about some, if it is about such."""
+    memory: Memory | None = None
+    answer_in: list[Any] | None = None
 
     def __post_init__(self) -> None:
         self.method = self.method or self.verb
@@ -74,8 +79,14 @@ class Request:
 
     def own_memory(self) -> None:
         """Copy what is still the memory of the caller's own objects, which may change before it is sent."""
-        for value in self.values or ():
-            value.own_memory()
+        if self.memory is None:
+            for value in self.values or ():
+                value.own_memory()
+
+    def over(self) -> None:
+        """It was answered, or is not going to be: let go of what it was sent with."""
+        if self.memory is not None:
+            self.memory.close()
 
     @property
     def size(self) -> int:
@@ -95,6 +106,11 @@ class Request:
         if self.values is not None:
             fields["values"], segments = join(self.values)
             bodies.extend(segments)
+        if self.memory is not None:
+            fields["memory"] = self.memory.reference.to_plain()
+            bodies = without(bodies, self.memory.reference)
+        if self.answer_in is not None:
+            fields["answer_in"] = self.answer_in
         if hold is not None:
             fields["hold"] = hold
         if again:

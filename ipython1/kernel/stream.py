@@ -16,18 +16,16 @@ from ipython1.kernel.framing import Bytes, StreamRef
 
 THRESHOLD = 64 * 1024
 """Bodies above this size (bytes) travel as streams."""
-PIECE = 1024 * 1024
-"""The size of a piece (bytes): each costs a call and an answer on every hop, and others wait for it to pass."""
+PIECE = 512 * 1024
+"""The size of a piece (bytes): each costs something on every hop, and what is under way may lie before a message."""
 WINDOW = 4
 """So many pieces of one stream are under way unanswered."""
-
-OfferPiece = Callable[[int, int, bytes], "Deferred[bool]"]
 
 
 class Sink(Protocol):
     """Takes the pieces of one incoming stream, in order."""
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         """Fires when there is place for more; False if no more is wanted."""
 
     def complete(self) -> None:
@@ -42,12 +40,12 @@ class Collector:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._pieces: list[bytes] = []
+        self._pieces: list[Bytes] = []
         self._body: Bytes | None = None
         self._reason: str | None = None
         self._waiting: list[Deferred[None]] = []
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         self._pieces.append(data)
         return succeed(True)
 
@@ -95,10 +93,17 @@ class Relay:
         self._over: str | None | type[Relay] = Relay  # the class stands for: not over yet
         self._callbacks: list[Callable[[str | None], None]] = []
 
-    def piece(self, data: bytes) -> Deferred[bool]:
+    def piece(self, data: Bytes) -> Deferred[bool]:
         offset, self._offset = self._offset, self._offset + len(data)
         offers = [link.offer(ref.number, offset, data) for link, ref in self._destinations]
+        if len(offers) == 1:
+            return offers[0].addCallback(self._answered_by, self._destinations[0])
         return DeferredList(offers).addCallback(self._answered, list(self._destinations))
+
+    def _answered_by(self, wanted: bool, destination: tuple[OutgoingPieces, StreamRef]) -> bool:
+        if not wanted and destination in self._destinations:
+            self._destinations.remove(destination)
+        return bool(self._destinations)
 
     def _answered(self, answers: list[tuple[bool, Any]], asked: list[tuple[OutgoingPieces, StreamRef]]) -> bool:
         for (succeeded, wanted), destination in zip(answers, asked, strict=True):
@@ -131,7 +136,7 @@ class Relay:
 class OutgoingPieces(Protocol):
     """The sending side of a link, as far as streams are concerned."""
 
-    def offer(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def offer(self, number: int, offset: int, data: Bytes) -> Deferred[bool]:
         """Send a piece; fires when it has found its place, False if no more is wanted or the link is lost."""
 
     def abort(self, number: int, reason: str) -> None:
@@ -151,7 +156,7 @@ class Outgoing:
     def start(self) -> None:
         """Send the first pieces; the rest follows as answers come."""
         while self._view is not None and self._under_way < WINDOW and self._offset < self._ref.size:
-            data = bytes(self._view[self._offset : self._offset + PIECE])
+            data = self._view[self._offset : self._offset + PIECE]
             offset, self._offset = self._offset, self._offset + len(data)
             self._under_way += 1
             self._link.offer(self._ref.number, offset, data).addCallback(self._answered)

@@ -6,7 +6,9 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from ipython1.core.functions import makeup
 from ipython1.core.references import naming, reduce_result
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.label import label
@@ -226,7 +228,25 @@ def call_values(
         arguments = serialize(
             (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
         )
-    return [shared(serialize(function, name_of(function), carry_code=True)), arguments], results
+    return [serialized_function(function), arguments], results
+
+
+# The functions that were sent, what they were made of, and what was sent for them.
+_sent: WeakKeyDictionary[Any, tuple[Any, Serialized | SharedFunction]] = WeakKeyDictionary()
+
+
+def serialized_function(function: Callable[..., Any]) -> Serialized | SharedFunction:
+    """A function as tasks have it.  One that is called by many tasks, and cannot change unseen, is serialized once."""
+    made_of = makeup(function)
+    if made_of is None:
+        return shared(serialize(function, name_of(function), carry_code=True))
+    sent = _sent.get(function)
+    if sent is None or sent[0] != made_of:
+        value = shared(serialize(function, name_of(function), carry_code=True))
+        if isinstance(value, Serialized):
+            value.own_memory()
+        sent = _sent[function] = made_of, value
+    return sent[1]
 
 
 def name_of(function: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -54,6 +55,10 @@ WAITED = 50_000
 """So many tasks are waited for at a time."""
 STATES = ("waiting", "assigned", "succeeded", "failed", "aborted")
 """What a task may be in a history."""
+FEW_CHUNKS = 8
+"""And into no fewer, however little time they take."""
+CHUNK_TIME = 0.1
+"""Seconds that a chunk is to take, if there are enough items: beside that, what it costs is nothing."""
 SOME_ENGINES = 4
 """So many engines are expected where there are none yet."""
 
@@ -246,7 +251,7 @@ class Tasks:
         """Apply `func` to the items of the sequences, balanced by load: like ``list(map(func, *sequences))``.
 
         `chunksize` items make a task; if it is not said, as many as give 64 tasks for each engine that there is, or
-        fewer.  The sequences are iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
+        more, down to 8 tasks for each, where the first ones took very little time.  The sequences are iterables of equal length (else ValueError).  The first exception, in the order of the items, is raised, and
         the tasks that are left are aborted then.
         """
         return (yield from self._mapped(func, sequences, BaseTask(), chunksize))
@@ -257,14 +262,16 @@ class Tasks:
     ) -> Steps[list[Any]]:
         """A map whose tasks have the retries etc. of the task `choices`."""
         items = list(zip(*check_map(func, sequences), strict=True))
-        size = chunk_size(choices, chunksize)
+        size: int | _Sizes | None = chunk_size(choices, chunksize)
         if size is None:
             size = 1
             if len(items) > CHUNKS:
                 engines = yield from ask_controller(Request("count_engines"))
-                size = -(-len(items) // (CHUNKS * (engines or SOME_ENGINES)))
-        group = Group(-(-len(items) // size))
-        return (yield from _paced(chunk_requests(func, iter(items), size, choices), size > 1, group))
+                size = _Sizes(len(items), engines or SOME_ENGINES)
+        chunks = chunk_requests(func, iter(items), size, choices)
+        # Of chunks whose size is found on the way, nobody knows how many there will be.
+        group = Group(-(-len(items) // size) if isinstance(size, int) else None)
+        return (yield from _paced(chunks, size != 1, group, size if isinstance(size, _Sizes) else None))
 
     @verb()
     def _spread(
@@ -328,15 +335,30 @@ def chunk_size(choices: BaseTask, chunksize: int | None) -> int | None:
 
 
 def chunk_requests(
-    func: Callable[..., Any], items: Iterator[tuple[Any, ...]], size: int, choices: BaseTask
+    func: Callable[..., Any], items: Iterator[tuple[Any, ...]], size: int | _Sizes, choices: BaseTask
 ) -> Iterator[Submit]:
     """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
     name = name_of(func)
     called = func if size == 1 else functools.partial(map_part, func)
     function = shared(serialize(called, name, carry_code=True))
     shown = label("map", func)
-    while chunk := list(itertools.islice(items, size)):
+    while chunk := list(itertools.islice(items, size.now if isinstance(size, _Sizes) else size)):
         yield call_submission(function, chunk[0] if size == 1 else (chunk,), choices, shown)
+
+
+class _Sizes:
+    """The sizes of a map's chunks, where they are not said: larger ones, where the first have taken next to no time."""
+
+    def __init__(self, items: int, engines: int) -> None:
+        self.probes = engines
+        """So many chunks are sent first; when one of them has ended, that is `measured`."""
+        self.now = -(-items // (CHUNKS * engines))
+        """How many items the next chunk has."""
+        self._most = -(-(items - self.now * engines) // (FEW_CHUNKS * engines))
+
+    def measured(self, seconds: float) -> None:
+        """That long it took until the first chunk had ended."""
+        self.now = max(self.now, min(self._most, int(self.now * CHUNK_TIME / max(seconds, 1e-3))))
 
 
 def watched(request: Submit, task: BaseTask | None = None) -> Steps[Any]:
@@ -384,7 +406,9 @@ def outcome_request(number: int, method: str, block: bool = True) -> Request:
     )
 
 
-def _paced(chunks: Iterator[Submit], chunked: bool, group: Group) -> Steps[list[Any]]:
+def _paced(
+    chunks: Iterator[Submit], chunked: bool, group: Group, sizes: _Sizes | None = None
+) -> Steps[list[Any]]:
     """The results of a map's tasks; when one failed, the others are aborted and its error is raised.
 
     No more than some are on the way, and what has come is taken meanwhile: so it makes no difference, to the
@@ -393,13 +417,18 @@ def _paced(chunks: Iterator[Submit], chunked: bool, group: Group) -> Steps[list[
     results: list[Any] = []
     left: deque[list[int]] = deque()
     try:
-        while batch := list(itertools.islice(chunks, BATCH)):
-            for request in batch:
-                request.group = group
-            answers = yield list(batch)
+        if sizes is not None:
             left.append([])
-            for request, answer in zip(batch, answers, strict=True):
-                left[-1].append(whole_result(request, answer))
+            began = time.monotonic()
+            yield from _send(list(itertools.islice(chunks, sizes.probes)), group, left[0])
+            # All engines have something to do meanwhile.
+            yield from ask_controller(Pace("spin", group=group, limit=len(left[0]) - 1))
+            sizes.measured(time.monotonic() - began)
+        while batch := list(itertools.islice(chunks, BATCH)):
+            if sizes is None:
+                left.append([])
+            sizes = None  # what was measured is fetched with the others
+            yield from _send(batch, group, left[-1])
             while left and (yield from ask_controller(Pace("spin", group=group, limit=MAX_LEFT, first=left[0]))):
                 results += yield from _gather(left, chunked, group)
         while left:
@@ -413,6 +442,15 @@ def _paced(chunks: Iterator[Submit], chunked: bool, group: Group) -> Steps[list[
     finally:
         group.close()
     return results
+
+
+def _send(batch: list[Submit], group: Group, numbers: list[int]) -> Steps[None]:
+    """Submit the tasks of `batch`, and put their ids to `numbers`."""
+    for request in batch:
+        request.group = group
+    answers = yield list(batch)
+    for request, answer in zip(batch, answers, strict=True):
+        numbers.append(whole_result(request, answer))
 
 
 def _gather(left: deque[list[int]], chunked: bool, group: Group) -> Steps[list[Any]]:

@@ -12,10 +12,10 @@ from cryptography.x509.oid import NameOID
 from foolscap.api import Tub
 from foolscap.broker import Broker
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ipython1.kernel.keepalive import LOOKS, Measure, Silence
+from ipython1.kernel.watch import Watch
 
 
 class WatchedBroker(Broker):
@@ -25,32 +25,20 @@ class WatchedBroker(Broker):
     written.
     """
 
-    _heard = False
-    _look: IDelayedCall | None = None
-    _silence = 0.0
+    _watch: Watch | None = None
 
     def watch(self, clock: IReactorTime, silence: float) -> None:
         """From now on end the connection when nothing comes for `silence` seconds, after asking for a sign."""
-        if self.disconnected or 0 < self._silence <= silence:
+        if self.disconnected:
             return
-        self._stop_looking()
-        self._silence = silence
-        self._look = clock.callLater(silence / LOOKS, self._looked, clock, Silence())
+        if self._watch is None:
+            self._watch = Watch(self.sendPING, self.cut_off)
+        self._watch.begin(clock, silence)
 
     def dataReceived(self, chunk: bytes) -> None:
-        self._heard = True
+        if self._watch is not None:
+            self._watch.heard = True
         super().dataReceived(chunk)
-
-    def _looked(self, clock: IReactorTime, silence: Silence) -> None:
-        heard, self._heard = self._heard, False
-        measure = silence.looked(heard)
-        self._look = None
-        if measure is Measure.GIVE_UP:
-            self.cut_off()
-            return
-        if measure is Measure.ASK:
-            self.sendPING()
-        self._look = clock.callLater(self._silence / LOOKS, self._looked, clock, silence)
 
     def cut_off(self) -> None:
         """End the connection at once, and tell those on this side who use it."""
@@ -59,14 +47,10 @@ class WatchedBroker(Broker):
         # Without this it would be kept until the peer has taken all that was written.
         transport.abortConnection()
 
-    def _stop_looking(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-
     def finish(self, why: Failure) -> None:
         """See `Broker`: the connection is over."""
-        self._stop_looking()
+        if self._watch is not None:
+            self._watch.end()
         super().finish(why)
 
 

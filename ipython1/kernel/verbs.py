@@ -118,6 +118,10 @@ _TABLE = (
     Verb("clear_queue", Route.WAITING),
     Verb("queue_status", Route.WAITING),
     Verb("get_ids", Route.CONTROLLER),
+    # The processes that look after engines: `[host, boot id, namespace, pid, created, ids of the engines]` of each.
+    Verb("engine_hosts", Route.CONTROLLER),
+    # Whether the agent sees this memory of the client's; its answer is memory of its own, None if it does not.
+    Verb("meet", Route.AGENT, {"memory": (dict,)}),
     Verb("kill_controller", Route.CONTROLLER),
     Verb("get_pending", Route.CONTROLLER, {"result_id": (str,), "block": (bool,)}),
     Verb("clear_pending", Route.CONTROLLER),

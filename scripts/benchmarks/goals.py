@@ -52,25 +52,34 @@ def ratios(goal: Goal, results: Results) -> list[float]:
     return [one / choose(each) for one, *each in zip(ours, *others)] if others else []
 
 
-def table(results: Results, console: Console) -> None:
-    """Print what came of each goal that was measured."""
-    shown = Table(title="Goals: ratios within each turn", title_justify="left")
-    for title in ("work", "of", "to", "median (least - greatest)", "wanted", ""):
-        shown.add_column(title)
+TITLES = ["work", "of", "to", "median (least - greatest)", "wanted", ""]
+
+
+def rows(results: Results) -> list[list[str]]:
+    """What came of each goal that was measured."""
     titles = {work.name: work.title for work in results.works}
+    found = []
     for goal in GOALS:
-        found = ratios(goal, results)
-        if found:
-            median = statistics.median(found)
+        if each := ratios(goal, results):
+            median = statistics.median(each)
             reached = median <= goal.ratio if goal.at_most else median >= goal.ratio
-            to = sorted({system for _, system in goal.theirs})
-            shown.add_row(
-                titles[goal.work],
-                goal.ours,
-                ", ".join(to),
-                f"{number(median)} ({number(min(found))} - {number(max(found))})",
-                f"{'<=' if goal.at_most else '>='} {goal.ratio:g}",
-                "reached" if reached else "not reached",
+            found.append(
+                [
+                    titles[goal.work],
+                    goal.ours,
+                    ", ".join(sorted({system for _, system in goal.theirs})),
+                    f"{number(median)} ({number(min(each))} - {number(max(each))})",
+                    f"{'<=' if goal.at_most else '>='} {goal.ratio:g}",
+                    "reached" if reached else "not reached",
+                ]
             )
+    return found
+
+
+def table(results: Results, console: Console) -> None:
+    """Print that."""
+    shown = Table(*TITLES, title="Goals: ratios within each turn", title_justify="left")
+    for row in rows(results):
+        shown.add_row(*row)
     if shown.row_count:
         console.print(shown)

@@ -44,6 +44,31 @@ def table(results: Results, systems: list[str], console: Console) -> None:
     console.print(shown)
 
 
+def to_rst(results: Results, systems: list[str], goals: list[list[str]], versions: dict[str, str]) -> str:
+    """The same as reStructuredText, for the documents; `goals` are the rows of the table of goals, its titles first."""
+    rows = [["work", "unit", *systems]]
+    for work in results.works:
+        figures = results.figures[work.name]
+        rows.append([work.title, work.unit.name, *(_plain(figures.get(system)) for system in systems)])
+    where = ", ".join(f"{name} {value}" for name, value in {**machine(), **versions}.items())
+    return "\n".join([f"Measured: {where}.", "", *_list_table(rows), "", *_list_table(goals), ""])
+
+
+def _plain(figures: list[float] | None) -> str:
+    if not figures:
+        return "--"
+    median, least, greatest = map(number, spread(figures))
+    return median if len(figures) == 1 else f"{median} ({least} - {greatest})"
+
+
+def _list_table(rows: list[list[str]]) -> list[str]:
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        for place, cell in enumerate(row):
+            lines.append(f"   {'  -' if place else '* -'} {cell}")
+    return lines
+
+
 def _cell(figures: list[float] | None, best: bool) -> str:
     if not figures:
         return "-"

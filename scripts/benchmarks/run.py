@@ -17,13 +17,16 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Kind:
-    """A system to be measured: the name of the `python` that has it, its module and class, and what that is given."""
+    """A system to be measured: the name of the `python` that has it, its module and class, what that is given, and
+    variables for its environment; of what it could do, only what is in `works`, if there is anything in it."""
 
     name: str
     python: str
     module: str
     type: str
     options: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    works: tuple[str, ...] = ()
 
 
 class Worker:
@@ -40,7 +43,7 @@ class Worker:
                 stderr=errors,
                 text=True,
                 # Engines find the functions there, too.
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])},
+                env={**os.environ, **kind.environment, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])},
             )
 
     def does(self, order: str, **given: Any) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def measure(
 def _alternate(
     workers: Sequence[Worker], work: Work, turns: int, results: Results, say: Callable[[str], None]
 ) -> None:
-    able = [worker for worker in workers if worker.kind.name not in work.without]
+    able = [worker for worker in workers if work.is_for(worker.kind.name, worker.kind.works)]
     say(work.title)
     for _ in range(turns):
         for worker in list(able):

@@ -52,6 +52,10 @@ class Work:
     without: tuple[str, ...] = ()
     """Systems that are left out: they would take too long."""
 
+    def is_for(self, system: str, works: tuple[str, ...]) -> bool:
+        """Whether a system does it that does only these works, or all if there are none."""
+        return system not in self.without and (not works or self.does in works)
+
 
 def _sized(size: int) -> str:
     for unit, name in ((GB, "GB"), (MB, "MB"), (KB, "kB")):

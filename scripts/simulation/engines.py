@@ -17,7 +17,7 @@ from twisted.internet.stdio import StandardIO
 from ipython1.core import verbs
 from ipython1.core.interpreter import Interpreter
 from ipython1.core.remote_error import describe
-from ipython1.kernel import dial
+from ipython1.kernel import dial, tubs
 from ipython1.kernel.engine.process import Owner
 from ipython1.kernel.engine.service import Agent
 from ipython1.kernel.framing import Message
@@ -102,7 +102,7 @@ async def session(reactor: Any, furl: str) -> Agent:
     agent = Agent(reactor, 1, lambda owner: Simulated(reactor, owner), lambda text: None)  # type: ignore[arg-type,return-value]
     link = await dial.dial(furl, "engine", agent, reactor=reactor, timeout=PATIENCE, session=new_id())
     # A process has one connection for all its sessions with a controller; here each is to be like a host's.
-    dial._tubs.clear()
+    tubs._tubs.clear()
     agent.start()
     agent.attached(link)
     return agent

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
+import weakref
 
 import numpy
 from hypothesis import given, settings
@@ -100,6 +102,17 @@ class ArrayTests(SynchronousTestCase):
         """A strided view arrives."""
         view = numpy.zeros((200, 200))[::2, ::2]
         self.assertEqual(received(serialize(view)).load().shape, (100, 100))
+
+
+    def test_keeps_nothing(self) -> None:
+        """The value and its memory are free when nobody has them, without a collection of garbage."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        array = numpy.zeros(10_000)
+        alive = weakref.ref(array)
+        serialize([array])
+        del array
+        self.assertIsNone(alive())
 
 
 class UnpicklableTests(SynchronousTestCase):

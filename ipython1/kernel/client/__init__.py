@@ -57,6 +57,7 @@ from ipython1.kernel.task import MapTask, StringTask, Task
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_submission import ResultOf
 from ipython1.kernel.terminal import running_shell
+from ipython1.kernel.ways import Transfer
 
 __all__ = [
     "AbortedPendingDeferredError",
@@ -106,6 +107,7 @@ __all__ = [
     "TaskRejectError",
     "TaskResult",
     "TaskTimeout",
+    "Transfer",
     "UnpickleableException",
     "get_multiengine_client",
     "get_result",

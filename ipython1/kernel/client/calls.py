@@ -49,15 +49,16 @@ class Calls:
         Ctrl-C interrupts it on the engines, and raises what came of that (see `ipython1.kernel.client.interrupted`).
         """
         interrupted = False
+        steps = self.connection.ways.carried(call.steps)
         try:
-            requests = advance(call.steps, None)
+            requests = advance(steps, None)
             while True:
                 answers, now = self._waited_for(requests, call.name)
                 interrupted = interrupted or now
-                requests = advance(call.steps, answers)
+                requests = advance(steps, answers)
                 if now and not isinstance(answers, KeyboardInterrupt):
                     # There is more to it, which nobody wants any more.
-                    requests = advance(call.steps, CallInterrupted(f"{call.name} did not come to its end", []))
+                    requests = advance(steps, CallInterrupted(f"{call.name} did not come to its end", []))
         except Finished as end:
             if interrupted:
                 raise CallInterrupted(f"{call.name} came to its end before it was interrupted", []) from None
@@ -139,11 +140,12 @@ class Calls:
         pending = PendingResult(client, new_result_id(), f"{call.name}")
         pending._iterates = call.iterates
         self._unfetched[pending.result_id] = pending
+        steps = self.connection.ways.carried(call.steps)
         try:
-            requests = advance(call.steps, None)
+            requests = advance(steps, None)
             while all(request.quick for request in requests):
-                requests = advance(call.steps, self._waited_for(requests, call.name)[0])
-            self._perform_later(call.steps, requests, pending)
+                requests = advance(steps, self._waited_for(requests, call.name)[0])
+            self._perform_later(steps, requests, pending)
         except Finished as end:
             pending._settle(end.value)
         except (InvalidEngineID, NoEnginesRegistered) as problem:
@@ -156,17 +158,20 @@ class Calls:
         if len(requests) == 1:
             pending._name = requests[0].name
         pending._asks(requests)
-        future = self.reactor.submit(self.connection.perform, requests)
-        future.add_done_callback(partial(_told, requests))
-        future.add_done_callback(lambda done: results_worker.call(self._resume, steps, done, pending))
 
-    def _resume(self, steps: Steps[Any], future: Future[list[Answer]], pending: PendingResult) -> None:
+        def done(answers: Any, problem: BaseException | None) -> None:
+            if problem is None:
+                _tell(requests, answers)
+            results_worker.call(self._resume, steps, answers if problem is None else problem, pending)
+
+        self.reactor.begin(done, self.connection.perform, requests)
+
+    def _resume(
+        self, steps: Steps[Any], outcome: list[Answer] | BaseException, pending: PendingResult
+    ) -> None:
         """Runs in the results' thread: what came is unpickled here."""
-        problem = future.exception()
         try:
-            self._perform_later(
-                steps, advance(steps, future.result() if problem is None else problem), pending
-            )
+            self._perform_later(steps, advance(steps, outcome), pending)
         except Finished as end:
             pending._settle(end.value)
         except BaseException as raised:  # code of users; it must reach whoever waits, and the thread go on
@@ -201,9 +206,12 @@ class Calls:
 
 
 def _told(requests: list[Request], done: Future[list[Answer]]) -> None:
+    if done.exception() is None:
+        _tell(requests, done.result())
+
+
+def _tell(requests: list[Request], answers: list[Answer]) -> None:
     """Answers have come that were no replies to a command, as those to tasks: who wants to know is told."""
-    if done.exception() is not None:
-        return
-    for request, answer in zip(requests, done.result()):
+    for request, answer in zip(requests, answers):
         if request.replies is not None and answer.whole is not None and not len(request.replies):
             request.replies.add(answer.whole)

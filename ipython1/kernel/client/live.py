@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from ipython1.kernel.client.reactor import ReactorThread
@@ -162,7 +162,7 @@ class Feed:
     def _send(self, asked: Request, heard: Callable[[int, Message], None]) -> None:
         asked.replies = Replies()
         asked.replies.listen(heard)
-        answered: Deferred[Any] = Deferred.fromCoroutine(self._connection.perform([asked]))
+        answered: Deferred[Any] = maybeDeferred(self._connection.perform, [asked])
         answered.addErrback(_not_told)
 
     def _replied(self, place: int, index: int, message: Message) -> None:

@@ -17,6 +17,7 @@ from ipython1.kernel.derive import VerbCall, check_timeout
 from ipython1.kernel.error import CallTimeout, NotAPendingResult
 from ipython1.kernel.request import Request, ask_controller, pending_value
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.ways import Transfer
 
 
 class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
@@ -139,6 +140,15 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         except KeyError:
             pass
         return self._calls.run(VerbCall(pending_value(result_id, block), True, "get_pending_deferred"))
+
+    # -- large values ------------------------------------------------------------------------------------
+
+    def transfers(self) -> list[Transfer]:
+        """How the latest large values went, to engines and from them, the latest one last: 100 at most.
+
+        Each has `way`: ``'memory'``, on one host, or ``'stream'``, over the connection, and then the `reason`.
+        """
+        return self._calls.connection.ways.transfers()
 
     # -- shells and benchmarks -----------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ from ipython1.kernel.terminal import is_watched
 AT_ONCE = 0.2
 """Seconds after which who waits with a bar sees it."""
 
+_making_locks = threading.Lock()
+
 
 class PendingResult(Parts, Future[Any]):
     """The outcome of a call that was made with ``block=False``, when it is there.
@@ -62,7 +64,7 @@ class PendingResult(Parts, Future[Any]):
         # What the callbacks made of the result, once one of them has run: its value, or what it raised.
         self._chained: list[Any] = []
         self._chain_error: BaseException | None = None
-        self._chain_lock = threading.RLock()
+        self._chain_lock: threading.RLock | None = None
         # What was asked for it last, of which replies come; and whether the values of these are all that it is made of.
         self._requests: Sequence[Request] = ()
         self._iterates = False
@@ -110,12 +112,17 @@ class PendingResult(Parts, Future[Any]):
         """
         if not callable(f):
             raise AssertionError(f"a callback must be callable, {f!r:.80} is not")
+        with _making_locks:
+            # Most results have no callbacks.
+            self._chain_lock = self._chain_lock or threading.RLock()
         with self._chain_lock:
             self.callbacks.append((f, args, kwargs))
 
     def result(self, timeout: float | None = None) -> Any:
         """The result, waiting for it at most `timeout` seconds (CallTimeout); see `get_result`."""
         self._wait(timeout)
+        if self._chain_lock is None:
+            return super().result(0)
         with self._chain_lock:
             self._run_callbacks()
             if self._chain_error is not None:
@@ -131,6 +138,8 @@ class PendingResult(Parts, Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What `result` would raise, or None; waits like `result`."""
         self._wait(timeout)
+        if self._chain_lock is None:
+            return super().exception(0)
         with self._chain_lock:
             self._run_callbacks()
             return self._chain_error or super().exception(0)
@@ -188,14 +197,15 @@ class PendingResult(Parts, Future[Any]):
         What a target raised is raised when it is its turn.
         """
         given = 0
-        if self._iterates and not self.callbacks:
-            for request in self._requests:
-                place = 0
-                while self._wait_for_part(request, place):
-                    for value in self._part(request, place):
-                        yield value
-                        given += 1
-                    place += 1
+        for request in self._requests if self._iterates and not self.callbacks else ():
+            place = 0
+            while self._wait_for_part(request, place):
+                for value in self._part(request, place):
+                    yield value
+                    given += 1
+                place += 1
+            if request.replies is None or request.replies.total != place:
+                break
         # What is left when all has come is in the result.
         result = self.result()
         yield from itertools.islice(iter(result), given, None)
@@ -203,14 +213,16 @@ class PendingResult(Parts, Future[Any]):
     def _wait_for_part(self, request: Request, place: int) -> bool:
         """Wait for what comes of a target; False if all has come, or there is no such target."""
         replies = request.replies
-        if replies is None or self.done():
+        if replies is None or request.memory is not None or self.done():
             return False
 
         def enough() -> bool:
             return replies.get(place) is not None or (replies.total is not None and place >= replies.total)
 
         self._run(Wait([self], self._feeds(), [replies], enough=enough), None)
-        return not self.done() and replies.get(place) is not None
+        message = replies.get(place)
+        # What lies in memory is fetched with the whole.
+        return not self.done() and message is not None and message.fields.get("memory") is None
 
     def _part(self, request: Request, place: int) -> Sequence[Any]:
         message = request.replies.get(place) if request.replies is not None else None
@@ -339,7 +351,8 @@ class PendingResult(Parts, Future[Any]):
     def _asks(self, requests: Sequence[Request]) -> None:
         """It is to come of these requests, which are about to be sent."""
         for request in requests:
-            request.replies = Replies()
+            if request.verb != "submit":  # which nobody waits for
+                request.replies = Replies()
         self._requests = requests
         self._feed = None
 

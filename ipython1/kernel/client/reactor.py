@@ -8,22 +8,48 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from ipython1.kernel.error import ClientError
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 STOP_WITHIN = 2.0
 """Seconds that the end of the interpreter waits at most for connections to be closed."""
+
+
+Done = Callable[[Any, BaseException | None], None]
+"""Is told of an outcome: the value, or the exception."""
+
+
+class _Waiting:
+    """Who waits for an outcome."""
+
+    def __init__(self, done: Done) -> None:
+        self._done: list[Done] = [done]
+
+    def over(self, value: Any, problem: BaseException | None) -> None:
+        """It is there; only the first one counts, whichever thread has it."""
+        try:
+            done = self._done.pop()
+        except IndexError:
+            return
+        done(value, problem)
+
+    def failed(self, problem: BaseException) -> None:
+        """It is an exception."""
+        self.over(None, problem)
 
 
 class ReactorThread:
@@ -35,8 +61,11 @@ class ReactorThread:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._over = ""
+        # What the reactor's thread is to call, and whether it has been told: to tell it costs more than most calls.
+        self._handed: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._told = False
         # Only touched in the reactor's thread.
-        self._waiting: set[Future[Any]] = set()
+        self._waiting: set[_Waiting] = set()
 
     def start(self) -> Any:
         """The reactor, which runs when this returns.  ClientError if it cannot be used (any more)."""
@@ -73,8 +102,8 @@ class ReactorThread:
         reactor.addSystemEventTrigger("during", "shutdown", self._stopped)  # type: ignore[attr-defined]
         self._reactor = reactor
 
-    def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
-        """Start a coroutine in the reactor's thread; the future has its outcome.
+    def submit(self, function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+        """Call `function` in the reactor's thread; the future has its outcome, when that is there.
 
         Callbacks of the future run in the reactor's thread: they must not wait, nor run code of users.
         """
@@ -82,28 +111,56 @@ class ReactorThread:
         self.submit_into(future, function, *args)
         return future
 
-    def submit_into(self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> None:
+    def submit_into(self, future: Future[T], function: Callable[..., Awaitable[T]], *args: Any) -> None:
         """As `submit`, for a future that there is already: so it is known also if a signal strikes meanwhile."""
+
+        def done(value: Any, problem: BaseException | None) -> None:
+            if problem is None:
+                _settle(future.set_result, value)
+            else:
+                _settle(future.set_exception, problem)
+
+        self.begin(done, function, *args)
+
+    def begin(self, done: Done, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Like `submit`, for who does not wait: `done` is told of the outcome, once, in any thread."""
         reactor = self.start()
-        reactor.callFromThread(self._begin, future, function, args)
+        waiting = _Waiting(done)
+        self._hand_over(reactor, self._begin, waiting, function, args)
         if self._over:
             # It stopped meanwhile: what was handed over now is perhaps never looked at.
-            _settle(future.set_exception, ClientError(self._over))
+            waiting.failed(ClientError(self._over))
+
+    def _hand_over(self, reactor: Any, function: Callable[..., Any], *args: Any) -> None:
+        self._handed.append((function, args))
+        if not self._told:
+            self._told = True
+            reactor.callFromThread(self._take_over)
+
+    def _take_over(self) -> None:
+        # Before it is taken: what comes now is among it, or makes this be called again.
+        self._told = False
+        for _ in range(len(self._handed)):
+            function, args = self._handed.popleft()
+            try:
+                function(*args)
+            except Exception:  # it must not keep the others from being called
+                log.exception("in the reactor's thread")
 
     def _begin(
-        self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
+        self, waiting: _Waiting, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
     ) -> None:
-        self._waiting.add(future)
-        deferred = Deferred.fromCoroutine(function(*args))
-        deferred.addCallbacks(self._succeeded, self._failed, callbackArgs=(future,), errbackArgs=(future,))
+        self._waiting.add(waiting)
+        deferred: Deferred[Any] = maybeDeferred(function, *args)
+        deferred.addCallbacks(self._succeeded, self._failed, callbackArgs=(waiting,), errbackArgs=(waiting,))
 
-    def _succeeded(self, value: Any, future: Future[Any]) -> None:
-        self._waiting.discard(future)
-        _settle(future.set_result, value)
+    def _succeeded(self, value: Any, waiting: _Waiting) -> None:
+        self._waiting.discard(waiting)
+        waiting.over(value, None)
 
-    def _failed(self, failure: Failure, future: Future[Any]) -> None:
-        self._waiting.discard(future)
-        _settle(future.set_exception, failure.value)
+    def _failed(self, failure: Failure, waiting: _Waiting) -> None:
+        self._waiting.discard(waiting)
+        waiting.over(None, failure.value)
 
     def wait(self, future: Future[T], what: str) -> T:
         """The outcome of `future`; ClientError where that could never come."""
@@ -130,14 +187,14 @@ class ReactorThread:
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function` called in the reactor's thread, if there is still one; never waits, never raises."""
         if self._reactor is not None and not self._over and os.getpid() == self._pid:
-            self._reactor.callFromThread(function, *args)
+            self._hand_over(self._reactor, function, *args)
 
     def _stopped(self) -> None:
         """The reactor stops, on whoever's account: who waits must not wait for ever."""
         self._over = self._over or "the reactor was stopped: no client of this process can be used any more"
         waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            _settle(future.set_exception, ClientError(self._over))
+        for each in waiting:
+            each.failed(ClientError(self._over))
 
     def _stop(self) -> None:
         """At the end of the interpreter: close the connections, stop the reactor, and wait a little for that."""

@@ -243,6 +243,12 @@ OUTPUT_LIMIT = _engine.setting(
     "So much of what one command writes to stdout, and to stderr, is kept.",
     unit="bytes",
 )
+ENGINE_SHARED_MEMORY = _engine.setting(
+    "shared_memory",
+    Boolean(),
+    True,
+    "Whether large values may come from clients of the same host, and go back, through memory that both processes see.",
+)
 
 MEMORY_LIMIT = _engine.setting(
     "memory_limit",
@@ -306,6 +312,19 @@ CONFIRM_TIMEOUT = _client.setting(
     "How long a client that leaves, or a program that ends, waits until the controller has confirmed the tasks that"
     " were submitted.",
     unit="seconds",
+)
+SHARED_MEMORY = _client.setting(
+    "shared_memory",
+    Boolean(),
+    True,
+    "Whether large values go to engines of the same host, and come back, through memory that both processes see.",
+)
+SHARED_MEMORY_FROM = _client.setting(
+    "shared_memory_from",
+    Size(),
+    512 << 10,
+    "Values below this size go with the connection in any case.",
+    unit="bytes",
 )
 
 # -- log ---------------------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, StreamRef
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
+from ipython1.kernel.shared_memory.reference import Reference
 
 if TYPE_CHECKING:
     from ipython1.kernel.controller.clients import ClientSession
 
 # What an agent's reply says that goes on to the client.
-_PASSED_ON = ("number", "values", "result", "output", "took")
+_PASSED_ON = ("number", "values", "result", "output", "took", "memory")
 
 
 class Sink(Protocol):
@@ -35,6 +36,7 @@ class ToClient:
     def __init__(self, client: ClientSession, command: CommandId) -> None:
         self._client = client
         self._id = list(command)
+        self._number = command[1]
 
     def put(self, fields: dict[str, Any], bodies: Sequence[Bytes]) -> None:
         """See `Sink`."""
@@ -46,6 +48,9 @@ class ToClient:
             return
         refs = {ref: link.relay(ref, [(self._client.link, 1)]).refs[0] for ref in set(reply.streams())}
         bodies = [refs[body] if isinstance(body, StreamRef) else body for body in reply.bodies]
+        if fields.get("memory") is not None:
+            nonce = Reference.of(fields["memory"]).nonce
+            self._client.leave_in_memory((self._number, fields["index"]), nonce, link)
         self._client.send(Message("reply", {"id": self._id, **fields}, bodies))
 
 
@@ -61,6 +66,8 @@ class Call:
         self.targets: list[int] = []
         self.label: str = message.fields["label"]
         self._values: list[Any] | None = message.fields.get("values")
+        self._memory: dict[str, Any] | None = message.fields.get("memory")
+        self._answer_in: list[Any] | None = message.fields.get("answer_in")
         self._sink = sink
 
     def entry(self, index: int, bodies: Sequence[Bytes | StreamRef] = (), missing: int = 0) -> Entry:
@@ -76,6 +83,8 @@ class Call:
             values=self._values,
             bodies=list(bodies),
             missing=missing,
+            memory=self._memory,
+            answer_in=self._answer_in,
         )
 
     # One target's outcome.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import check_command
 from ipython1.kernel.peer import Link
+from ipython1.kernel.shared_memory.reference import Reference
 from ipython1.kernel.verbs import Verb
 
 MAX_REFUSED = 100
@@ -49,6 +51,9 @@ class ClientSession:
         self._last = 0
         self._sent = 0
         self._bad = 0
+        # The outcomes that lie in memory, by the number of the command and the index of its target: what is to be done
+        # when the client has taken them.
+        self._in_memory: dict[tuple[int, int], Callable[[], None]] = {}
         self.log.info("{name} connected, version {version}", name=self._name, version=hello["version"])
 
     @property
@@ -70,6 +75,11 @@ class ClientSession:
         """See `Receiver`."""
         fields = message.fields
         session, number = fields["id"]
+        if message.kind == "taken":
+            taken = self._in_memory.pop((number, fields["index"]), None)
+            if taken is not None:
+                taken()
+            return
         if session == self.key and number <= self._last:
             self._refused(f"command {number} was repeated")
             return
@@ -83,6 +93,16 @@ class ClientSession:
             self.send(Message("refused", {"id": fields["id"], "error": problem}))
             self._refused(problem)
 
+    def leave_in_memory(self, outcome: tuple[int, int], nonce: bytes, agent: Link) -> None:
+        """An outcome lies in memory of an agent, which is to keep it until the client has taken it, or is gone."""
+        secure = agent.hold()
+
+        def taken() -> None:
+            agent.send(Message("taken", {"nonce": nonce}))
+            secure()
+
+        self._in_memory[outcome] = taken
+
     def _refused(self, problem: str) -> None:
         self.log.warn("refused a command of {name}: {problem}", name=self._name, problem=problem)
         self._bad += 1
@@ -92,7 +112,8 @@ class ClientSession:
     def _problem(self, message: Message) -> str | None:
         if message.fields["id"][0] != self.key:
             return "the command's id is of another session"
-        return check_command(message.fields, len(message.bodies), self._interface.verbs)
+        problem = check_command(message.fields, len(message.bodies), self._interface.verbs)
+        return problem or _memory_problem(message.fields.get("memory"))
 
     def link_away(self, reason: str) -> None:
         """See `Receiver`.  What is sent to it meanwhile is kept."""
@@ -106,8 +127,20 @@ class ClientSession:
         """See `Receiver`."""
         self.lost = True
         self.log.info("{name} left: {reason}", name=self._name, reason=reason)
+        in_memory, self._in_memory = self._in_memory, {}
+        for taken in in_memory.values():
+            taken()
         self._interface.client_left(self)
 
 
 def _short(label: str) -> str:
     return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 3] + "..."
+
+
+def _memory_problem(said: Any) -> str | None:
+    try:
+        if said is not None:
+            Reference.of(said)
+    except ProtocolError as problem:
+        return str(problem)
+    return None

@@ -84,6 +84,6 @@ class Recorded:
     def pass_on(self, fields: dict[str, Any], reply: Message, link: Link) -> None:
         """See `calls.Sink`."""
         bodies: Any = reply.bodies
-        small = not reply.streams() and sum(map(len, bodies)) <= THRESHOLD
+        small = not reply.streams() and not fields.get("memory") and sum(map(len, bodies)) <= THRESHOLD
         self._journal.ended(self._command, fields, bodies if small else None)
         self._sink.pass_on(fields, reply, link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 
@@ -13,12 +14,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ipython1.kernel import messages
+from ipython1.kernel import line_frames, messages
 from ipython1.kernel.carrier import LinkEnd, RIDoor, join, rejoin
+from ipython1.kernel.controller.lines import Lines
 from ipython1.kernel.endpoint import GuardedConnection
 from ipython1.kernel.error import ConnectionError, KernelError, ProtocolError, UnknownSession
 from ipython1.kernel.framing import pack, unpack
 from ipython1.kernel.hello import check_hello, new_id, welcome
+from ipython1.kernel.line import Line
 from ipython1.kernel.link import SessionLink
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link, Receiver
@@ -41,6 +44,8 @@ class _Session:
     ticket: str
     link: SessionLink
     attempt: int
+    token: bytes | None = None
+    """For a line, if it was given one."""
 
 
 class _Grace:
@@ -84,6 +89,7 @@ class Door(Referenceable):
         interface: Interface,
         incarnation: str,
         patience: Patience,
+        lines: Lines | None = None,
         house: str = "",
         settled: Callable[[], Deferred[None]] | None = None,
     ) -> None:
@@ -91,6 +97,7 @@ class Door(Referenceable):
         self.role = role
         self._published = interface
         self._incarnation = incarnation
+        self._lines = lines
         self._house = house
         self._settled = settled
         self._grace = patience.grace
@@ -115,7 +122,31 @@ class Door(Referenceable):
         self._identified(link.tracker.broker)
         received = session.link.received
         answer = welcome(self._incarnation, session.ticket, received, self._grace, self._silence, self._house)
-        return pack(answer), end
+        return pack({**answer, "line": self._token(session)}), end
+
+    def _token(self, session: _Session) -> bytes | None:
+        """What lets the peer have a line for this session; what it was given for that before is void."""
+        if self._lines is None:
+            return None
+        self._revoke(session)
+        session.token = self._lines.grant(session.key, partial(self._go_over, session))
+        return session.token
+
+    def _revoke(self, session: _Session) -> None:
+        if self._lines is not None and session.token is not None:
+            self._lines.revoke(session.token)
+
+    def _go_over(self, session: _Session, line: Line, has: int) -> None:
+        """The peer, which has so many messages, has opened a line: the session goes on over that."""
+        if session.link.ending is not None:
+            raise ConnectionError(f"the session is over ({session.link.ending.value})")
+        line.send(line_frames.welcome(session.link.received))
+        try:
+            # What it has acknowledged over Foolscap since it said so may be here before.
+            line.carry(session.link, max(has, session.link.peer_has), WHEN_LOST, self._silence)
+        except ProtocolError as problem:
+            session.link.close(f"protocol error: {problem}")
+            line.let_go()
 
     def _open(self, said: dict[str, Any], remote: Any, end: LinkEnd) -> _Session:
         key = said["session"]
@@ -161,6 +192,7 @@ class Door(Referenceable):
         """A session is over."""
         session = self._sessions.get(key)
         if session is not None and session.link is link:
+            self._revoke(session)
             del self._sessions[key]
 
     def close(self, reason: str) -> None:

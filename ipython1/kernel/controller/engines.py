@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ipython1.kernel.alive import Process
 from ipython1.kernel.controller.awaited import Absent
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.controller.queue import (
@@ -106,11 +107,13 @@ class Engine:
         entry.bodies = []
 
     def release(self, entry: Entry) -> None:
-        """Tell the agent that the streams of an entry will not be used by it."""
+        """Tell the agent that the streams, or the memory, of an entry will not be used by it."""
         if self.agent.lost:
             return
         for number in {body.number for body in entry.bodies if isinstance(body, StreamRef)}:
             self.agent.link.release(number, 1)
+        if entry.memory is not None:
+            self.agent.link.send(Message("unused", {"nonce": entry.memory["nonce"], "uses": 1}))
 
 
 def command_message(entry: Entry, engine: int, generation: int) -> Message:
@@ -124,8 +127,9 @@ def command_message(entry: Entry, engine: int, generation: int) -> Message:
         "label": entry.label,
         "index": entry.index,
     }
-    if entry.values is not None:
-        fields["values"] = entry.values
+    for name in ("values", "memory", "answer_in"):
+        if (said := getattr(entry, name)) is not None:
+            fields[name] = said
     return Message("command", fields, list(entry.bodies))
 
 
@@ -263,6 +267,15 @@ class Engines:
             if entry is not None:
                 return entry
         return held.entry(NoOwner())
+
+    def hosts(self) -> list[list[Any]]:
+        """The processes that look after engines: where each is, its id, when it was created, and which engines these are."""
+        found: dict[Process, list[int]] = {}
+        for engine in self.registry.ids():
+            process = self.registry[engine].process
+            if process is not None:
+                found.setdefault(process, []).append(engine)
+        return [[*astuple(process), ids] for process, ids in found.items()]
 
     # For the sessions of agents.
 

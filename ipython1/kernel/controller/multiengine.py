@@ -15,7 +15,7 @@ from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.held import HeldResults
 from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.controller.shutdown import Shutdown
-from ipython1.kernel.controller.streams import Passage
+from ipython1.kernel.controller.streams import Passage, announce_memory
 from ipython1.kernel.error import EngineLost, KernelError, ProtocolError, QueueCleared
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId, is_command_id
@@ -50,6 +50,10 @@ class MultiEngine:
         self._audit = Audit(store, self.role)
         self._again = Again(engines, self._journal, self._perform)
         engines.adopters.append(self._adopt)
+        engines.observers.on_register_engine_do(self._hosts_changed, False)
+        engines.observers.on_unregister_engine_do(self._hosts_changed, False)
+        # The clients that know where the engines are.
+        self._told: set[ClientSession] = set()
         self._shutdown = shutdown
         self.results = HeldResults() if results is None else results
         self.clients: dict[str, ClientSession] = {}
@@ -75,7 +79,13 @@ class MultiEngine:
             self._debugged.client_left(client.key)
         self._audit.seen(client.hello)
         self._again.client_left(client)
+        self._told.discard(client)
         self._failed.pop(client, None)
+
+    def _hosts_changed(self) -> None:
+        told, self._told = self._told, set()
+        for client in told:
+            client.send(Message("hosts_changed"))
 
     def command(self, client: ClientSession, message: Message) -> None:
         """See `clients.Commands`."""
@@ -174,6 +184,7 @@ class MultiEngine:
                 text = f"{call.label} was dropped from the queue of engine {engine}: {failed[engine]} failed"
                 call.failed(entry, engine, QueueCleared(text))
             else:
+                announce_memory(self._engines[engine].agent.link, entry.memory, 1)
                 self._submit(engine, entry)
 
     def _tell(self, call: Call, entry: Entry, engine: int, outcome: StoredOutcome) -> None:
@@ -228,6 +239,9 @@ class MultiEngine:
     def _control(self, call: Call, message: Message) -> None:
         if call.verb == "get_ids":
             call.whole(self._engines.registry.ids())
+        elif call.verb == "engine_hosts":
+            self._told.add(call.client)
+            call.whole(self._engines.hosts())
         elif call.verb == "get_pending":
             self.results.get_pending(call)
         elif call.verb == "command_history":

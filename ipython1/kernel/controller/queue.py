@@ -67,7 +67,8 @@ class Entry:
     """A verb for one engine.
 
     `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
-    streams are not yet complete at the agent.  `began` is called when the engine begins with it.  The rest below is
+    streams are not yet complete at the agent.  `memory` is where bodies lie that are empty here, `answer_in` which agents may
+    leave the outcome in memory.  `began` is called when the engine begins with it.  The rest below is
     kept by the queue; `sent` is whether the agent may have it.
     """
 
@@ -81,6 +82,8 @@ class Entry:
     values: list[Any] | None = None
     bodies: list[Bytes | StreamRef] = field(default_factory=list)
     missing: int = 0
+    memory: dict[str, Any] | None = None
+    answer_in: list[Any] | None = None
     began: Callable[[], None] | None = None
 
     state: EntryState = EntryState.WAITING

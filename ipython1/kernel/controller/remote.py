@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from twisted.logger import Logger
 
 from ipython1.kernel.controller.config import CERTIFICATE_FILE
 from ipython1.kernel.controller.door import Door, Interface
+from ipython1.kernel.controller.lines import Lines
 from ipython1.kernel.endpoint import GuardedEndpoint
 from ipython1.kernel.error import ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.furl import (
@@ -72,6 +74,7 @@ class ControllerTub:
         self._reactor = reactor
         self._tub: Tub | None = None
         self._doors: list[Door] = []
+        self._lines: Lines | None = None
         self._folder = settings.places.security_dir
         self.furls: dict[str, str] = {}
         """The FURL of each role."""
@@ -105,20 +108,29 @@ class ControllerTub:
         self.location = ",".join(f"{_bracketed(host.strip())}:{self.port}" for host in hosts)
         tub.setLocation(",".join(f"tcp:{hint}" for hint in self.location.split(",")))
         incarnation = new_id()
+        lines = self._lines = self._new_lines(incarnation)
         for role, interface in self._interfaces.items():
             # What the interfaces of users are asked is not stored.
             house = self._store.house if role in ROLES else ""
             settled = self._store.settled if house and role == "engine" else None
-            door = Door(self._reactor, role, interface, incarnation, self._patience, house, settled)
+            door = Door(self._reactor, role, interface, incarnation, self._patience, lines, house, settled)
             self._doors.append(door)
             self.furls[role] = tub.registerReference(door, name=secret(old[role]) if role in old else None)
             write_private(self.file(role), self.furls[role] + "\n")
         sock.listen(1024)
         # The endpoint closes the descriptor.
         endpoint = AdoptedStreamServerEndpoint(self._reactor, sock.detach(), sock.family)
-        tub.listenOn(GuardedEndpoint(endpoint, self._reactor))
+        tub.listenOn(GuardedEndpoint(endpoint, self._reactor, None if lines is None else lines.accept))
         self._tub = tub
         tub.startService()
+
+    def _new_lines(self, incarnation: str) -> Lines | None:
+        """What takes lines; None where Python's TLS does not want the certificate, as with a key that is too short."""
+        try:
+            return Lines(self._reactor, self._folder / CERTIFICATE_FILE, incarnation)
+        except ssl.SSLError as problem:
+            self.log.warn("no lines, all goes over Foolscap: {problem}", problem=problem)
+            return None
 
     def _tub_and_old_furls(self) -> tuple[Tub, dict[str, str]]:
         """A Tub with the certificate of an earlier run, and that run's FURLs; or a new one, and none."""
@@ -169,6 +181,8 @@ class ControllerTub:
             door.close("the controller stopped")
         if tub is not None:
             await tub.stopService()
+        if self._lines is not None:
+            await self._lines.open.stop()
         if clean and not self._settings.reuse_furls:
             self._remove_files()
 

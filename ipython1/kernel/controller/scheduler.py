@@ -153,6 +153,9 @@ class Scheduler:
             self._move(task, Event.SUBMITTED, State.BLOCKED)
         else:
             self._ready(task, Event.SUBMITTED)
+            if not self.waiting.is_head(task.ticket):
+                # What is before it could not be sent, so neither can this.  It is so for most, when there is much to do.
+                return []
         return self._done(now)
 
     def progress(self, task_id: int) -> Progress:

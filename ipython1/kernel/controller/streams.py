@@ -1,9 +1,10 @@
-"""The large bodies of a command, on their way from its client to the agents of its targets."""
+"""The large bodies of a command, on their way from its client to the agents of its targets, in streams or in memory."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from ipython1.kernel.controller.engines import AgentLink, Engines
 from ipython1.kernel.controller.queue import Entry
@@ -29,6 +30,8 @@ class Passage:
             for ref in message.streams():
                 if ref.number not in self._relays:
                     self._relays[ref.number] = source.relay(ref, to)
+            for agent, count in uses.items():
+                announce_memory(agent.link, message.fields.get("memory"), count)
 
     @property
     def streams(self) -> int:
@@ -55,3 +58,9 @@ class Passage:
 
         for relay in self._relays.values():
             relay.when_done(done)
+
+
+def announce_memory(link: Link, memory: dict[str, Any] | None, uses: int) -> None:
+    """Have an agent open the memory of so many commands that will come, before their client may have ended."""
+    if memory is not None:
+        link.send(Message("memory", {"memory": memory, "uses": uses}))

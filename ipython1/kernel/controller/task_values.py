@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum as _Enum
 from typing import NamedTuple
 
 from ipython1.kernel.error import IPythonError
@@ -62,6 +62,12 @@ class Progress:
 
 
 NO_PROGRESS = Progress()
+
+
+class Enum(_Enum):
+    """An enumeration whose members are found fast in tables: each is there once, and what it is tells it apart."""
+
+    __hash__ = object.__hash__
 
 
 class State(Enum):

@@ -46,6 +46,13 @@ class Waiting:
         ticket.valid = False
         self._count -= 1
 
+    def is_head(self, ticket: Ticket | None) -> bool:
+        """Whether it may be the first of its place: if not, others certainly come before it."""
+        if ticket is None:
+            return False
+        first = self._queues[ticket.place][0]
+        return first is ticket or not first.valid
+
     def heads(self) -> list[Ticket]:
         """The first of each place, the first of all first."""
         for place in list(self._queues):

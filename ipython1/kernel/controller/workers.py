@@ -62,7 +62,10 @@ class Worker:
     @property
     def running(self) -> Attempt | None:
         """What runs."""
-        return next((attempt for attempt in self.attempts if attempt.started is not None), None)
+        for attempt in self.attempts:
+            if attempt.started is not None:
+                return attempt
+        return None
 
     def has_room(self, now: float, without: int = 0) -> bool:
         """Whether it may be sent one more task, or might if it were `without` so many of those that it has."""
@@ -73,8 +76,9 @@ class Worker:
             return True
         if count > MAX_AHEAD or self.is_stuck(now):
             return False
-        if any(attempt.cause is not None for attempt in self.attempts):
-            return False
+        for attempt in self.attempts:
+            if attempt.cause is not None:
+                return False
         return count - 1 < self._ahead(now)
 
     def is_stuck(self, now: float) -> bool:

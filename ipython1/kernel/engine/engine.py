@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -11,12 +12,16 @@ from twisted.logger import Logger
 
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.listeners import Listeners
+from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.shared_memory.memory import Memory
+from ipython1.kernel.shared_memory.reference import Reference
+from ipython1.kernel.shared_memory.system import Unavailable
 from ipython1.kernel.verbs import VERBS
 
 MAX_STARTS = 5
@@ -58,6 +63,10 @@ class Outlet(Protocol):
 
     def answered(self) -> None:
         """An answer was put into the outbox."""
+
+    @property
+    def memories(self) -> Memories:
+        """The memory that is shared with clients."""
 
     def say(self, text: str) -> None:
         """Tell the person who started the agent."""
@@ -108,6 +117,11 @@ class Engine:
         self._until_result: list[Command] = []
         # Interrupts, to be answered when the running command has ended, and when at the latest.
         self._until_ended: list[tuple[Command, IDelayedCall]] = []
+
+    @property
+    def memories(self) -> Memories:
+        """The memory that its agent shares with clients."""
+        return self._outlet.memories
 
     @property
     def name(self) -> str:
@@ -306,6 +320,12 @@ class Engine:
             answered.message.fields["engine"] = self.id
             answered.number = self._outlet.send(answered.message)
 
+    def _take_out_of_memory(self, answered: Answered) -> None:
+        said = answered.message.fields.pop("memory", None)
+        left = None if said is None else self.memories.left(said["nonce"])
+        if left is not None:
+            answered.message.bodies = left.take(answered.message.bodies)
+
     def abandoned(self) -> None:
         """What was asked of it is nobody's business any more."""
         self.queue.abandoned()
@@ -314,6 +334,11 @@ class Engine:
     def disconnected(self) -> None:
         """The controller is gone.  The interpreter lives on, and what it was asked for, if the controller is outlived."""
         self.id = self._offered = None
+        # Another controller does not know who was to take outcomes out of memory: they go with the connection.
+        for command in self.queue.held:
+            command.answer_in = None
+        for answered in self.outbox.all():
+            self._take_out_of_memory(answered)
         if not self._outlet.outlived:
             self.abandoned()
         self._until_ready.clear()
@@ -355,6 +380,10 @@ class Engine:
         fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
         if command.values is not None:
             fields["values"] = command.values
+        if command.memory is not None:
+            fields["memory"] = command.memory.reference.to_plain()
+        if command.answer_in is not None and self.memories.has_room:
+            fields["answer_in"] = command.answer_in
         self._send("started", {"id": list(command.id)})
         self._fed_at = self._reactor.seconds()
         self._was_fed = True
@@ -390,15 +419,59 @@ class Engine:
         if (command.verb == "reset" and ok) or _clears(command):
             self.history.clear()
         self._set_capture(False)
-        if not self.queue.discarding:
+        memory = self._opened(message)
+        if self.queue.discarding and isinstance(memory, Left):
+            memory.taken()
+        elif not self.queue.discarding:
             fields: dict[str, Any] = {"ok": ok, "took": float(self._reactor.seconds() - self._fed_at)}
             fields.update(
                 (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
             )
+            if memory is not None:
+                fields, bodies = self._left_in(memory, command, fields, bodies)
             self._answer(command, fields, bodies, True, printed)
         self.carry_out(self.queue.finished(ok))
         self.listeners.look()
         self._answer_ended()
+
+    def _opened(self, reply: Message) -> Left | str | None:
+        """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""
+        said = reply.fields.get("memory")
+        if said is None:
+            return None
+        try:
+            reference = Reference.of(said)
+            memory = Memory.open(reference)
+        except (Unavailable, ProtocolError) as problem:
+            return str(problem)
+        left = Left(memory, partial(self._taken, self.generation, reference.nonce))
+        if reference.sealed:
+            left.opened()
+        return left
+
+    def _taken(self, generation: int, nonce: bytes) -> None:
+        """The interpreter need not keep its memory of that nonce any more."""
+        if self.interpreter is not None and self.generation == generation:
+            self.interpreter.send(Message("taken", {"nonce": nonce}))
+
+    def trim(self) -> None:
+        """Have the interpreter give memory that it keeps for the next value back to the system."""
+        if self.interpreter is not None and self.ready:
+            self.interpreter.send(Message("trim"))
+
+    def _left_in(
+        self, memory: Left | str, command: Command, fields: dict[str, Any], bodies: list[Bytes]
+    ) -> tuple[dict[str, Any], list[Bytes]]:
+        """The answer with values that the interpreter has left in memory."""
+        try:
+            if isinstance(memory, str):
+                raise Unavailable(memory)
+            if command.answer_in is None:  # whoever asked for it is not asked to take them there any more
+                return fields, memory.take(bodies)
+        except Unavailable as problem:
+            error = EngineLost(f"the values of {command.label} were lost with the interpreter of {self.name}: {problem}")
+            return {"ok": False}, list(failure_bodies(error))
+        return {**fields, "memory": self.memories.leave(memory)}, bodies
 
     def _answer(
         self,
@@ -412,6 +485,7 @@ class Engine:
 
         What it has `printed`, to stdout and stderr, goes with it.
         """
+        command.memory = None
         if any(printed):
             fields, bodies = {**fields, "output": len(printed)}, [*bodies, *printed]
         try:

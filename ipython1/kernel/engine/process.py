@@ -46,6 +46,7 @@ FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
         "values": (list, NoneType),
         "result": (bool, NoneType),
         "displays": (bool, NoneType),
+        "memory": (dict, NoneType),
     },
 }
 

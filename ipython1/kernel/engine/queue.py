@@ -24,6 +24,7 @@ from typing import Any
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.messages import CommandId
+from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.verbs import VERBS
 
 SEEN = 4096
@@ -34,7 +35,10 @@ CLIENTS = 4096
 
 @dataclass(eq=False)
 class Command:
-    """A command for the interpreter."""
+    """A command for the interpreter.
+
+    `memory` is where bodies lie that are empty here; values from `answer_in` bytes on may come back in memory, too.
+    """
 
     id: CommandId
     verb: str
@@ -46,6 +50,8 @@ class Command:
     values: list[Any] | None = None
     bodies: list[Bytes] = field(default_factory=list)
     complete: bool = True
+    memory: Memory | None = None
+    answer_in: int | None = None
 
     @property
     def client(self) -> str:

@@ -81,6 +81,11 @@ def _is_over(engine: Engine, command: Command) -> bool:
     return only is not None and (running is None or list(running.id) != only)
 
 
+def meet(engine: Engine, command: Command) -> None:
+    """Whether this process and the client's see each other's memory."""
+    engine.reply(command, result=engine.memories.meet(command.args["memory"]))
+
+
 REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {
     "get_result": get_result,
     "output": output,
@@ -88,4 +93,5 @@ REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {
     "signal": send_signal,
     "restart": restart,
     "kill": kill,
+    "meet": meet,
 }

@@ -17,13 +17,15 @@ from twisted.logger import Logger
 from ipython1.kernel.alive import ended
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
+from ipython1.kernel.engine.memories import Memories
 from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
 from ipython1.kernel.engine.queue import Command
 from ipython1.kernel.engine.requests import REQUESTS
-from ipython1.kernel.error import InvalidEngineID
+from ipython1.kernel.error import InvalidEngineID, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link
+from ipython1.kernel.shared_memory.system import Unavailable
 
 FORGET = 1.0
 """Seconds between two looks at which answers the controller has acknowledged."""
@@ -44,8 +46,11 @@ class Agent:
         launch: Launch,
         say: Callable[[str], None],
         new_history: Callable[[], History] = History,
+        shared_memory: bool = False,
     ) -> None:
         self.say = say
+        self.memories = Memories(reactor, self._trim, shared_memory)
+        """See `Outlet`."""
         self.link: Link | None = None
         self.failures: list[str] = []
         """Why engines were given up."""
@@ -124,6 +129,7 @@ class Agent:
         self.link = None
         for engine in self.engines.values():
             engine.disconnected()
+        self.memories.clear()
         disconnected, self._disconnected = self._disconnected, Deferred()
         disconnected.callback(reason)
 
@@ -172,8 +178,19 @@ class Agent:
         elif message.kind == "look":
             gone = [[pid, created] for pid, created in fields["processes"] if ended(pid, created)]
             self.send(Message("ended", {"processes": gone}))
+        elif message.kind in ("memory", "unused", "taken"):
+            self._memory_message_received(message)
         elif message.kind == "registered":
             self._registered(fields["place"], fields.get("engine"), fields.get("error"))
+
+    def _memory_message_received(self, message: Message) -> None:
+        fields = message.fields
+        if message.kind == "memory":
+            self.memories.announced(fields["memory"], fields["uses"])
+        elif message.kind == "unused":
+            self.memories.unused(fields["nonce"], fields["uses"])
+        else:
+            self.memories.taken(fields["nonce"])
 
     def _registered(self, place: int, engine_id: int | None, error: str | None) -> None:
         engine = self.engines.get(place)
@@ -214,7 +231,8 @@ class Agent:
             args=fields["args"],
             values=fields.get("values"),
             bodies=[] if streams else message.bodies,  # type: ignore[arg-type]
-            complete=not streams,
+            complete=not streams and "memory" not in fields,
+            answer_in=self.memories.answer_in(fields.get("answer_in")),
         )
         request = REQUESTS.get(command.verb)
         if request is not None:
@@ -223,6 +241,18 @@ class Agent:
         engine.carry_out(engine.queue.submitted(command))
         if streams:
             self._collect(engine, command, message)
+        elif "memory" in fields:
+            self._open(engine, command, message)
+
+    def _open(self, engine: Engine, command: Command, message: Message) -> None:
+        """Get the memory in which bodies of `command` lie."""
+        try:
+            command.memory = self.memories.use(message.fields["memory"])
+        except (Unavailable, ProtocolError) as problem:
+            engine.carry_out(engine.queue.broken(command, str(problem)))
+            return
+        bodies: list[Any] = message.bodies
+        engine.carry_out(engine.queue.completed(command, bodies))
 
     def _collect(self, engine: Engine, command: Command, message: Message) -> None:
         """Get the large bodies of `command`, which keeps its place in the queue meanwhile."""
@@ -244,6 +274,10 @@ class Agent:
         arrival.addCallbacks(collected, failed)
         arrival.addErrback(lambda failure: self.log.failure("while taking a large command", failure))
 
+    def _trim(self) -> None:
+        for engine in self.engines.values():
+            engine.trim()
+
     # What the engines say.
 
     def engine_gone(self, engine: Engine, failed: bool) -> None:
@@ -256,6 +290,7 @@ class Agent:
         if self.engines:
             self._announce()
             return
+        self.memories.stop()
         if self._forgetting is not None:
             self._forgetting.cancel()
             self._forgetting = None

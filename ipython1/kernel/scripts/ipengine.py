@@ -11,6 +11,7 @@ import ipython1
 from ipython1.config.setting import Configuration
 from ipython1.kernel.config.settings import (
     ENGINE_LOG,
+    ENGINE_SHARED_MEMORY,
     KEPT_COMMANDS,
     KEPT_COMMANDS_SIZE,
     LOG_COUNT,
@@ -123,7 +124,7 @@ def _run(config: Config, reactor: Any) -> int:
             again=again,
         )
 
-    agent = Agent(reactor, settings[NUM], launch, say, new_history)
+    agent = Agent(reactor, settings[NUM], launch, say, new_history, settings[ENGINE_SHARED_MEMORY])
     if settings[MEMORY_LIMIT]:
         agent.guard_memory(MemoryLimit.parse(settings[MEMORY_LIMIT]))
     course = Course(agent, find, say, settings[RECONNECT_TIMEOUT], early=config.address.before is not None)

@@ -55,6 +55,29 @@ def long_command() -> None:
     assert mec.pull(("large", "n"), targets=1) == [[b"y" * 3_000_000, 5]]
 
 
+def large() -> None:
+    """Large values that wait for an engine, and large outcomes, while the controller is killed again and again."""
+    mec = client.MultiEngineClient()
+    for number in range(ROUNDS):
+        busy = mec.execute("import time; time.sleep(2)", block=False)
+        values = [bytes([number, place]) * 1_000_000 for place in range(4)]
+        pushed = [mec.push({f"v{place}": value}, block=False) for place, value in enumerate(values)]
+        pulled = [mec.pull(f"v{place}", block=False) for place in range(4)]
+        applied = mec.map(_doubled, values[:2], block=False)
+        print("round", flush=True)
+        busy.get_result()
+        for each in pushed:
+            each.get_result()
+        assert [each.get_result() for each in pulled] == [[value, value] for value in values]
+        assert applied.get_result() == [value * 2 for value in values[:2]]
+    if os.environ.get("IPYTHON1_CLIENT_SHARED_MEMORY") != "no":
+        assert "memory" in {transfer.way for transfer in mec.transfers()}
+
+
+def _doubled(value: bytes) -> bytes:
+    return value * 2
+
+
 def ran(path: str, number: int) -> int:
     """A task that leaves a trace."""
     import os
@@ -91,6 +114,6 @@ def tasks() -> None:
 
 
 if __name__ == "__main__":
-    scenario = {"commands": commands, "long_command": long_command, "tasks": tasks}[sys.argv[1]]
+    scenario = {"commands": commands, "long_command": long_command, "large": large, "tasks": tasks}[sys.argv[1]]
     scenario()
     print(f"{sys.argv[1]}: done", flush=True)

@@ -103,7 +103,7 @@ class FakeCluster:
         if problem:
             raise AssertionError(problem)
         self.received.append(message)
-        if self.held_back and message.fields["verb"] not in ("get_ids", "get_pending", "clear_pending"):
+        if self.held_back and message.fields["verb"] not in ("get_ids", "engine_hosts", "get_pending", "clear_pending"):
             self._later.append((link, message))
             hold = message.fields.get("hold")
             if hold:
@@ -135,6 +135,8 @@ class FakeCluster:
         try:
             if verb == "get_ids":
                 return [_whole(sorted(self.namespaces))]
+            if verb == "engine_hosts":
+                return [_whole([["elsewhere", "", "", 1, 0.0, sorted(self.namespaces)]])]
             if verb in ("clear_pending", "kill_controller"):
                 self.pending.clear()
                 return [_whole(None)]

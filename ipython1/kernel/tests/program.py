@@ -194,10 +194,15 @@ class RealCluster:
     """
 
     def __init__(
-        self, test: TestCase, engines: int = 4, options: Sequence[str] = (), folder: Path | None = None
+        self,
+        test: TestCase,
+        engines: int = 4,
+        options: Sequence[str] = (),
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.ipython_dir = Path(test.mktemp()).absolute()
-        self.environment = {"IPYTHONDIR": str(self.ipython_dir)}
+        self.environment = {"IPYTHONDIR": str(self.ipython_dir), **(environment or {})}
         """What processes need to connect to it."""
         # As a child that ends also with a parent that is killed, and takes the cluster with it.
         command = ["ipython1.kernel.scripts.child", "ipcluster", "-n", str(engines), *options]

@@ -72,6 +72,11 @@ class PageTests(TestCase):
         await self.check("docs/source/output.txt")
 
     @asynchronous
+    async def test_large_values(self) -> None:
+        """large_values.txt"""
+        await self.check("docs/source/large_values.txt")
+
+    @asynchronous
     async def test_coming_back(self) -> None:
         """coming_back.txt"""
         await self.check("docs/source/coming_back.txt")
@@ -108,6 +113,7 @@ class PageTests(TestCase):
             "parallel_multiengine.txt",
             "interactive.txt",
             "parallel_task.txt",
+            "large_values.txt",
             "coming_back.txt",
             "output.txt",
             "custom_interfaces.txt",

@@ -16,8 +16,8 @@ class KilledControllerTests(TestCase):
 
     timeout = 300
 
-    async def survives(self, scenario: str) -> None:
-        cluster = RealCluster(self, 2, ("--interface", "127.0.0.1"))
+    async def survives(self, scenario: str, **environment: str) -> None:
+        cluster = RealCluster(self, 2, ("--interface", "127.0.0.1"), environment=environment)
         await cluster.ready()
         module = "ipython1.kernel.tests.durable_scenarios"
         folder = cluster.ipython_dir
@@ -41,6 +41,18 @@ class KilledControllerTests(TestCase):
     async def test_long_command(self) -> None:
         """Calls return as if nothing had happened: results, large values, errors."""
         await self.survives("long_command")
+
+    @long
+    @asynchronous
+    async def test_streams(self) -> None:
+        """So they do where large values go with the connection."""
+        await self.survives("long_command", IPYTHON1_CLIENT_SHARED_MEMORY="no")
+
+    @long
+    @asynchronous
+    async def test_large(self) -> None:
+        """Large values on their way, to an engine and back, when the controller is killed."""
+        await self.survives("large")
 
     @long
     @asynchronous

@@ -26,6 +26,8 @@ class OutageTestCase(TestCase):
     timeout = 300
     grace = 30.0
     store = ""
+    shared_memory = False
+    """Whether large values go through memory, and not over the connections that are cut."""
 
     async def cluster(self, engines: int = 2) -> None:
         """A controller, an agent, and a proxy before each door."""
@@ -46,7 +48,9 @@ class OutageTestCase(TestCase):
 
     def program(self, name: str, *argv: str) -> Program:
         command = [sys.executable, "-m", f"ipython1.kernel.{name}", *argv]
-        return Program(self, *command, environment={"IPYTHONDIR": str(self.folder)})
+        shared_memory = "yes" if self.shared_memory else "no"
+        environment = {"IPYTHONDIR": str(self.folder), "IPYTHON1_CLIENT_SHARED_MEMORY": shared_memory}
+        return Program(self, *command, environment=environment)
 
     def furl(self, role: str) -> str:
         return read_furl(self.folder / "security" / FURL_FILES[role], role)
@@ -104,6 +108,14 @@ class CutTests(OutageTestCase):
         """The connection of an agent whose engines work."""
         await self.cluster()
         await self.cuts(self.client("work"), "work", ("engine",), 1)
+
+    @long
+    @asynchronous
+    async def test_shared_memory(self) -> None:
+        """All connections, while large values go through memory."""
+        self.shared_memory = True
+        await self.cluster()
+        await self.cuts(self.client("work"), "work", ("multiengine", "engine"), 3)
 
     @asynchronous
     async def test_both(self) -> None:

@@ -199,7 +199,7 @@ class CommandTests(ReopenTestCase):
         self.cluster.unreachable = True
         self.cluster.restart()
         request = client_session.Request("get_ids", timeout=3.0)
-        waiting = Deferred.fromCoroutine(self.connection.perform([request]))
+        waiting = self.connection.perform([request])
         self.turn(4)
         problem = self.failureResultOf(waiting, error.CallTimeout).value
         self.assertIn("restarted, and the controller is dialed again", str(problem))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from ipython1.kernel import dial as dialing
+from ipython1.kernel import tubs
 from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.patience import Patience
@@ -32,17 +32,12 @@ class ResumeTestCase(WireTestCase):
         self.tub = await self.controller()
         self.proxy = Proxy(self, self.tub.port)
         await self.proxy.start()
-        return await self.dial(self.proxy.furl(self.tub.furls["multiengine"]))
+        client = await self.dial(self.proxy.furl(self.tub.furls["multiengine"]))
+        await self.on_line(client)
+        return client
 
     def numbers(self, messages: list[Message]) -> list[int]:
         return [message.fields["id"][1] for message in messages]
-
-    async def until(self, condition: Any) -> None:
-        async def look() -> None:
-            while not condition():
-                await deferLater(reactor, 0.01, lambda: None)
-
-        await Deferred.fromCoroutine(look()).addTimeout(20, reactor)
 
 
 class CutTests(ResumeTestCase):
@@ -142,8 +137,9 @@ class SilenceTests(ResumeTestCase):
         self.multiengine.link.send(reply(1))
         client.link.send(command(2))
         # With a Tub of another name, since Foolscap drops the older one of two connections of one Tub.
-        [((_, controller), tub)] = dialing._tubs.items()
-        dialing._retire(controller, tub)
+        [tub] = tubs._tubs.values()
+        tub.retire()
+        client.link._carrier.cut_off()
         await client.when(1)
         await self.multiengine.when(2)
         self.assertEqual(self.multiengine.away, [])
@@ -213,6 +209,8 @@ class EndTests(ResumeTestCase):
         folder = self.tub.file("engine").parent.parent
         # As it is when the process is killed: nobody is told.
         for door in self.tub._doors:
+            for session in door._sessions.values():
+                session.link._drop_carrier()
             door._sessions.clear()
         await self.tub.stop(clean=False)
         again = await self.controller(ipython_dir=folder)

@@ -6,7 +6,7 @@ import gc
 import os
 import socket
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -25,6 +26,7 @@ from ipython1.kernel.dial import dial, hang_up_all
 from ipython1.kernel.error import ConnectionError, ControllerCreationError, FURLError, SecurityError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl, secret
+from ipython1.kernel.line import Line
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link
 from ipython1.kernel.places import Places
@@ -134,6 +136,20 @@ class WireTestCase(TestCase):
         recorder = Recorder()
         recorder.link = await dial(furl, role, recorder, reactor=reactor, timeout=timeout)
         return recorder
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Returns when the condition is met."""
+
+        async def look() -> None:
+            while not condition():
+                await deferLater(reactor, 0.01, lambda: None)
+
+        await Deferred.fromCoroutine(look()).addTimeout(20, reactor)
+
+    async def on_line(self, recorder: Recorder) -> Line:
+        """Returns when its session goes over a line: that."""
+        await self.until(lambda: isinstance(recorder.link._carrier, Line))
+        return recorder.link._carrier
 
 
 class SessionTests(WireTestCase):
@@ -422,9 +438,9 @@ class StrangerTests(WireTestCase):
         return await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", tub.port), Stranger(says))
 
     async def test_random_bytes(self) -> None:
-        """Bytes that are not Foolscap's are cut off at once."""
+        """Bytes that begin like nothing that one says here are cut off at once."""
         tub = await self.controller()
-        stranger = await self.stranger(tub, b"\x16\x03\x01" + os.urandom(1000))
+        stranger = await self.stranger(tub, b"\x17\x03\x01" + os.urandom(1000))
         await stranger.cut_off.addTimeout(2, reactor)
         self.assertEqual(stranger.heard, b"")
 

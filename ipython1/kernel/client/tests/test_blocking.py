@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel import client, error
-from ipython1.kernel.client.reactor import ReactorThread, reactor_thread
+from ipython1.kernel.client.reactor import ReactorThread, _Waiting, reactor_thread
 from ipython1.kernel.tests.fake_cluster import FURL, FakeCluster
 
 
@@ -421,10 +421,11 @@ class ConnectionTests(BlockingTestCase):
         """When the reactor stops, who waits is told, and so is who comes later."""
         thread = ReactorThread()
         self.patch(thread, "_reactor", reactor)
-        waiting: concurrent.futures.Future[None] = concurrent.futures.Future()
-        thread._begin(waiting, _never, ())
+        told: list[BaseException | None] = []
+        thread._begin(_Waiting(lambda value, problem: told.append(problem)), _never, ())
         thread._stopped()
-        self.assertIsInstance(waiting.exception(0), error.ClientError)
+        [problem] = told
+        self.assertIsInstance(problem, error.ClientError)
         self.assertRaises(error.ClientError, thread.start)
 
 

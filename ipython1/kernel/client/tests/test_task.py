@@ -263,7 +263,7 @@ class ConfirmTests(TaskTestCase):
         self.assertRaises(error.TaskQueueFull, self.tc.map, abs_of, range(1000))
         self.tasks.refuse = None
         self.assertEqual(self.tc.submit(abs_of, -1).r, 1)
-        self.assertEqual(self.tc.run(client.StringTask("")), 67)
+        self.assertEqual(self.tc.run(client.StringTask("")), 5)
         self.tc.confirm()
 
     @in_thread
@@ -323,6 +323,7 @@ class MapTests(TaskTestCase):
     @in_thread
     def test_map(self) -> None:
         """Results come in the order of the items, whatever the chunks."""
+        self.patch(taskclient, "CHUNK_TIME", 0)
         self.assertEqual(self.tc.map(lambda x: x**2, range(1000)), [x**2 for x in range(1000)])
         self.assertEqual(self.tasks.verbs.count("submit"), 63)
         self.assertEqual(self.tc.map(pow, [2, 3], (4, 5), chunksize=2), [16, 243])
@@ -336,6 +337,7 @@ class MapTests(TaskTestCase):
     @in_thread
     def test_chunks(self) -> None:
         """There are as many chunks as keep the engines busy, unless each item is to be something special."""
+        self.patch(taskclient, "CHUNK_TIME", 0)
         for engines, items, chunks in ((1, 64, 64), (1, 65, 33), (3, 1920, 192), (0, 1000, 250), (50, 1000, 1000)):
             self.tasks.engines = engines
             before = self.tasks.verbs.count("submit")
@@ -344,6 +346,16 @@ class MapTests(TaskTestCase):
         before = self.tasks.verbs.count("submit")
         self.assertEqual(len(self.tc.mapper(clear_after=True).map(abs_of, range(300))), 300)
         self.assertEqual(self.tasks.verbs.count("submit") - before, 300)
+
+    @in_thread
+    def test_measured(self) -> None:
+        """Where the first chunks have taken next to no time, those that follow are longer, but not too few."""
+        for seconds, chunks in ((1000.0, 4 + 4 * taskclient.FEW_CHUNKS), (0.0, 4 * taskclient.CHUNKS)):
+            self.patch(taskclient, "CHUNK_TIME", seconds)
+            self.tasks.engines = 4
+            before = self.tasks.verbs.count("submit")
+            self.assertEqual(self.tc.map(abs_of, range(25_600)), list(range(25_600)))
+            self.assertEqual(self.tasks.verbs.count("submit") - before, chunks)
 
     @in_thread
     def test_pace(self) -> None:

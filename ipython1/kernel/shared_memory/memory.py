@@ -1,0 +1,140 @@
+"""Memory with bodies of messages in it: written by one process, opened by others."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from ipython1.kernel.framing import Bytes
+from ipython1.kernel.shared_memory import system
+from ipython1.kernel.shared_memory.reference import NONCE, Place, Reference, lay_out
+from ipython1.kernel.shared_memory.system import Unavailable
+
+
+class Descriptor:
+    """An open descriptor, closed when it is told so, when nobody has it any more, and in children that are forked."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        _open.add(self)
+
+    def close(self) -> None:
+        """Let go of it."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    __del__ = close
+
+
+_open: weakref.WeakSet[Descriptor] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for descriptor in list(_open):
+        descriptor.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # What a child of user code does not know of must not keep the memory.
+    os.register_at_fork(after_in_child=_close_all)
+
+
+class Memory:
+    """Memory that this process has: made by it, or opened.
+
+    `reference` is how it tells others of it; they must open it before it is closed.
+    """
+
+    def __init__(self, descriptor: Descriptor, reference: Reference) -> None:
+        self._descriptor = descriptor
+        self.reference = reference
+        self.is_closed = False
+
+    @classmethod
+    def of_bodies(cls, bodies: Sequence[Bytes]) -> Memory:
+        """New, sealed memory with those of the bodies that are not small; Unavailable if there is none to be had."""
+        places, end = lay_out([memoryview(body).nbytes for body in bodies])
+        memory = cls.new(end)
+        memory.fill(places, bodies)
+        system.seal(memory._descriptor.number)
+        memory.reference = replace(memory.reference, sealed=True)
+        return memory
+
+    @classmethod
+    def new(cls, size: int) -> Self:
+        """New memory, not sealed, with nothing in it."""
+        descriptor = Descriptor(system.create(size))
+        return cls(descriptor, Reference(os.getpid(), descriptor.number, bytes(NONCE), size, False))
+
+    def fill(self, places: Sequence[Place], bodies: Sequence[Bytes]) -> None:
+        """Put bodies into their places; who still has a reference to what was there before will notice."""
+        nonce = secrets.token_bytes(NONCE)
+        self._write(memoryview(nonce), 0)
+        for index, beginning, _ in places:
+            self._write(memoryview(bodies[index]).cast("B"), beginning)
+        self.reference = replace(self.reference, nonce=nonce, places=tuple(places))
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        system.write(self._descriptor.number, data, offset)
+
+    @classmethod
+    def open(cls, reference: Reference) -> Memory:
+        """The memory of another process; Unavailable if it is not there, or is not what the reference says."""
+        number = system.open_of(reference.pid, reference.fd, reference.size, reference.sealed)
+        memory = cls(Descriptor(number), replace(reference, pid=os.getpid(), fd=number))
+        memory._check_nonce()
+        return memory
+
+    def _check_nonce(self) -> None:
+        nonce = memoryview(bytearray(NONCE))
+        system.read(self._descriptor.number, nonce, 0)
+        if nonce != self.reference.nonce:
+            raise Unavailable("the memory is not the one that was meant")
+
+    def bodies(self, rest: Sequence[Any]) -> list[Any]:
+        """The bodies of the message, of which `rest` has those that are not here.  They are this process's own.
+
+        Sealed memory is mapped and not copied until it is written to; else what is there is copied out of it.
+        """
+        if any(index >= len(rest) for index in self.reference.indices()):
+            raise Unavailable("the message has fewer bodies than lie in its memory")
+        descriptor, size = self._descriptor.number, self.reference.size
+        bodies = list(rest)
+        if self.reference.sealed:
+            view = system.private_view(descriptor, size)
+            for index, beginning, length in self.reference.places:
+                bodies[index] = view[beginning : beginning + length]
+            return bodies
+        for index, beginning, length in self.reference.places:
+            bodies[index] = system.own_memory(length)
+            system.read(descriptor, bodies[index], beginning)
+        # If it was used again meanwhile, this has changed before anything else.
+        self._check_nonce()
+        return bodies
+
+    def close(self) -> None:
+        """Let go of the memory; bodies that were taken from it stay."""
+        self.is_closed = True
+        self._descriptor.close()
+
+
+def without(bodies: Sequence[Any], reference: Reference) -> list[Any]:
+    """The bodies of a message without those that lie in memory."""
+    rest = list(bodies)
+    for index in reference.indices():
+        rest[index] = b""
+    return rest
+
+
+def open_bodies(said: Any, rest: Sequence[Any]) -> list[Any]:
+    """The bodies of a message whose field ``memory`` says where they lie; Unavailable, ProtocolError."""
+    memory = Memory.open(Reference.of(said))
+    try:
+        return memory.bodies(rest)
+    finally:
+        memory.close()
