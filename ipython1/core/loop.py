@@ -196,7 +196,9 @@ class Loop:
 
     def _success(self, work: _Work, reply: verbs.Reply) -> Message:
         fields: dict[str, Any] = {"id": work.identity, "ok": True, **reply.fields}
-        bodies = reply.bodies
+        # What was displayed is for the agent, and goes through the socket.
+        values = len(reply.bodies) - bool(reply.fields.get("displays"))
+        bodies, displayed = reply.bodies[:values], reply.bodies[values:]
         least = work.message.fields.get("answer_in")
         if least is not None and "values" in fields and sum(memoryview(body).nbytes for body in bodies) >= least:
             # Without it they go through the socket.
@@ -204,7 +206,7 @@ class Loop:
                 work.memory = self._pool.with_bodies(bodies)
                 fields["memory"] = work.memory.reference.to_plain()
                 bodies = without(bodies, work.memory.reference)
-        return Message("reply", fields, bodies)
+        return Message("reply", fields, [*bodies, *displayed])
 
     @interruptible
     def _failure(self, work: _Work) -> Message:
