@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -100,8 +100,12 @@ class ClientSession:
             self.hosts_changed()
         elif message.fields.get("memory") is not None:
             if self._reopening is None:  # else it is asked again, as below
+                assert self.link is not None
+                # What was printed may be large, too, and does not lie there.
+                whole = self.link.collect(message) if message.streams() else succeed(message)
                 # What has to be copied is copied in another thread, as that takes its time.
-                self._taken(message).addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
+                taken = whole.addCallback(self._taken)
+                taken.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
