@@ -69,6 +69,7 @@ class Session(Generic[T]):
         self._holds = holds
         self._secured = 0
         self._connections = 0
+        self._departed = 0
         self._ended = False
         # What the peer is not known to have, with its size: what has left over this connection, and what has not.
         self._left: deque[tuple[T, int]] = deque()
@@ -145,17 +146,23 @@ class Session(Generic[T]):
             return None
         messages: list[T] = []
         size = 0
-        first = self.sent - len(self._waiting) + 1
+        first = self._next
         while self._waiting and len(messages) < BATCH_MESSAGES and size < BATCH:
             entry = self._waiting.popleft()
             self._left.append(entry)
             messages.append(entry[0])
             size += entry[1]
+        self._departed = max(self._departed, self._next - 1)
         return Batch(first, self.report(), messages)
 
     def bare_batch(self) -> Batch[T]:
         """A batch without messages, which acknowledges what came."""
-        return Batch(self.sent - len(self._waiting) + 1, self.report(), ())
+        return Batch(self._next, self.report(), ())
+
+    @property
+    def _next(self) -> int:
+        """Number of the message that is the next to leave over this connection."""
+        return self.sent - len(self._waiting) + 1
 
     # -- receiving -----------------------------------------------------------------------------------
 
@@ -167,7 +174,8 @@ class Session(Generic[T]):
         """
         if connection != self.connection:
             return ()
-        if batch.ack > self.sent - len(self._waiting):
+        # One that is to leave again may have come by now, or be acknowledged only now: over an earlier connection.
+        if batch.ack > self._departed:
             raise ProtocolError(f"message {batch.ack} was acknowledged, and has not been sent")
         self._acknowledge(batch.ack)
         return self._accept(batch, size)

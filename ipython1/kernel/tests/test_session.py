@@ -110,6 +110,20 @@ class SendingTests(SynchronousTestCase):
         arrive(core, 1, 0, 4)
         self.assertEqual((core.kept, core.bytes_kept), (0, 0))
 
+    def test_acknowledged_before_it_leaves_again(self) -> None:
+        """A peer that could not acknowledge at first what had come may do so over the next connection, at once."""
+        core = connected()
+        for number in range(1, 4):
+            core.send(number, 10)
+        leave(core)
+        core.connected(1)
+        core.send(4, 10)
+        arrive(core, 1, 0, 2)
+        self.assertRaises(ProtocolError, arrive, core, 1, 0, 4)
+        self.assertEqual(leave(core), [3, 4])
+        arrive(core, 1, 0, 4)
+        self.assertEqual((core.kept, core.bytes_kept), (0, 0))
+
     def test_impossible_peer(self) -> None:
         """A peer that says it has what was never sent, or less than it had, is refused."""
         core = connected()
