@@ -139,9 +139,13 @@ class Feed:
             self._ask_request(turn, place, request)
 
     def _ask_request(self, turn: int, place: int, request: Request) -> None:
-        known = [source for (of, _), source in self._sources.items() if of == place]
-        for source in known or [_Source(request, 0, self._screen)]:
+        known = [source for (of, _), source in list(self._sources.items()) if of == place and source.engine is not None]
+        for source in known:
             self._ask(turn, place, source)
+        # A task is at one engine; how many "all" are, only the controller knows.
+        wanted = 1 if request.verb == "task_result" else request.targets
+        if not known or isinstance(wanted, str | dict) or (isinstance(wanted, list) and len(known) < len(wanted)):
+            self._ask(turn, place, _Source(request, 0, self._screen))
 
     def _ask(self, turn: int, place: int, source: _Source) -> None:
         if turn != self._turn or source.ended:
@@ -150,10 +154,10 @@ class Feed:
         if asked is None:
             self._later(UNSENT, self._ask_request, turn, place, source.request)
             return
-        known = None if source.engine is None else source.index
-        self._send(
-            asked, lambda index, message: self._came(turn, place, index if known is None else known, message)
-        )
+        if source.engine is not None:
+            self._send(asked, lambda _, message: self._came(turn, place, source.index, message))
+        else:
+            self._send(asked, lambda index, message: self._came_first(turn, place, index, message))
 
     def _send(self, asked: Request, heard: Callable[[int, Message], None]) -> None:
         asked.replies = Replies()
@@ -164,6 +168,12 @@ class Feed:
     def _replied(self, place: int, index: int, message: Message) -> None:
         """A command has its outcome at one of its targets."""
         self._put(self._turn, lambda: self._outcome(place, index, message))
+
+    def _came_first(self, turn: int, place: int, index: int, message: Message) -> None:
+        """One of the engines, all of which were asked, says what the command has written from its beginning."""
+        source = self._sources.get((place, index))
+        if source is None or source.engine is None:
+            self._came(turn, place, index, message)
 
     def _came(self, turn: int, place: int, index: int, message: Message) -> None:
         """An engine says what a command has written."""

@@ -19,6 +19,8 @@ from ipython1.kernel.framing import Bytes
 
 GATHER = 0.01
 """Seconds for which it is waited, when something was written, whether more comes: most is written in several pieces."""
+TIMES = 5
+"""So many times it is waited, as long as a line is not ended: print() writes one in several pieces, too."""
 PATIENCE = 10.0
 """Seconds after which a listener is told that there is nothing: it may have gone, or its command never come."""
 PIECE = 32 << 10
@@ -70,6 +72,7 @@ class Listeners:
         self._answers = answers
         self._waiting: list[_Listener] = []
         self._gathering: IDelayedCall | None = None
+        self._gathered = 0
 
     def listen(self, command: Command) -> None:
         """A request came: the verb ``output``."""
@@ -77,18 +80,36 @@ class Listeners:
             self._answers.fail(command, KernelError(f"{len(self._waiting)} listen already: no more can"))
             return
         listener = _Listener(command)
-        if not self._answer(listener):
+        unfinished = self._is_unfinished()
+        if unfinished or not self._answer(listener):
             listener.deadline = self._reactor.callLater(PATIENCE, self._nothing, listener)
             self._waiting.append(listener)
+        if unfinished:
+            self.heard()
 
     def heard(self) -> None:
         """Something was written."""
         if self._waiting and self._gathering is None:
-            self._gathering = self._reactor.callLater(GATHER, self.look)
+            self._gathering = self._reactor.callLater(GATHER, self._gather)
+
+    def _gather(self) -> None:
+        self._gathering = None
+        self._gathered += 1
+        if self._gathered < TIMES and self._is_unfinished():
+            self.heard()
+        else:
+            self.look()
+
+    def _is_unfinished(self) -> bool:
+        """Whether a line has been begun, and is not ended."""
+        streams = self._streams()
+        texts = [] if streams is None else [streams.stdout, streams.stderr]
+        return any(text.size > 0 and text.since(text.size - 1, 1) != b"\n" for text in texts)
 
     def look(self) -> None:
         """Answer those for whom there is something, or for whom nothing can come any more."""
         self._stop_gathering()
+        self._gathered = 0
         waiting, self._waiting = self._waiting, []
         for listener in waiting:
             if self._answer(listener):

@@ -10,12 +10,13 @@ from ipython1.kernel.tests.test_outage_cluster import OutageTestCase
 
 LINES = 150
 
+# Each line is written at once: on a busy machine it could be shown in pieces otherwise.
 SHOWS = f"""
 import sys
 from ipython1.kernel import client
 mec = client.MultiEngineClient(sys.argv[1])
 mec.live_output = True
-results = mec.execute("import time\\nfor i in range({LINES}): print('line', i); time.sleep(0.02)")
+results = mec.execute("import time\\nfor i in range({LINES}): print(f'line {{i}}\\\\n', end=''); time.sleep(0.02)")
 print(all(result.stdout.count('\\n') == {LINES} for result in results))
 """
 

@@ -41,7 +41,7 @@ class LiveTests(TestCase):
         """What a loop prints is shown within 200 ms, while it runs; once."""
         await self.start()
         self.assertEqual(await self.prompt.enter(f"exec({TIMED!r})"), "")
-        loop = "import time\\nfor i in range(8): print(\\'at\\', time.time()); time.sleep(0.25)"
+        loop = "import time\\nfor i in range(8): print(f\\'at {time.time()}\\\\n\\', end=\\'\\'); time.sleep(0.25)"
         shown = await self.prompt.enter(f"mec.execute('{loop}')")
         for engine in (0, 1):
             self.assertEqual(len(re.findall(rf"^\[stdout:{engine}\] at ", shown, re.M)), 8, shown)

@@ -28,7 +28,7 @@ print("outputs:" + json.dumps([cell.outputs for cell in notebook.cells]))
 CELLS = (
     "from ipython1.kernel import client\nmec = client.MultiEngineClient()\nmec.execute('import time, pandas')",
     # Live: the list of results does not say it once more.
-    "mec.execute('for i in range(3):\\n    print(\"step\", i)\\n    time.sleep(0.2)')",
+    "mec.execute('for i in range(3):\\n    print(f\"step {i}\\\\n\", end=\"\")\\n    time.sleep(0.2)')",
     "pr = mec.execute('print(\"a\")\\ndisplay(pandas.DataFrame({\"x\": [id]}))\\nprint(\"b\")\\nid * 2', block=False)\n"
     "import concurrent.futures\nconcurrent.futures.wait([pr])\n"
     "pr.display_outputs()",

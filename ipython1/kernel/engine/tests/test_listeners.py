@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.core.serialize import join, serialize
-from ipython1.kernel.engine.listeners import GATHER, MOST, PATIENCE, PIECE, Listeners
+from ipython1.kernel.engine.listeners import GATHER, MOST, PATIENCE, PIECE, TIMES, Listeners
 from ipython1.kernel.engine.output import Text
 from ipython1.kernel.engine.queue import Command, CommandQueue
 from ipython1.kernel.engine.tests.harness import AgentCase
@@ -53,34 +53,48 @@ class ListenerTests(SynchronousTestCase):
         self.submit(1)
         self.listen(1)
         self.write(b"a")
-        self.write(b"b")
+        self.write(b"b\n")
         self.assertEqual(self.answers, [])
         self.clock.advance(GATHER)
-        self.assertEqual(self.answers, [(1, {"stdout": 2, "stderr": 0}, [b"ab", b""])])
+        self.assertEqual(self.answers, [(1, {"stdout": 3, "stderr": 0}, [b"ab\n", b""])])
         self.listen(1, stdout=1)
-        self.assertEqual(self.answers[1:], [(2, {"stdout": 2, "stderr": 0}, [b"b", b""])])
-        self.listen(1, stdout=2)
+        self.assertEqual(self.answers[1:], [(2, {"stdout": 3, "stderr": 0}, [b"b\n", b""])])
+        self.listen(1, stdout=3)
         self.assertEqual(len(self.answers), 2)
+
+    def test_unfinished_line(self) -> None:
+        """A line that is not ended is waited for, but not for long."""
+        self.submit(1)
+        self.write(b"be")
+        self.listen(1)
+        self.clock.pump([GATHER] * (TIMES - 1))
+        self.assertEqual(self.answers, [])
+        self.clock.advance(GATHER)
+        self.assertEqual(self.answers, [(1, {"stdout": 2, "stderr": 0}, [b"be", b""])])
+        self.listen(1, stdout=2)
+        self.write(b"gun\n")
+        self.clock.advance(GATHER)
+        self.assertEqual(self.answers[1:], [(2, {"stdout": 6, "stderr": 0}, [b"gun\n", b""])])
 
     def test_piece(self) -> None:
         """Of much there is a piece, and how much there is."""
         self.submit(1)
-        self.write(b"x" * (3 * PIECE))
+        self.write(b"\n" * (3 * PIECE))
         self.listen(1, stdout=5)
-        self.assertEqual(self.answers, [(1, {"stdout": 3 * PIECE, "stderr": 0}, [b"x" * PIECE, b""])])
+        self.assertEqual(self.answers, [(1, {"stdout": 3 * PIECE, "stderr": 0}, [b"\n" * PIECE, b""])])
 
     def test_command_that_comes_later(self) -> None:
         """It may be listened to a command that waits here, or has not come yet."""
         self.listen(2)
         self.submit(1)
         self.submit(2)
-        self.write(b"of the first")
+        self.write(b"of the first\n")
         self.clock.advance(GATHER)
         self.streams.stdout.take()
         self.queue.finished(True)
-        self.write(b"of the second")
+        self.write(b"of the second\n")
         self.clock.advance(GATHER)
-        self.assertEqual([body[0] for _, _, body in self.answers], [b"of the second"])
+        self.assertEqual([body[0] for _, _, body in self.answers], [b"of the second\n"])
 
     def test_over(self) -> None:
         """Of a command that is over there is nothing to be heard; nor of the other one of the same call."""
@@ -90,7 +104,7 @@ class ListenerTests(SynchronousTestCase):
         self.listen(1, index=1)
         self.queue.finished(True)
         self.listeners.look()
-        self.write(b"of the second")
+        self.write(b"of the second\n")
         self.clock.advance(GATHER)
         self.listen(1, index=0)
         self.assertEqual(
