@@ -107,7 +107,7 @@ class Ways:
                 requests = advance(steps, sent)
                 try:
                     sent = yield from self._exchange(requests)
-                except Exception as problem:  # of the connection: it is for the verb to say what that means
+                except (Exception, KeyboardInterrupt) as problem:  # of the connection, or of a user: the verb's business
                     sent = problem
         except Finished as end:
             return end.value

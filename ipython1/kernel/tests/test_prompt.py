@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from twisted.internet import threads
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.client import MultiEngineClient
+from ipython1.kernel.dial import hang_up_all
 from ipython1.kernel.tests.program import RealCluster, asynchronous
 from ipython1.kernel.tests.prompt import CTRL_C, CTRL_D, DEBUGGER, Arrivals, Prompt
 
@@ -127,6 +129,7 @@ class DebuggerTests(PromptTestCase):
     async def test_debugger(self) -> None:
         """The frames of an engine, at this prompt; others are told, and nobody waits."""
         await self.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(hang_up_all()))  # of the other clients
         await self.prompt.enter(r"r = mec.execute('def f(x):\n    y = x - id\n    return 1 / y')")
         self.assertIn("[1:execute]: ZeroDivisionError: division by zero", await self.prompt.enter("%px f(1)"))
         first = await self.prompt.enter("%pxdebug", DEBUGGER)
