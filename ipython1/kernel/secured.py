@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadWriteDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
@@ -288,7 +288,7 @@ class SecuredSocket:
         if self._finishing:
             self.abort()
         elif not self._over:
-            self._fail("" if isinstance(reason.value, ConnectionDone) else reason.getErrorMessage())
+            self._fail("" if reason.check(ConnectionDone, ConnectionLost) else reason.getErrorMessage())
 
     def fileno(self) -> int:
         return self._socket.fileno()

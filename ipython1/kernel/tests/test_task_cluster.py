@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from ipython1.core.references import naming
 from ipython1.core.serialize import serialize, split
 from ipython1.kernel.asyncclient import get_multiengine_client
+from ipython1.kernel.dial import hang_up_all
 from ipython1.kernel.error import (
     CompositeError,
     EngineLost,
@@ -40,7 +41,7 @@ class TaskClusterCase(TestCase):
         await self.cluster.ready()
         session = RawTaskSession()
         await session.open(self.cluster.ipython_dir)
-        self.addCleanup(session.link.close, "the test is over")
+        self.addCleanup(lambda: Deferred.fromCoroutine(hang_up_all()))
         return session
 
 
