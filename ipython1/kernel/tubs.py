@@ -59,7 +59,8 @@ class SharedTub:
 
     def _cancel(self) -> None:
         if self._hanging_up is not None:
-            self._hanging_up.cancel()
+            if self._hanging_up.active():
+                self._hanging_up.cancel()
             self._hanging_up = None
 
     def retire(self) -> None:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from ipython1.kernel.asyncclient import get_interface_client
 from ipython1.kernel.controller.interface import Value
 from ipython1.kernel.declared import Declaration, declaration, from_plain
+from ipython1.kernel.dial import hang_up_all
 from ipython1.kernel.error import CallTimeout, ProtocolError
 from ipython1.kernel.interface_verbs import InterfaceVerbs
 from ipython1.kernel.request import advance
@@ -88,7 +89,7 @@ class ClusterTests(TestCase):
 
     async def connect(self) -> Any:
         counters = await get_interface_client("counters", self.furl)
-        self.addCleanup(counters.disconnect)
+        self.addCleanup(lambda: Deferred.fromCoroutine(hang_up_all()))
         return counters
 
     @asynchronous
