@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     names = ", ".join(groups(False))
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{names} (default: all of them)")
     parser.add_argument("--quick", action="store_true", help="less of each, and not all: about two minutes")
-    parser.add_argument("--turns", type=int, metavar="N", help="how often each does each work (default: 5, quick: 3)")
+    parser.add_argument("--turns", type=int, metavar="N", help="how often each does each work (default: 5, quick: 2)")
     parser.add_argument("--systems", metavar="NAMES", help="only these, with commas between them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables there, for the documents")
@@ -94,7 +94,7 @@ def main() -> int:
     try:
         for part, (engines, listed) in groups(options.quick).items():
             if not options.parts or part in options.parts:
-                turns = options.turns or (3 if options.quick else 5)
+                turns = options.turns or (2 if options.quick else 5)
                 measure(workers, listed, engines, turns, results, lambda title: print(title, file=sys.stderr))
     except KeyboardInterrupt:
         print("\nscripts/bench: interrupted", file=sys.stderr)

@@ -118,7 +118,7 @@ def picture(results: Results, systems: list[str], path: Path) -> None:
     from matplotlib import pyplot
 
     works = [work for work in results.works if results.figures[work.name].get("ipython1")]
-    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.16 * len(works) * len(systems)))
+    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.07 * len(works) * len(systems)))
     height = 0.8 / len(systems)
     for place, system in enumerate(systems):
         rows, ratios = [], []

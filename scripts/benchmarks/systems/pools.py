@@ -38,10 +38,11 @@ class Loky(ProcessPool):
     """joblib with its usual backend; single tasks by its executor."""
 
     def start(self, engines: int) -> None:
-        from joblib.externals.loky import get_reusable_executor
+        # Not the executor that is used again, which Parallel has for itself.
+        from joblib.externals.loky import ProcessPoolExecutor
 
         self._engines = engines
-        self._pool = get_reusable_executor(max_workers=engines, timeout=3600)
+        self._pool = ProcessPoolExecutor(engines, timeout=3600)
         list(self._pool.map(same, range(engines)))
 
     def stop(self) -> None:
