@@ -11,8 +11,8 @@ from ipython1.kernel.alive import Process
 from ipython1.kernel.controller.observers import Observers
 from ipython1.kernel.error import EngineCreationError, InvalidEngineID, NoEnginesRegistered
 
-MAX_ENGINES = 512
-"""As many ids there are: 0 to 511, as in IPython 0.10.2."""
+MAX_ENGINES = 10_000
+"""As many ids there are, from 0 on.  IPython 0.10.2 had 512; with more than that, see ``sh scripts/simulate``."""
 
 _MAX_NAMED = 32
 
@@ -58,6 +58,8 @@ class Registry:
         self.observers = observers
         self._limit = limit
         self._records: dict[int, EngineRecord] = {}
+        # All ids below it are taken.
+        self._lowest = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -107,6 +109,7 @@ class Registry:
     def unregister(self, engine: int) -> EngineRecord:
         """Forget an engine, free its id, and tell the observers; KeyError if there is none."""
         record = self._records.pop(engine)
+        self._lowest = min(self._lowest, engine)
         self.observers.unregistered(engine, len(self._records))
         return record
 
@@ -155,4 +158,6 @@ class Registry:
     def _free_id(self, wanted: int | None) -> int:
         if wanted is not None and 0 <= wanted < self._limit and wanted not in self._records:
             return wanted
-        return next(engine for engine in range(self._limit) if engine not in self._records)
+        while self._lowest in self._records:
+            self._lowest += 1
+        return self._lowest

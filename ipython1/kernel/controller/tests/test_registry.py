@@ -42,10 +42,10 @@ class IdTests(RegistryCase):
         self.assertEqual([self.register(wanted) for wanted in (5, 5, -1, MAX_ENGINES, 2)], [5, 0, 1, 2, 3])
 
     def test_limit(self) -> None:
-        """There are 512 ids; one more engine is refused, and the last id can be given again."""
+        """There are as many ids; one more engine is refused, and the last id can be given again."""
         for _ in range(MAX_ENGINES):
             self.register()
-        self.assertIn("512 engines already", str(self.assertRaises(EngineCreationError, self.register)))
+        self.assertIn(f"{MAX_ENGINES} engines already", str(self.assertRaises(EngineCreationError, self.register)))
         self.registry.unregister(511)
         self.assertEqual(self.register(), 511)
 
