@@ -28,6 +28,8 @@ class Fleet:
         """Those that have attempts which have not started, and were not asked back."""
         self.paused: dict[Worker, None] = {}
         """Those that are left alone for some time."""
+        self.occupied: dict[Worker, None] = {}
+        """Those that were found to have commands of others."""
         # All that may have room, the one with the least work first; apart from them those that were fit for nothing that
         # waited, and the places of that.  What is not true any more is left out when it comes first.
         self._room = _Line()
@@ -42,12 +44,13 @@ class Fleet:
         _put(self.idle, worker, not worker.attempts)
         _put(self.loaded, worker, any(each.started is None and not each.returning for each in worker.attempts))
         _put(self.paused, worker, worker.paused_until > 0)
+        _put(self.occupied, worker, worker.occupied)
         self._unfit.discard(worker)
         self._room.put(_key(worker))
 
     def left(self, worker: Worker) -> None:
         """It is gone."""
-        for group in (self.idle, self.loaded, self.paused):
+        for group in (self.idle, self.loaded, self.paused, self.occupied):
             group.pop(worker, None)
         self._unfit.discard(worker)
 

@@ -17,7 +17,7 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -381,12 +381,15 @@ class Scheduler:
             times.append(self._look_at)
         return min(times, default=None)
 
-    def tick(self, now: float, occupied: Container[int] = ()) -> list[Instruction]:
+    def tick(self, now: float, occupied: Collection[int] = ()) -> list[Instruction]:
         """Time has passed; the `occupied` engines have commands of others, which go before tasks."""
-        for worker in self.workers.values():
-            if worker.occupied != (worker.engine in occupied):
-                worker.occupied = not worker.occupied
-                self._fleet.changed(worker)
+        for worker in [worker for worker in self._fleet.occupied if worker.engine not in occupied]:
+            worker.occupied = False
+            self._fleet.changed(worker)
+        for engine in occupied:
+            if engine in self.workers and not self.workers[engine].occupied:
+                self.workers[engine].occupied = True
+                self._fleet.changed(self.workers[engine])
         for worker in [worker for worker in self._fleet.paused if worker.paused_until <= now]:
             worker.paused_until = 0.0
             self._fleet.changed(worker)
