@@ -399,7 +399,8 @@ class ErrorTests(SessionCase):
     async def test_closed(self) -> None:
         """The connection is closed before the login."""
         config = self.sshd.folder / "other config"
-        config.write_text("Host *\nProxyCommand true\n")
+        # When ssh has said who it is: one that cannot say that may end without a word.
+        config.write_text("Host *\nProxyCommand sh -c 'read line'\n")
         self.assertIn("node1 has closed the connection before the login", await self.refused(config=str(config)))
 
     @asynchronous
