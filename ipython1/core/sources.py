@@ -109,7 +109,7 @@ def install(name: str, sources: Mapping[str, Sequence[Any]]) -> list[str]:
         for module in old:
             if module in _finder.sources:
                 importlib.import_module(module)
-    except BaseException:
+    except BaseException:  # what a module raises as it is imported, an interrupt too: then all is as it was
         _finder.sources = before
         for module in [module for module in sys.modules if _belongs(module, name)]:
             del sys.modules[module]

@@ -102,12 +102,17 @@ class Line:
     def carry(self, link: SessionLink, has: int, when_lost: str, silence: float) -> None:
         """Be the connection of `link`, whose peer has received `has` messages, from now on.
 
-        ProtocolError if it cannot have that many.
+        A session whose peer cannot have that many is closed, and the line with it.
         """
         self.socket.allowance = None
         self.opening = self.broken = None
         self._when_lost = when_lost
-        link.resume(self, has)
+        try:
+            link.resume(self, has)
+        except ProtocolError as problem:
+            link.close(f"protocol error: {problem}")
+            self.let_go()
+            return
         self._link, self._connection = link, link.connection
         self._watch.begin(self._reactor, silence)
 

@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 
 from ipython1.kernel import line_frames as frames
 from ipython1.kernel.connection import Absence
-from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.line import Line, OpenLines
 from ipython1.kernel.line_frames import Kind
@@ -146,11 +145,7 @@ class _Attempt:
         else:
             self._end()
             self._dialer.over(self)
-            try:
-                line.carry(self._link, has, self._when_lost, self._link.peer["silence"])
-            except ProtocolError as problem:
-                self._link.close(f"protocol error: {problem}")
-                line.let_go()
+            line.carry(self._link, has, self._when_lost, self._link.peer["silence"])
 
     def _failed(self, problem: str) -> None:
         half = self._asked and self._is_current()

@@ -141,12 +141,8 @@ class Door(Referenceable):
         if session.link.ending is not None:
             raise ConnectionError(f"the session is over ({session.link.ending.value})")
         line.send(line_frames.welcome(session.link.received))
-        try:
-            # What it has acknowledged over Foolscap since it said so may be here before.
-            line.carry(session.link, max(has, session.link.peer_has), WHEN_LOST, self._silence)
-        except ProtocolError as problem:
-            session.link.close(f"protocol error: {problem}")
-            line.let_go()
+        # What it has acknowledged over Foolscap since it said so may be here before.
+        line.carry(session.link, max(has, session.link.peer_has), WHEN_LOST, self._silence)
 
     def _open(self, said: dict[str, Any], remote: Any, end: LinkEnd) -> _Session:
         key = said["session"]

@@ -315,14 +315,14 @@ class Scheduler:
 
     def succeeded(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It was done."""
-        attempt, task = self._came(task_id, number, now)
+        _, task = self._came(task_id, number, now)
         if task is not None:
             self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
         return self._done(now)
 
     def failed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It failed; the error is in the reply that has just come."""
-        attempt, task = self._came(task_id, number, now)
+        _, task = self._came(task_id, number, now)
         if task is not None:
             self._fail(task, Event.FAILED, None)
         return self._done(now)
@@ -339,7 +339,7 @@ class Scheduler:
 
     def missed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """Its engine did not have its function, so that it has not begun: it is to be sent with that."""
-        attempt, task = self._came(task_id, number, now)
+        _, task = self._came(task_id, number, now)
         if task is not None:
             self._ready(task, Event.MISSED)
         return self._done(now)

@@ -73,7 +73,7 @@ class Pool:
         memory = self._taken(end)
         try:
             memory.fill(places, bodies)
-        except BaseException:
+        except BaseException:  # an interrupt, too
             memory.let_go()
             raise
         return memory

@@ -123,7 +123,7 @@ def open_of(pid: int, number: int, size: int, sealed: bool) -> int:
         raise Unavailable(f"the memory of process {pid} cannot be opened: {problem.strerror}") from None
     try:
         _check(descriptor, size, _CONTENT if sealed else _SIZE)
-    except BaseException:
+    except BaseException:  # an interrupt, too
         os.close(descriptor)
         raise
     return descriptor
