@@ -13,7 +13,7 @@ import sys
 import time
 
 from ipython1.kernel import client
-from private_cluster import NotStarted, private_cluster
+from private_cluster import exit_status, private_cluster
 from soak import resident
 
 CONTROLLER = ("ipcontroller", "--interface", "127.0.0.1")
@@ -83,14 +83,10 @@ def main() -> int:
     unknown = set(options.parts) - set(parts)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}: {', '.join(parts)}")
-    try:
-        for name in options.parts or parts:
-            parts[name](options.scale)
-    except NotStarted as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    for name in options.parts or parts:
+        parts[name](options.scale)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("scripts/bench_store", main))

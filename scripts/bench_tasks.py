@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 
 from ipython1.kernel import client
-from private_cluster import NotStarted, private_cluster
+from private_cluster import exit_status, private_cluster
 from soak import resident
 
 ENGINES = 4
@@ -144,19 +144,12 @@ def main() -> int:
     unknown = [name for name in options.parts if name not in parts]
     if unknown:
         parser.error(f"there is no part {unknown[0]}: {', '.join(parts)}")
-    try:
-        with private_cluster("ipcontroller", "--engines", str(ENGINES), engines=ENGINES) as controller:
-            bench = Bench(controller.pid, options.scale)
-            for name in options.parts or parts:
-                getattr(bench, name)()
-    except NotStarted as problem:
-        print(f"scripts/bench_tasks: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nscripts/bench_tasks: interrupted", file=sys.stderr)
-        return 130
+    with private_cluster("ipcontroller", "--engines", str(ENGINES), engines=ENGINES) as controller:
+        bench = Bench(controller.pid, options.scale)
+        for name in options.parts or parts:
+            getattr(bench, name)()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("scripts/bench_tasks", main))

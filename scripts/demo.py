@@ -12,7 +12,7 @@ from typing import Any
 
 from IPython.lib.pretty import pretty
 
-from private_cluster import NotStarted, private_cluster
+from private_cluster import exit_status, private_cluster
 
 ENGINES = 4
 
@@ -71,22 +71,13 @@ SAME = "all_words == words and all_names == names"
 
 
 def main() -> int:
-    try:
-        show(
-            f"Starting a controller and {ENGINES} engines, as this command does:\n\n$ ipcluster -n {ENGINES}\n"
-        )
-        with private_cluster("ipcluster", "-n", str(ENGINES), engines=ENGINES):
-            show("The cluster is ready. What follows could be typed in IPython:\n")
-            namespace: dict[str, Any] = {"__name__": "__main__"}
-            for number, source in enumerate(SESSION, 1):
-                type_in(number, source.strip(), namespace)
-            same = eval(SAME, namespace)
-    except NotStarted as problem:
-        print(f"scripts/demo: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nscripts/demo: interrupted; the controller and the engines are stopped", file=sys.stderr)
-        return 130
+    show(f"Starting a controller and {ENGINES} engines, as this command does:\n\n$ ipcluster -n {ENGINES}\n")
+    with private_cluster("ipcluster", "-n", str(ENGINES), engines=ENGINES):
+        show("The cluster is ready. What follows could be typed in IPython:\n")
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        for number, source in enumerate(SESSION, 1):
+            type_in(number, source.strip(), namespace)
+        same = eval(SAME, namespace)
     if not same:
         print("scripts/demo: the engines counted something else than this process did", file=sys.stderr)
         return 1
@@ -116,4 +107,4 @@ def type_in(number: int, source: str, namespace: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("scripts/demo", main, "; the controller and the engines are stopped"))

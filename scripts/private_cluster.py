@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -48,6 +48,18 @@ def private_cluster(command: str, *options: str, engines: int) -> Iterator[subpr
             yield process
         finally:
             _stop(process)
+
+
+def exit_status(script: str, work: Callable[[], int], more: str = "") -> int:
+    """What `work` returns; if its cluster does not start, or Ctrl-C comes, that is said, with `more`, and is the status."""
+    try:
+        return work()
+    except NotStarted as problem:
+        print(f"{script}: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{script}: interrupted{more}", file=sys.stderr)
+        return 130
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

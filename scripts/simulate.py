@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ipython1.kernel import client
-from private_cluster import NotStarted, private_cluster
+from private_cluster import NotStarted, exit_status, private_cluster
 from soak import resident
 
 CONTROLLER = ("ipcontroller", "--interface", "127.0.0.1", "--store", "memory")
@@ -152,16 +152,9 @@ def main() -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     columns = []
-    try:
-        for count in options.engines or (10, 100, 1000, 5000):
-            columns.append(simulate(count, options.processes, options.tasks))
-            print(f"{count} engines: done", file=sys.stderr)
-    except NotStarted as problem:
-        print(f"scripts/simulate: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nscripts/simulate: interrupted", file=sys.stderr)
-        return 130
+    for count in options.engines or (10, 100, 1000, 5000):
+        columns.append(simulate(count, options.processes, options.tasks))
+        print(f"{count} engines: done", file=sys.stderr)
     table = Table()
     for name in ["", *(f"{column['engines']:.0f}" for column in columns)]:
         table.add_column(name, justify="right" if name else "left")
@@ -172,4 +165,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("scripts/simulate", main))

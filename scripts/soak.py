@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ipython1.kernel import client
-from private_cluster import NotStarted, private_cluster
+from private_cluster import exit_status, private_cluster
 
 ENGINES = 2
 BOUND = 2048
@@ -29,15 +29,8 @@ def main() -> int:
     parser.add_argument("--executes", type=int, default=100_000, help="how many commands (default: 100000)")
     parser.add_argument("--bound", type=int, default=BOUND, help=f"kB it may grow by (default: {BOUND})")
     options = parser.parse_args()
-    try:
-        with private_cluster("ipcontroller", "--engines", str(ENGINES), engines=ENGINES) as controller:
-            sizes = soak(controller.pid, options.executes)
-    except NotStarted as problem:
-        print(f"scripts/soak: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nscripts/soak: interrupted", file=sys.stderr)
-        return 130
+    with private_cluster("ipcontroller", "--engines", str(ENGINES), engines=ENGINES) as controller:
+        sizes = soak(controller.pid, options.executes)
     grown = sizes[-1] - sizes[len(sizes) // 5]
     flat = grown <= options.bound
     print(
@@ -89,4 +82,4 @@ def resident(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("scripts/soak", main))
