@@ -54,10 +54,12 @@ def ask() -> None:
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     print("ready", flush=True)
-    while not ended.wait(BETWEEN):
+    while True:
         start = time.perf_counter()
         mec.get_ids()
         print(time.perf_counter() - start, flush=True)
+        if ended.wait(BETWEEN):
+            return
 
 
 @contextmanager
