@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -33,6 +34,9 @@ from ipython1.kernel.terminal import silence
 MAX_DESCRIPTORS = 1 << 16
 """No more than this: some programs that engines start try to close every descriptor that there may be."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+COLLECT_AFTER = 10_000
+"""So many objects more than before, and Python looks which of them are garbage.  After 700, as is usual, most are about to
+become free in any case, and to look through all those that stay takes a third of a busy controller's time."""
 
 
 def say(text: str) -> None:
@@ -118,6 +122,7 @@ def run(
     """
     status = 1
     _raise_descriptor_limit()
+    gc.set_threshold(COLLECT_AFTER)
 
     def finished(result: int | Failure) -> None:
         nonlocal status
