@@ -26,6 +26,8 @@ Segment = bytes | bytearray | memoryview
 
 # Below this many bytes a buffer costs less inside the pickle than as a segment of its own.
 SMALL_BUFFER = 4096
+# More items than that are looked at by the pickler alone.
+FEW = 16
 # A value of very many arrays must not become a message of very many bodies.
 MAX_SEGMENTS = 1024
 
@@ -193,6 +195,29 @@ def serialize(
         raise named from problem
     descriptor, metadata = _describe(value)
     return Serialized([pickled, *buffers], descriptor, metadata, borrowed=True)
+
+
+_ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
+
+
+def serialize_plain(value: Any) -> Serialized | None:
+    """`value` as `serialize` would have it, for less, if it is a number, text or bytes, or a few of them; else None."""
+    if not _is_plain(value, 3):
+        return None
+    return Serialized([pickle.dumps(value, protocol=5)], borrowed=False)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if not depth:
+        return False
+    if kind is tuple or kind is list:
+        return len(value) <= FEW and all(_is_plain(item, depth - 1) for item in value)
+    if kind is dict:
+        return len(value) <= FEW and all(_is_plain(item, depth - 1) for entry in value.items() for item in entry)
+    return False
 
 
 def _named(problem: Exception, what: str) -> Exception:

@@ -74,6 +74,10 @@ class ClientSession:
             self._wait_for_link(self._number, call)
         return call.done
 
+    def call_all(self, requests: Sequence[Request], hold: str | None = None) -> list[Deferred[Answer]]:
+        """Send commands, one after the other; see `call`."""
+        return [self.call(request, hold) for request in requests]
+
     def _transmit(self, number: int, call: Call) -> None:
         assert self.link is not None
         request = call.request
@@ -399,7 +403,8 @@ class Connection:
         if len(requests) == 1:
             # Most calls are single ones: they take the shortest way.
             return self._limited(requests[0], session.call(requests[0], hold)).addCallback(_alone)
-        calls = [self._limited(request, session.call(request, hold)) for request in requests]
+        answers = session.call_all(requests, hold)
+        calls = [self._limited(request, answer) for request, answer in zip(requests, answers, strict=True)]
         return Deferred.fromCoroutine(self._all(calls))
 
     async def _all(self, calls: list[Deferred[Answer]]) -> list[Answer]:

@@ -6,6 +6,8 @@ import reprlib
 from typing import Any
 
 LONGEST = 80
+MAX_LABEL = 200
+"""Labels of others are cut to so many characters: they are for people, and are kept and sent on."""
 
 
 class _Short(reprlib.Repr):
@@ -40,3 +42,8 @@ def label(verb: str, *args: Any) -> str:
     """Such as ``execute('a=5')``."""
     shown = f"{verb}({', '.join(map(_short.repr, args))})"
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 4] + "...)"
+
+
+def cut(text: str) -> str:
+    """A label as it came, no longer than it may be."""
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 3] + "..."

@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 3
+PROTOCOL = 4
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]
@@ -66,17 +66,10 @@ TO_CLIENT: Mapping[str, Mapping[str, Types]] = {
         "took": (float, NoneType),
         "memory": (dict, NoneType),
     },
-    # A task that this session submitted has ended, as `record` says: {task, engine, submitted, started, completed,
-    # attempts, kind}. ok: `values` describes the bodies, `number` is that of its execution. Not ok, and `output`: as in a
-    # reply.
-    "task_done": {
-        "task": (int,),
-        "ok": (bool,),
-        "record": (dict,),
-        "values": (list, NoneType),
-        "number": (int, NoneType),
-        "output": (int, NoneType),
-    },
+    # Tasks that this session submitted have ended; of each {task, ok, record, values, number, output, bodies}, and as many
+    # bodies. `record`: {task, engine, submitted, started, completed, attempts, kind}. ok: `values` describes the bodies,
+    # `number` is that of its execution. Not ok, and `output`: as in a reply. See `ipython1.kernel.together`.
+    "tasks_done": {"tasks": (list,)},
     # What ``engine_hosts`` answered is not true any more; said once.
     "hosts_changed": {},
     # A message of ours was malformed; `id` is its command id where that could be read.
@@ -197,7 +190,7 @@ def check_command(fields: dict[str, Any], bodies: int, verbs: Mapping[str, Verb]
     if problem:
         return problem
     if not verb.values:
-        return None if bodies == verb.bodies else f"{verb.name} came with {bodies} bodies, not {verb.bodies}"
+        return None if bodies == verb.bodies or verb.bodies is None else f"{verb.name} came with {bodies} bodies, not {verb.bodies}"
     return check_values(fields.get("values"), bodies)
 
 

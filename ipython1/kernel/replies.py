@@ -66,12 +66,15 @@ class Replies:
     def forget_values(self) -> None:
         """Keep of each reply only what was printed."""
         with self._lock:
-            for index, message in self._messages.items():
-                kept = list(output(message.fields, message.bodies))
-                if message.fields.get("output") == 3:
-                    kept.append(message.bodies[-1])
-                fields = {**message.fields, "output": len(kept), "values": None}
-                self._messages[index] = Message("reply", fields, kept)
+            self._messages = {index: without_value(message) for index, message in self._messages.items()}
+
+
+def without_value(message: Message) -> Message:
+    """A reply that has only what was printed of that one."""
+    kept = list(output(message.fields, message.bodies))
+    if message.fields.get("output") == 3:
+        kept.append(message.bodies[-1])
+    return Message("reply", {**message.fields, "output": len(kept), "values": None}, kept)
 
 
 def printed(message: Message) -> tuple[bytes, bytes]:

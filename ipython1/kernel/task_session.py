@@ -25,9 +25,10 @@ from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.shared import Recent
 from ipython1.kernel.task_submission import Group, SharedFunction, Submit
+from ipython1.kernel.together import Together, outcomes_in
 from ipython1.kernel.unanswered import Call
 
-LEASE = 1000
+LEASE = 2000
 """So many ids are leased at a time."""
 UNCONFIRMED = 2000
 """While so many submissions are not confirmed, further ones wait."""
@@ -51,6 +52,13 @@ class Confirm(Request):
 
 
 @dataclass
+class SubmitTogether(Request):
+    """The command that submits several tasks; the session sends the `functions` before it."""
+
+    functions: Sequence[SharedFunction] = ()
+
+
+@dataclass
 class Pace(Request):
     """Answered here, when no more than `limit` of the tasks of `group` are left.
 
@@ -62,33 +70,41 @@ class Pace(Request):
     first: Sequence[int] = ()
 
 
+Done = Callable[[Answer | Exception], None]
+"""Is told of an outcome."""
+
+
 class _Outcome:
     """The outcome of something that one may wait for."""
+
+    __slots__ = ("group", "outcome", "_waiting")
 
     def __init__(self, group: Group | None = None) -> None:
         self.group = group
         self.outcome: Answer | Exception | None = None
-        self.told = False
-        """Whether the caller itself will be told what came of it."""
-        self._waiting: list[Deferred[Answer]] = []
+        self._waiting: Sequence[Done] = ()
 
     def settle(self, outcome: Answer | Exception) -> bool:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
         if self.group is not None:
             self.group.ended()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            _fire(waiter, outcome)
+        waiting, self._waiting = self._waiting, ()
+        for done in waiting:
+            done(outcome)
         return bool(waiting)
+
+    def then(self, done: Done) -> None:
+        """Call `done` when it is there."""
+        if self.outcome is None:
+            self._waiting = (*self._waiting, done)
+        else:
+            done(self.outcome)
 
     def wait(self) -> Deferred[Answer]:
         """Fires when it is there."""
         waiter: Deferred[Answer] = Deferred()
-        if self.outcome is None:
-            self._waiting.append(waiter)
-        else:
-            _fire(waiter, self.outcome)
+        self.then(partial(_fire, waiter))
         return waiter
 
 
@@ -117,10 +133,18 @@ class TaskSession(ClientSession):
         self._given: list[range] = []
         # Submissions that wait for an id.
         self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
-        # Those that other threads have given an id, and whether the reactor has been told of them.
-        self._numbered: deque[tuple[int, Submit]] = deque()
+        # Those that other threads have given an id, with who is to be told their outcome, and whether the reactor has
+        # been told of them.
+        self._numbered: deque[tuple[Submit, Done | None]] = deque()
         self._told = False
+        # Those that leave together, when no more are there.
+        self._leaving = Together()
+        self._leaving_functions: dict[str, SharedFunction] = {}
+        self._confirmation = _Outcome()
+        # What has left and is not confirmed, by task: when it will be, which is the same for all of a message.
         self._unconfirmed: dict[int, _Outcome] = {}
+        # Those of them whose callers themselves will be told what came of it.
+        self._awaited: set[int] = set()
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
         self._watched: dict[int, _Outcome] = {}
@@ -135,12 +159,14 @@ class TaskSession(ClientSession):
     @property
     def lost(self) -> int:
         """How many submissions the controller has not confirmed, or has refused without anybody being told."""
-        return len(self._unconfirmed) + len(self._outgoing) + len(self._untold)
+        return len(self._unconfirmed) + len(self._outgoing) + len(self._numbered) + len(self._untold)
 
     def call(self, request: Request, hold: str | None = None) -> Deferred[Answer]:
         """See `ClientSession.call`.  A `Submit` is answered with the task's id, before it is confirmed."""
         if isinstance(request, Submit):
-            return self._submit(request)
+            (answered,) = self.call_all([request])
+            return answered
+        self._leave()
         if isinstance(request, Confirm):
             return self.all_confirmed()
         if isinstance(request, Pace):
@@ -161,9 +187,21 @@ class TaskSession(ClientSession):
             self._forget_given()
         return super().call(request, hold)
 
+    def call_all(self, requests: Sequence[Request], hold: str | None = None) -> list[Deferred[Answer]]:
+        """See `ClientSession.call_all`.  Tasks that are submitted by several leave together."""
+        answers = []
+        for request in requests:
+            if isinstance(request, Submit):
+                answers.append(self._submit(request))
+            else:
+                self._send_waiting()
+                answers.append(self.call(request, hold))
+        self._send_waiting()
+        return answers
+
     async def _call_with_all(self, request: Request) -> Answer:
         """Send a command when all that was submitted until now is confirmed."""
-        until_now = [submission.wait() for submission in self._unconfirmed.values()]
+        until_now = [confirmation.wait() for confirmation in set(self._unconfirmed.values())]
         await DeferredList(until_now, consumeErrors=True)
         if not self.alive:
             raise ConnectionError(f"the connection was lost before {request.name} was sent")
@@ -196,30 +234,30 @@ class TaskSession(ClientSession):
         request.own_memory()
         answered: Deferred[Answer] = Deferred()
         self._outgoing.append((request, answered))
-        self._send_waiting()
         return answered
 
-    def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
+    def submit_now(
+        self, requests: Sequence[Request], call_soon: Callable[..., None], done: Done | None = None
+    ) -> list[Answer] | None:
         """The answers to submissions, for a thread that is not the reactor's, at once; None if it has to wait.
 
-        They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.
+        They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.  `done` is
+        told their outcomes, in the reactor's thread.
         """
-        if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED:
+        if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED or len(self._lease) < len(requests):
             return None
-        submissions = [
-            request
-            for request in requests
-            if isinstance(request, Submit) and not request.confirm and not request.depends_on()
-        ]
-        if len(submissions) < len(requests) or len(self._lease) < len(requests):
-            return None
+        submissions: list[Submit] = []
+        for request in requests:
+            if not isinstance(request, Submit) or request.confirm or request.depends_on:
+                return None
+            submissions.append(request)
         numbers = [number for _ in submissions if (number := self._take_id()) is not None]
         if len(numbers) < len(submissions):  # Other threads were faster; a few ids are lost.
             return None
         for number, request in zip(numbers, submissions):
-            request.args["task"] = number
+            request.task = number
             request.own_memory()
-            self._numbered.append((number, request))
+            self._numbered.append((request, done))
         if not self._told:
             # Once for many: to wake the reactor costs more than to number a task.
             self._told = True
@@ -229,8 +267,16 @@ class TaskSession(ClientSession):
     def _send_numbered(self) -> None:
         # Before they are taken: what comes now is among them, or makes this be called again.
         self._told = False
-        while self._numbered:
-            self._send(*self._numbered.popleft(), None)
+        for _ in range(len(self._numbered)):
+            request, done = self._numbered.popleft()
+            self._add(request)
+            if done is not None:
+                assert request.task is not None
+                self._watched[request.task].then(done)
+        self._leave()
+        if len(self._lease) < LEASE // 2:
+            # So that others need not wait for ids.
+            self._lease_more()
 
     def _take_id(self) -> int | None:
         """The next id of the lease; None if there is none.  Threads may do so at the same time."""
@@ -240,9 +286,31 @@ class TaskSession(ClientSession):
             return None
 
     def _send_waiting(self) -> None:
+        """Send what waits, as far as there are ids."""
+        answers = []
         while self._outgoing and (number := self._take_id()) is not None:
-            self._send(number, *self._outgoing.popleft())
-        if self._outgoing and self._leasing is None:
+            request, answered = self._outgoing.popleft()
+            request.task = number
+            if self._must_wait(request):
+                self._awaited.add(number)
+                self._add(request).wait().addCallback(self._answer_to, number).chainDeferred(answered)
+            else:
+                self._add(request)
+                answers.append((answered, number))
+        self._leave()
+        if self._outgoing:
+            self._lease_more()
+        for answered, number in answers:
+            answered.callback(_answer(number))
+
+    def _must_wait(self, request: Submit) -> bool:
+        """Whether there are the tasks that it depends on, and room, only the controller knows; or it must keep up with us."""
+        if request.confirm or self._full or not self.alive or len(self._unconfirmed) >= UNCONFIRMED:
+            return True
+        return not all(map(self._is_known, request.depends_on))
+
+    def _lease_more(self) -> None:
+        if self._leasing is None:
             self._leasing = _Outcome()
             super().call(Request("lease_tasks", {"count": LEASE})).addBoth(self._leased, self._leasing)
 
@@ -263,36 +331,47 @@ class TaskSession(ClientSession):
             self._send_waiting()
         leasing.settle(result)
 
-    def _send(self, number: int, request: Submit, answered: Deferred[Answer] | None) -> None:
-        foreign = [each for each in request.depends_on() if not self._is_known(each)]
-        request.args["task"] = number
-        for function in request.functions:
-            self._send_function(function)
-        submission = self._unconfirmed[number] = _Outcome()
+    def _add(self, request: Submit) -> _Outcome:
+        """A submission that has an id is to leave, with those that come next; its confirmation."""
+        number, values = request.task, request.values or ()
+        assert number is not None
         if request.watch:
             self._watched[number] = _Outcome(request.group)
         if request.group is not None:
             request.group.begun()
-        if self.alive:
-            super().call(request).addBoth(self._confirmed, number)
-        else:
-            self._confirmed(
-                Failure(ConnectionError("the connection was lost before the task was sent")), number
-            )
-        if answered is None:
+        if request.verb == "resubmit":
+            self._leave()
+            confirmation = self._confirmation
+            self._depart(Request(request.verb, {**request.args, "task": number}, label=request.label), [number])
+            return confirmation
+        if not self._leaving.takes(request.form, values):
+            self._leave()
+        self._leaving.add(number, request.form, values)
+        self._leaving_functions.update((function.digest, function) for function in request.functions)
+        confirmation = self._unconfirmed[number] = self._confirmation
+        return confirmation
+
+    def _leave(self) -> None:
+        """Send the submissions that are to leave."""
+        leaving, functions = self._leaving, self._leaving_functions
+        if leaving.tasks:
+            self._leaving, self._leaving_functions = Together(), {}
+            name = f"the submission of {len(leaving.tasks)} tasks"
+            request = SubmitTogether("submit", leaving.args, bodies=leaving.bodies, label=name, functions=[*functions.values()])
+            self._depart(request, leaving.tasks)
+
+    def _depart(self, request: Request, tasks: list[int]) -> None:
+        """Send the submission of these tasks."""
+        confirmation, self._confirmation = self._confirmation, _Outcome()
+        self._unconfirmed.update(dict.fromkeys(tasks, confirmation))
+        if not self.alive:
+            lost = Failure(ConnectionError("the connection was lost before the task was sent"))
+            self._confirmed(lost, tasks, confirmation)
             return
-        if (
-            request.confirm
-            or foreign
-            or self._full
-            or submission.outcome is not None
-            or len(self._unconfirmed) > UNCONFIRMED
-        ):
-            # Whether there are these tasks, and room, only the controller knows; and it must keep up with us.
-            submission.told = True
-            submission.wait().addCallback(_numbered, number).chainDeferred(answered)
-        else:
-            answered.callback(_answer(number))
+        if isinstance(request, SubmitTogether):
+            for function in request.functions:
+                self._send_function(function)
+        super().call(request).addBoth(self._confirmed, tasks, confirmation)
 
     def _send_function(self, function: SharedFunction) -> None:
         """Send a function that tasks name, unless the controller has it."""
@@ -316,25 +395,39 @@ class TaskSession(ClientSession):
             return False
         return any(number in block for block in self._given)
 
-    def _confirmed(self, outcome: Answer | Failure, number: int) -> None:
-        """The controller said whether it has the task; or it never will."""
-        submission = self._unconfirmed.pop(number)
-        result = _exception(outcome) if isinstance(outcome, Failure) else outcome
-        self._full = _is_refusal(result) and _is_full(result)
-        if _is_refusal(result):
-            self._refusals[number] = result
-            if number not in self._watched and not submission.told:
-                self._untold.append(number)
-            while len(self._refusals) > REFUSED:
-                del self._refusals[next(iter(self._refusals))]
-            self._settle_watched(number, result)
-            if submission.told:
-                self._watched.pop(number, None)  # Nobody will ask.
-        submission.settle(result)
+    def _confirmed(self, outcome: Answer | Failure, tasks: list[int], confirmation: _Outcome) -> None:
+        """The controller said which of these tasks it has; or it never will."""
+        refused = _refused(_exception(outcome) if isinstance(outcome, Failure) else outcome, tasks)
+        self._full = any(map(_is_full, refused.values()))
+        for number in tasks:
+            del self._unconfirmed[number]
+        for number, why in refused.items():
+            self._refuse(number, why)
+        self._awaited.difference_update(tasks)
+        confirmation.settle(_answer(None))
+
+    def _refuse(self, number: int, why: Answer | Exception) -> None:
+        """The controller does not have that task."""
+        told = number in self._awaited
+        self._refusals[number] = why
+        if number not in self._watched and not told:
+            self._untold.append(number)
+        while len(self._refusals) > REFUSED:
+            del self._refusals[next(iter(self._refusals))]
+        self._settle_watched(number, why)
+        if told:
+            self._watched.pop(number, None)  # Nobody will ask.
+
+    def _answer_to(self, _: Answer, number: int) -> Answer:
+        """The answer to a submission of which is known what came of it: what the controller said, or the task's id."""
+        refused = self._refusals.get(number)
+        if isinstance(refused, Exception):
+            raise refused
+        return refused or _answer(number)
 
     def all_confirmed(self) -> Deferred[Answer]:
         """Fires when nothing is left to be confirmed; see `Confirm`."""
-        waiting = [submission.wait() for submission in self._unconfirmed.values()]
+        waiting = [confirmation.wait() for confirmation in set(self._unconfirmed.values())]
         if self._leasing is not None:
             waiting.append(self._leasing.wait())
         if not waiting:
@@ -350,38 +443,39 @@ class TaskSession(ClientSession):
 
     def message_received(self, message: Message) -> None:
         """See `ipython1.kernel.peer.Receiver`."""
-        if message.kind != "task_done":
+        if message.kind != "tasks_done":
             super().message_received(message)
             return
-        number = message.fields["task"]
-        if number not in self._watched:
-            return  # Nobody waits for it; large values are refused by not being collected.
+        tasks = [fields["task"] for fields in message.fields["tasks"] if fields["task"] in self._watched]
+        if not tasks:
+            return  # Nobody waits for them; large values are refused by not being collected.
         if message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself; it will be asked for.
             assert self.link is not None
-            collected = self.link.collect(message)
-            collected.addCallbacks(self._done, self._broke, errbackArgs=(number,))
+            self.link.collect(message).addCallbacks(self._done, self._broke, errbackArgs=(tasks,))
         else:
             self._done(message)
 
-    def _broke(self, failure: Failure, number: int) -> None:
+    def _broke(self, failure: Failure, tasks: list[int]) -> None:
         if not self.comes_back:
-            self._settle_watched(number, _exception(failure))
+            for number in tasks:
+                self._settle_watched(number, _exception(failure))
 
     def _done(self, message: Message) -> None:
-        record = message.fields["record"]
-        fields = {
-            "ok": message.fields["ok"],
-            "index": None,
-            "of": 0,
-            "engine": record.get("engine"),
-            "result": record,
-            "values": message.fields.get("values"),
-            "output": message.fields.get("output"),
-        }
-        outcome = Answer([], Message("reply", fields, message.bodies))
-        self._settle_watched(message.fields["task"], outcome)
+        for said, bodies in outcomes_in(message):
+            if said["task"] in self._watched:
+                record = said["record"]
+                fields = {
+                    "ok": said["ok"],
+                    "index": None,
+                    "of": 0,
+                    "engine": record.get("engine"),
+                    "result": record,
+                    "values": said.get("values"),
+                    "output": said.get("output"),
+                }
+                self._settle_watched(said["task"], Answer([], Message("reply", fields, bodies)))
 
     def _settle_watched(self, number: int, outcome: Answer | Exception) -> None:
         watched = self._watched.get(number)
@@ -407,7 +501,7 @@ class TaskSession(ClientSession):
         for call in self._calls.renumbered():
             if call.request.verb in _REMADE:
                 continue
-            if isinstance(call.request, Submit):
+            if isinstance(call.request, SubmitTogether):
                 for function in call.request.functions:
                     self._send_function(function)
             self._send_renumbered(call)
@@ -461,9 +555,17 @@ def _is_full(outcome: Answer | Exception) -> bool:
     return document.get("class") == TaskQueueFull.__name__
 
 
-def _numbered(answer: Answer, number: int) -> Answer:
-    """The answer to a submission: the controller's if it says no, else the task's id."""
-    return answer if _is_refusal(answer) else _answer(number)
+def _refused(answer: Answer | Exception, tasks: Sequence[int]) -> dict[int, Answer | Exception]:
+    """Which of these tasks, submitted together, the controller does not have, and what it said to each."""
+    if _is_refusal(answer):
+        return dict.fromkeys(tasks, answer)
+    whole = answer.whole if isinstance(answer, Answer) else None
+    assert whole is not None
+    fields = {"ok": False, "index": None, "of": 0}
+    return {
+        number: Answer([], Message("reply", fields, whole.bodies[2 * place : 2 * place + 2]))
+        for place, number in enumerate(whole.fields["result"] or ())
+    }
 
 
 def _exception(failure: Failure) -> Exception:
@@ -487,10 +589,12 @@ class TaskConnection(Connection):
         new_session = partial(TaskSession, leave_within)
         super().__init__(furl_or_file, reactor, dial, "task", new_session, timeout, name)
 
-    def submit_now(self, requests: Sequence[Request], call_soon: Callable[..., None]) -> list[Answer] | None:
+    def submit_now(
+        self, requests: Sequence[Request], call_soon: Callable[..., None], done: Done | None = None
+    ) -> list[Answer] | None:
         """See `TaskSession.submit_now`."""
         session = self._session
-        return session.submit_now(requests, call_soon) if isinstance(session, TaskSession) else None
+        return session.submit_now(requests, call_soon, done) if isinstance(session, TaskSession) else None
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one, when all that was submitted is confirmed; or after its time for that."""

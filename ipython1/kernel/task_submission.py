@@ -1,20 +1,18 @@
-"""Tasks as they are sent: their steps, and the values that these need, serialized where the user calls."""
+"""What a session is told to submit, the options of tasks, and what stands for their results."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from ipython1.core.functions import makeup
-from ipython1.core.references import naming, reduce_result
-from ipython1.core.serialize import Serialized, serialize
+from ipython1.core.references import reduce_result
+from ipython1.core.serialize import Serialized
 from ipython1.kernel.label import label
 from ipython1.kernel.request import Request
 from ipython1.kernel.shared import SHARED_FROM, digest
-from ipython1.kernel.task import MAX_STEPS, OPTIONS, BaseTask, MapTask, StringTask
+from ipython1.kernel.task import OPTIONS, BaseTask
 
 LISTS = ("after", "follow")
 """The options that are ids of tasks."""
@@ -85,25 +83,22 @@ def shared(function: Serialized) -> Serialized | SharedFunction:
 class Submit(Request):
     """The command that submits a task; its id is given to it by the session, which answers with it.
 
+    `form` is what other tasks may have, too (see `ipython1.kernel.together`), and `values` those that are its own; for the
+    verb ``submit`` they go together with those of others.  `depends_on` are the ids of other tasks that it names.
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
     `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
     only by their digests: the session sends each once.  `group` is told when a watched task has ended.  With `confirm` it
     is answered only when the controller has the task.
     """
 
+    task: int | None = None
+    form: bytes = b""
+    depends_on: Sequence[int] = ()
     watch: bool = False
     owners: Sequence[Any] = ()
     functions: Sequence[SharedFunction] = ()
     group: Group | None = None
     confirm: bool = False
-
-    def depends_on(self) -> list[int]:
-        """The ids of other tasks that it names."""
-        if self.verb == "resubmit":
-            return []
-        options, steps = self.args["options"], self.args["steps"]
-        named = [number for name in LISTS for number in options.get(name, ())]
-        return named + [number for step in steps for number in step["results"]]
 
 
 class ResultOf:
@@ -124,70 +119,6 @@ class ResultOf:
 
 ResultOf.__module__ = "ipython1.kernel.client"
 
-class Steps:
-    """A task and its recovery tasks, being written one after the other."""
-
-    def __init__(self) -> None:
-        self.steps: list[dict[str, Any]] = []
-        self.values: list[Serialized] = []
-        self.owners: list[Any] = []
-        self.functions: list[SharedFunction] = []
-
-    def add(
-        self,
-        task: BaseTask,
-        kind: str,
-        content: Sequence[Serialized | SharedFunction],
-        results: Mapping[int, Any],
-    ) -> None:
-        """Add a step that does what `content` says, with the choices of `task`.
-
-        `results` are the tasks whose results stand in it, each with the client whose pending result it was.
-        """
-        if len(self.steps) == MAX_STEPS:
-            raise ValueError(f"a task has at most {MAX_STEPS - 1} recovery tasks, one after the other")
-        depend = [] if task.depend is None else [serialize(task.depend, "depend", carry_code=True)]
-        functions = [value for value in content if isinstance(value, SharedFunction)]
-        values = depend + [value for value in content if isinstance(value, Serialized)]
-        self.steps.append(
-            {
-                "kind": kind,
-                "retries": task.retries,
-                "clear_before": bool(task.clear_before),
-                "clear_after": bool(task.clear_after),
-                "timeout": None if task.timeout is None else float(task.timeout),
-                "depend": bool(depend),
-                "push": list(task.push) if isinstance(task, StringTask) else [],
-                "pull": list(task.pull) if isinstance(task, StringTask) else [],
-                "results": list(results),
-                "function": functions[0].digest if functions else None,
-                "values": len(values),
-            }
-        )
-        self.values.extend(values)
-        self.functions.extend(functions)
-        self.owners.extend(owner for owner in results.values() if owner is not None)
-
-    def add_recovery(self, task: BaseTask) -> None:
-        """Add the steps of the recovery tasks of `task`; ValueError if there is a loop."""
-        seen = [task]
-        while (recovery := seen[-1].recovery_task) is not None:
-            if recovery in seen:
-                raise ValueError("the recovery tasks of a task form a loop")
-            seen.append(recovery)
-            self.add(recovery, *_content(recovery))
-
-
-def submission(task: Any, watch: bool = False) -> Submit:
-    """The command that submits `task`; AssertionError if it is no task, else what serializing its values raises."""
-    if not isinstance(task, StringTask | MapTask):
-        raise AssertionError(f"a task is needed (StringTask or MapTask), not {task!r:.80}")
-    steps = Steps()
-    steps.add(task, *_content(task))
-    steps.add_recovery(task)
-    shown = label("run", task.expression) if isinstance(task, StringTask) else f"run({name_of(task.function)})"
-    return _submit(task, steps, shown, watch)
-
 
 def resubmission(task: int, watch: bool) -> Submit:
     """The command that submits a task of earlier anew; only the controller knows what is in it."""
@@ -197,82 +128,19 @@ def resubmission(task: int, watch: bool) -> Submit:
     )
 
 
-def call_submission(
-    function: Serialized | SharedFunction, arguments: Sequence[Any], choices: BaseTask, name: str, watch: bool = True
-) -> Submit:
-    """The command that submits a call of `function`, which was serialized once for all calls of a map."""
-    steps = Steps()
-    with naming() as results:
-        given = serialize((tuple(arguments), {}), "the arguments", carry_code=True)
-    steps.add(choices, "map", [function, given], results)
-    steps.add_recovery(choices)
-    return _submit(choices, steps, name, watch)
-
-
-def _content(task: BaseTask) -> tuple[str, list[Serialized | SharedFunction], dict[int, Any]]:
-    """A task's kind, its values, and the tasks whose results stand in them."""
-    if isinstance(task, StringTask):
-        with naming() as results:
-            pushed = [serialize(value, name) for name, value in task.push.items()]
-        return "string", [serialize(task.expression), *pushed], results
-    if isinstance(task, MapTask):
-        return "map", *call_values(task.function, task.args, task.kwargs)
-    raise AssertionError(f"a recovery task is a StringTask or a MapTask, not {task!r:.80}")
-
-
-def call_values(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> tuple[list[Serialized | SharedFunction], dict[int, Any]]:
-    """A function and what it is to be called with, and the tasks whose results stand in that."""
-    with naming() as results:
-        arguments = serialize(
-            (tuple(args), dict(kwargs)), f"the arguments of {name_of(function)}", carry_code=True
-        )
-    return [serialized_function(function), arguments], results
-
-
-# The functions that were sent, what they were made of, and what was sent for them.
-_sent: WeakKeyDictionary[Any, tuple[Any, Serialized | SharedFunction]] = WeakKeyDictionary()
-
-
-def serialized_function(function: Callable[..., Any]) -> Serialized | SharedFunction:
-    """A function as tasks have it.  One that is called by many tasks, and cannot change unseen, is serialized once."""
-    made_of = makeup(function)
-    if made_of is None:
-        return shared(serialize(function, name_of(function), carry_code=True))
-    sent = _sent.get(function)
-    if sent is None or sent[0] != made_of:
-        value = shared(serialize(function, name_of(function), carry_code=True))
-        if isinstance(value, Serialized):
-            value.own_memory()
-        sent = _sent[function] = made_of, value
-    return sent[1]
-
-
 def name_of(function: Any) -> str:
     """What errors and labels call a function."""
     return getattr(function, "__qualname__", None) or type(function).__name__
 
 
-def _submit(task: BaseTask, steps: Steps, name: str, watch: bool) -> Submit:
+def options_of(task: BaseTask, name: str) -> dict[str, Any]:
+    """The options of a task, as they are sent."""
     options = {option: getattr(task, option) for option in OPTIONS if getattr(task, option) is not None}
     for option in LISTS:
         if option in options:
             options[option] = task_ids(options[option])
     _check_options(options)
-    options["label"] = name
-    args = {"steps": steps.steps, "options": options}
-    return Submit(
-        "submit",
-        args,
-        values=steps.values,
-        label=name,
-        method="run",
-        quick=True,
-        watch=watch,
-        owners=steps.owners,
-        functions=steps.functions,
-    )
+    return {**options, "label": name}
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -30,17 +30,16 @@ from ipython1.kernel.request import (
     reply_error,
     whole_result,
 )
-from ipython1.kernel.task import BaseTask, MapTask
+from ipython1.kernel.task import BaseTask
 from ipython1.kernel.task_result import TaskResult
 from ipython1.kernel.task_session import Confirm, Pace
+from ipython1.kernel.task_steps import AlikeCalls, calls_of, submission
 from ipython1.kernel.task_submission import (
     Group,
     Submit,
-    call_submission,
     name_of,
     resubmission,
     shared,
-    submission,
     task_id,
     task_ids,
 )
@@ -88,9 +87,8 @@ class Tasks:
         The blocking client does not wait: it gives a `PendingResult`, a `concurrent.futures.Future`, whose `taskid`
         is the task's.
         """
-        task = as_task(func, args, kwargs)
-        request = submission(task, watch=True)
-        return (yield from watched(request, task))
+        request = call_submission(func, args, kwargs)
+        return (yield from watched(request, func if isinstance(func, BaseTask) else None))
 
     @verb()
     def confirm(self, timeout: float | None = None) -> Steps[None]:
@@ -287,30 +285,15 @@ class Tasks:
         return numbers
 
 
-def as_task(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> BaseTask:
-    """The task that `submit` is given, or the call of any callable as one."""
+def call_submission(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Submit:
+    """The command that submits what `submit` is given: a task, or the call of any callable."""
     if isinstance(func, BaseTask):
         if args or kwargs:
             raise TypeError("a task takes no arguments")
-        return func
+        return submission(func, watch=True)
     if not callable(func):
         raise TypeError(f"{func!r:.80} is neither callable nor a task")
-    return _Call(func, args, kwargs)
-
-
-class _Call(MapTask):
-    """A call of any callable, where a MapTask takes Python functions alone."""
-
-    _function: Any
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        called: Callable[..., Any] = self._function
-        return called
-
-    @function.setter
-    def function(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    return calls_of(func).submission(args, kwargs)
 
 
 def check_map(func: Any, sequences: Sequence[Iterable[Any]]) -> Sequence[Iterable[Any]]:
@@ -338,12 +321,11 @@ def chunk_requests(
     func: Callable[..., Any], items: Iterator[tuple[Any, ...]], size: int | _Sizes, choices: BaseTask
 ) -> Iterator[Submit]:
     """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
-    name = name_of(func)
     called = func if size == 1 else functools.partial(map_part, func)
-    function = shared(serialize(called, name, carry_code=True))
-    shown = label("map", func)
+    function = shared(serialize(called, name_of(func), carry_code=True))
+    calls = AlikeCalls(function, choices, label("map", func))
     while chunk := list(itertools.islice(items, size.now if isinstance(size, _Sizes) else size)):
-        yield call_submission(function, chunk[0] if size == 1 else (chunk,), choices, shown)
+        yield calls.submission(chunk[0] if size == 1 else (chunk,), {})
 
 
 class _Sizes:
@@ -402,7 +384,7 @@ def _outcome(number: int, method: str, block: bool = True) -> Steps[Any]:
 def outcome_request(number: int, method: str, block: bool = True) -> Request:
     """Asks for the outcome of a task."""
     return Request(
-        "task_result", {"task": number, "block": block}, label=label(method, number), method=method
+        "task_result", {"task": number, "block": block}, label=f"{method}({number})", method=method
     )
 
 

@@ -27,7 +27,7 @@ class Verb:
 
     `args` maps each argument to its types; an argument whose types include NoneType, or object, or which is one of the
     `optional`, may be left out.  `values` is whether serialized values travel with it (described by the field ``values``), and `bodies`, for
-    the others, the exact number of bodies.  `interface` is the role of the clients that may ask for it; empty, it
+    the others, the exact number of bodies (None: the interface looks at them).  `interface` is the role of the clients that may ask for it; empty, it
     is the controller itself that asks engines for it.  `yields` is whether, in an engine's queue, it lets all others go
     before it that have not begun.  `prints` is whether what an engine writes meanwhile is part of the outcome.
     """
@@ -36,7 +36,7 @@ class Verb:
     route: Route
     args: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
     values: bool = False
-    bodies: int = 0
+    bodies: int | None = 0
     interface: str = "multiengine"
     yields: bool = False
     optional: frozenset[str] = frozenset()
@@ -79,8 +79,6 @@ _OUTPUT_ARGS: Mapping[str, tuple[type, ...]] = {
     "stdout": (int,),
     "stderr": (int,),
 }
-# What a step and an option look like inside is checked in `ipython1.kernel.controller.task_spec`.
-_SUBMIT_ARGS: Mapping[str, tuple[type, ...]] = {"task": (int,), "steps": (list,), "options": (dict, NoneType)}
 
 _TABLE = (
     Verb("execute", Route.QUEUE, bodies=1, prints=True),
@@ -129,7 +127,9 @@ _TABLE = (
     Verb("lease_tasks", Route.CONTROLLER, {"count": (int,)}, interface="task"),
     # The function of later submissions, which name it by its digest; functions to `drop` are not named any more.
     Verb("keep_function", Route.CONTROLLER, {"digest": (str,), "drop": (list,)}, values=True, interface="task"),
-    Verb("submit", Route.CONTROLLER, _SUBMIT_ARGS, values=True, interface="task"),
+    # Several tasks, as `ipython1.kernel.together` says; its answer is those that were refused, and it has an error
+    # document and a pickled exception for each.
+    Verb("submit", Route.CONTROLLER, {"tasks": (list,), "forms": (int,)}, bodies=None, interface="task"),
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     # What an attempt of a task has written from these offsets on; of a later attempt, from its beginning. None: it has ended.
     Verb("task_output", Route.CONTROLLER, _OUTPUT_ARGS, interface="task"),

@@ -21,7 +21,11 @@ else:
 class Parts(Base):
     """A base class of `PendingResult`, beside Future."""
 
-    _requests: Sequence[Request]
+    @property
+    def _requests(self) -> Sequence[Request]:
+        """What was asked for it last, of which replies come."""
+        raise NotImplementedError
+
     _submitted: float
     _settled: float | None
 

@@ -30,15 +30,18 @@ from ipython1.kernel.error import (
     KernelError,
     ResultNotCompleted,
 )
-from ipython1.kernel.replies import Replies
-from ipython1.kernel.request import Request, outcome_of
+from ipython1.kernel.framing import Message
+from ipython1.kernel.replies import Replies, without_value
+from ipython1.kernel.request import Answer, Request, outcome_of
 from ipython1.kernel.results import Result
+from ipython1.kernel.taskclient import outcome_request
 from ipython1.kernel.terminal import is_watched
 
 AT_ONCE = 0.2
 """Seconds after which who waits with a bar sees it."""
 
-_making_locks = threading.Lock()
+# Is held while something is made that most results do without.
+_making = threading.Lock()
 
 
 class PendingResult(Parts, Future[Any]):
@@ -66,7 +69,9 @@ class PendingResult(Parts, Future[Any]):
         self._chain_error: BaseException | None = None
         self._chain_lock: threading.RLock | None = None
         # What was asked for it last, of which replies come; and whether the values of these are all that it is made of.
-        self._requests: Sequence[Request] = ()
+        # The outcome of a task comes unasked.
+        self._asked: Sequence[Request] = ()
+        self._answer: Message | None = None
         self._iterates = False
         self._feed: Feed | None = None
         self._submitted = time.monotonic()
@@ -112,7 +117,7 @@ class PendingResult(Parts, Future[Any]):
         """
         if not callable(f):
             raise AssertionError(f"a callback must be callable, {f!r:.80} is not")
-        with _making_locks:
+        with _making:
             # Most results have no callbacks.
             self._chain_lock = self._chain_lock or threading.RLock()
         with self._chain_lock:
@@ -353,14 +358,43 @@ class PendingResult(Parts, Future[Any]):
         for request in requests:
             if request.verb != "submit":  # which nobody waits for
                 request.replies = Replies()
-        self._requests = requests
+        self._asked = requests
         self._feed = None
+
+    def _is_of_task(self, number: int) -> None:
+        """It is the outcome of that task, which comes without being asked for."""
+        self.taskid = number
+        self._name = f"submit({number})"
+
+    @property
+    def _requests(self) -> Sequence[Request]:  # type: ignore[override] # of most tasks nobody wants to know so much
+        if not self._asked and self.taskid is not None:
+            with _making:
+                if not self._asked:
+                    request = outcome_request(self.taskid, "submit")
+                    request.replies = Replies()
+                    if self._answer is not None:
+                        request.replies.add(self._answer)
+                    self._asked = [request]
+        return self._asked
+
+    def _came(self, answer: Answer) -> None:
+        """The outcome of its task is there."""
+        with _making:
+            self._answer, asked = answer.whole, self._asked
+        for request in asked:
+            if request.replies is not None and answer.whole is not None:
+                request.replies.add(answer.whole)
 
     def _settle(self, value: Any = None, error: BaseException | None = None) -> None:
         """The outcome is there; too late if the result was flushed."""
         self._settled = time.monotonic()
-        for replies in self._all_replies():
-            replies.forget_values()
+        with _making:
+            if self._answer is not None:
+                self._answer = without_value(self._answer)
+        for request in self._asked:
+            if request.replies is not None:
+                request.replies.forget_values()
         with contextlib.suppress(InvalidStateError):
             if error is not None:
                 self.set_exception(error)

@@ -15,7 +15,8 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
@@ -52,6 +53,13 @@ class _Waiting:
         self.over(None, problem)
 
 
+class ToldOfTheEnd(Protocol):
+    """Who has to do something when the reactor stops."""
+
+    def reactor_stopped(self, reason: str) -> None:
+        """No client of this process can be used any more, as `reason` says."""
+
+
 class ReactorThread:
     """Carries out coroutines in the reactor's thread for the threads of users."""
 
@@ -66,6 +74,16 @@ class ReactorThread:
         self._told = False
         # Only touched in the reactor's thread.
         self._waiting: set[_Waiting] = set()
+        self._told_of_the_end: WeakSet[ToldOfTheEnd] = WeakSet()
+
+    @property
+    def over(self) -> str:
+        """Why no client can be used any more; '' while they can."""
+        return self._over
+
+    def tell_of_the_end(self, told: ToldOfTheEnd) -> None:
+        """Tell it when the reactor stops, if it is still there then."""
+        self._told_of_the_end.add(told)
 
     def start(self) -> Any:
         """The reactor, which runs when this returns.  ClientError if it cannot be used (any more)."""
@@ -195,6 +213,8 @@ class ReactorThread:
         waiting, self._waiting = self._waiting, set()
         for each in waiting:
             each.failed(ClientError(self._over))
+        for told in list(self._told_of_the_end):
+            told.reactor_stopped(self._over)
 
     def _stop(self) -> None:
         """At the end of the interpreter: close the connections, stop the reactor, and wait a little for that."""

@@ -17,40 +17,18 @@ from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.leaving import confirm_at_exit
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
 from ipython1.kernel.client.reactor import ReactorThread
+from ipython1.kernel.client.task_calls import TaskCalls
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config.settings import CONFIRM_TIMEOUT
 from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.error import CallTimeout
 from ipython1.kernel.label import label
 from ipython1.kernel.mapper import ParallelFunction, TaskMapper
-from ipython1.kernel.request import Answer, Request, Steps, ask_controller
+from ipython1.kernel.request import Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend, MapTask
-from ipython1.kernel.task_session import TaskConnection, task_connection
-from ipython1.kernel.task_submission import Submit, submission, task_id
-from ipython1.kernel.taskclient import Tasks, as_task, watched
-
-
-class TaskCalls(Calls):
-    """The calls of a client of the Task interface, which does not wait to submit."""
-
-    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
-        for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
-            if owner._calls.connection is not self.connection:
-                problem = ValueError(
-                    "a pending result of another client was given: if it is of the same controller, give"
-                    " ResultOf(pending.taskid) in its place"
-                )
-                return problem, False
-        return super()._waited_for(requests, name)
-
-    def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
-        if (
-            not requests
-            or not isinstance(requests[0], Submit)
-            or not isinstance(self.connection, TaskConnection)
-        ):
-            return None
-        return self.connection.submit_now(requests, self.reactor.call_soon)
+from ipython1.kernel.task_session import task_connection
+from ipython1.kernel.task_submission import Submit, task_id
+from ipython1.kernel.taskclient import Tasks, call_submission
 
 
 @derive(Tasks)
@@ -117,16 +95,15 @@ class TaskClient(ConnectedClient):
 
         Gives a `PendingResult`, which is a `concurrent.futures.Future`; its `taskid` is the task's.
         """
-        task = as_task(func, args, kwargs)
-        pending = self._later(submission(task, watch=True))
-        task.taskid = pending.taskid
+        pending = self._later(call_submission(func, args, kwargs))
+        if isinstance(func, BaseTask):
+            func.taskid = pending.taskid
         return pending
 
     def _later(self, request: Submit) -> PendingResult:
         """Submit a task whose outcome comes later."""
-        pending = self._calls.submit(VerbCall(watched(request), False, "submit"), self)
-        pending.taskid = request.args["task"]
-        return pending
+        assert isinstance(self._calls, TaskCalls)
+        return self._calls.submit_task(request, self)
 
     def _perform(self, steps: Steps[Any], name: str) -> Any:
         return self._calls.run(VerbCall(steps, True, name))

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from ipython1.kernel.error import ProtocolError
 from ipython1.kernel.framing import Message
+from ipython1.kernel.label import cut
 from ipython1.kernel.messages import check_command
 from ipython1.kernel.peer import Link
 from ipython1.kernel.shared_memory.reference import Reference
@@ -16,8 +17,6 @@ from ipython1.kernel.verbs import Verb
 
 MAX_REFUSED = 100
 """A client of which so many commands were refused or repeated is not worth more."""
-MAX_LABEL = 200
-"""Labels are cut to so many characters: they are for people, and are kept and sent on."""
 
 
 class Commands(Protocol):
@@ -87,7 +86,7 @@ class ClientSession:
         if session == self.key:
             self._last = number
         if problem is None:
-            fields["label"] = _short(fields["label"] or fields["verb"])
+            fields["label"] = cut(fields["label"] or fields["verb"])
             self._interface.command(self, message)
         else:
             self.send(Message("refused", {"id": fields["id"], "error": problem}))
@@ -131,10 +130,6 @@ class ClientSession:
         for taken in in_memory.values():
             taken()
         self._interface.client_left(self)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 3] + "..."
 
 
 def _memory_problem(said: Any) -> str | None:

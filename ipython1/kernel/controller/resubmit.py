@@ -14,17 +14,16 @@ from ipython1.kernel.framing import Bytes
 
 @dataclass(frozen=True)
 class Content:
-    """A task as it came: the arguments of ``submit``, what describes its values, and these; and the functions it names."""
+    """What is in a task: its form, its own values and how these are described, and the functions that it names."""
 
-    args: dict[str, Any]
+    form: bytes
     headers: list[Any]
     bodies: Sequence[Bytes]
-    label: str
     functions: Mapping[str, Function]
 
 
-async def content_of(journal: TaskJournal, task: int, number: int) -> Content | None:
-    """The content of a task that was submitted before, as that of task `number`; None if it is not stored.
+async def content_of(journal: TaskJournal, task: int) -> Content | None:
+    """The content of a task that was submitted before; None if it is not stored.
 
     StoreError if it cannot be read.
     """
@@ -37,5 +36,5 @@ async def content_of(journal: TaskJournal, task: int, number: int) -> Content | 
         if function is None:
             raise StoreError(f"the function of task {task} is not stored any more")
         functions[digest] = task_function(function)
-    said = stored.document
-    return Content({**said["args"], "task": number}, said["values"], stored.bodies, said["label"], functions)
+    form, *bodies = stored.bodies
+    return Content(bytes(form), stored.document["values"], bodies, functions)

@@ -7,11 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ipython1.kernel.controller.task_live import LiveTask
+from ipython1.kernel.controller.task_live import Accepted
 from ipython1.kernel.controller.task_spec import Function, Values
 from ipython1.kernel.controller.task_store import TaskResult
 from ipython1.kernel.controller.task_values import Outcome, Progress, Send
-from ipython1.kernel.framing import Bytes
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.values import StoredFunction, StoredResult, StoredTask
@@ -43,18 +42,28 @@ class TaskJournal:
         self._store.leased(next_id)
         return self._store.settled()
 
-    def submitted(
-        self, task: int, live: LiveTask, name: str, document: Mapping[str, Any], bodies: Sequence[Bytes]
-    ) -> Deferred[None]:
-        """A task came; fires when it is stored, fails with StoreError if it cannot be."""
-        functions = {work.function.digest: work.function for work in live.work if work.function is not None}
-        for function in functions.values():
+    def submitted(self, tasks: Sequence[Accepted], name: str) -> Deferred[None]:
+        """Tasks came from a session of that name; fires when they are stored, fails with StoreError if they cannot be."""
+        if not self.keeps:
+            return self._store.settled()
+        functions = {digest: function for task in tasks for digest, function in task.functions.items()}
+        for digest, function in functions.items():
             values = function.values
-            self._store.function_kept(function.digest, {"headers": values.headers}, values.bodies)
-        return self._store.task_submitted(
-            StoredTask(
-                task, live.client, name, live.label, live.submitted, document, list(bodies), list(functions)
-            )
+            self._store.function_kept(digest, {"headers": values.headers}, values.bodies)
+        return self._store.tasks_submitted(
+            [
+                StoredTask(
+                    task.spec.id,
+                    task.live.client,
+                    name,
+                    task.live.label,
+                    task.live.submitted,
+                    {"values": task.headers},
+                    [task.form.packed, *task.bodies],
+                    list(task.functions),
+                )
+                for task in tasks
+            ]
         )
 
     def assigned(self, send: Send) -> None:

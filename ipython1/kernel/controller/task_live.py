@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipython1.kernel.controller.task_spec import Work
+from ipython1.kernel.controller.task_spec import Form, Function, Work
 from ipython1.kernel.controller.task_store import TaskResult
+from ipython1.kernel.controller.task_values import TaskSpec
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.messages import without_output
+
+
+@dataclass(slots=True)
+class Accepted:
+    """A task that came and was found sound: its form, its own values and how they are described, the functions it names.
+
+    It is `live` when it is stored.
+    """
+
+    spec: TaskSpec
+    live: LiveTask
+    form: Form
+    headers: Sequence[Any]
+    bodies: Sequence[Bytes]
+    functions: Mapping[str, Function]
 
 
 @dataclass

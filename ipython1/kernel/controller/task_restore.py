@@ -13,7 +13,7 @@ from twisted.internet.defer import DeferredList
 from ipython1.kernel.controller.task_course import TaskCourse
 from ipython1.kernel.controller.task_journal import progress, task_function, task_result
 from ipython1.kernel.controller.task_live import LiveTask
-from ipython1.kernel.controller.task_spec import Function, Work, submission, taken_before
+from ipython1.kernel.controller.task_spec import Form, Forms, Function, Work
 from ipython1.kernel.controller.task_store import TaskResult
 from ipython1.kernel.controller.task_values import Outcome, TaskSpec
 from ipython1.kernel.error import KernelError
@@ -28,6 +28,7 @@ class Restore:
     def __init__(self, tasks: TaskCourse, snapshot: Snapshot) -> None:
         self._tasks = tasks
         self._snapshot = snapshot
+        self._forms = Forms()
         self._functions: Mapping[str, Function] = {
             digest: task_function(stored) for digest, stored in snapshot.functions.items()
         }
@@ -59,12 +60,17 @@ class Restore:
             self._take(*found[number])
 
     def _spec(self, stored: StoredLiveTask) -> TaskSpec:
-        said = stored.task.document
-        return taken_before(said["args"], said["values"], stored.task.bodies, said["label"], self._functions)
+        """What the scheduler is told of a task; the form, of which there may be many, was found sound before."""
+        return self._form(stored).spec(stored.task.id)
+
+    def _form(self, stored: StoredLiveTask) -> Form:
+        form = self._forms.get(bytes(stored.task.bodies[0]))
+        form.check(stored.task.document["values"], self._functions)
+        return form
 
     def _work(self, stored: StoredLiveTask) -> list[Work]:
-        said = stored.task.document
-        return submission(said["args"], said["values"], stored.task.bodies, said["label"], self._functions).work
+        _, *bodies = stored.task.bodies
+        return self._form(stored).work(stored.task.document["values"], bodies, self._functions)
 
     async def _recall(self, found: Mapping[int, tuple[StoredLiveTask, TaskSpec]]) -> None:
         """Fetch what the tasks depend on and that has ended."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ipython1.kernel.controller.task_values import Step, TaskSpec
 from ipython1.kernel.error import ProtocolError
-from ipython1.kernel.framing import Bytes
+from ipython1.kernel.framing import Bytes, unpack
+from ipython1.kernel.label import cut
 from ipython1.kernel.shared import digest
 from ipython1.kernel.task import MAX_STEPS
 
 MAX_NEEDS = 10_000
 """A task takes the results of so many others at the most."""
+MAX_FORMS = 1000
+"""So many forms are remembered."""
+MAX_FORM = 64 << 10
+"""... of so many bytes each at the most."""
+
+_FORM = ("steps", "options", "values")
 
 _NUMBER = (int, float)
 _STEP: Mapping[str, tuple[type, ...]] = {
@@ -77,74 +85,127 @@ class Work:
 
 
 @dataclass
-class Submission:
-    """A task as it was submitted."""
+class _Part:
+    """A step of a form: what the scheduler and engines are told of it, and how a task's values are found.
 
-    spec: TaskSpec
-    work: list[Work]
-
-
-def submission(
-    args: Mapping[str, Any],
-    headers: Sequence[Any],
-    bodies: Sequence[Bytes],
-    label: str,
-    functions: Mapping[str, Function],
-) -> Submission:
-    """What the arguments and values of ``submit`` mean; ProtocolError if they make no sense.
-
-    `functions` are those that the client has sent before.
+    `slots` has None for each value that is the task's own.  `function` is the digest of one that is not among them.
     """
-    steps = args["steps"]
-    if not 0 < len(steps) <= MAX_STEPS:
-        raise ProtocolError(f"a task and its recovery tasks are 1 to {MAX_STEPS}, not {len(steps)}")
-    _check(args.get("options") or {}, _OPTIONS, "option", optional=True)
-    values = _Taker(headers, bodies)
-    work = [_work(step, values, functions) for step in steps]
-    if values.left:
-        raise ProtocolError(f"a task came with {values.left} values more than it says")
-    spec = _spec(args, label, [_step(step, one.depend) for step, one in zip(steps, work, strict=True)])
-    return Submission(spec, work)
+
+    step: Step
+    args: dict[str, Any]
+    depend: Values | None
+    slots: list[tuple[Any, list[Bytes]] | None]
+    needs: tuple[int, ...]
+    function: str | None
 
 
-def _spec(args: Mapping[str, Any], label: str, steps: Sequence[Step]) -> TaskSpec:
-    needs = tuple(dict.fromkeys(task for step in args["steps"] for task in step["results"]))
-    options = args.get("options")
-    if not options:
-        return TaskSpec(args["task"], tuple(steps), label, needs=needs)
+class Form:
+    """What tasks have in common, found sound: all but their ids and their own values.
+
+    `dependencies` are the tasks that they come after, `own` is how many values each has.
+    """
+
+    def __init__(self, packed: bytes) -> None:
+        """ProtocolError if it makes no sense."""
+        said = unpack(packed)
+        if not isinstance(said, dict) or list(map(type, map(said.get, _FORM))) != [list, dict, list]:
+            raise ProtocolError("the form of a task is no steps, options and values")
+        steps, options = said["steps"], said["options"]
+        if not 0 < len(steps) <= MAX_STEPS:
+            raise ProtocolError(f"a task and its recovery tasks are 1 to {MAX_STEPS}, not {len(steps)}")
+        _check(options, _OPTIONS, "option", optional=True)
+        values = _Slots([_common(value) for value in said["values"]])
+        self.packed = packed
+        self._parts = [_part(step, values) for step in steps]
+        if values.left:
+            raise ProtocolError(f"a task came with {values.left} values more than it says")
+        self._spec = _spec(options, self._parts)
+        self.own = sum(slot is None for part in self._parts for slot in part.slots)
+        self.functions = tuple(dict.fromkeys(part.function for part in self._parts if part.function is not None))
+        """The digests of the functions that they name."""
+
+    @property
+    def dependencies(self) -> tuple[int, ...]:
+        """The tasks that these depend on."""
+        return self._spec.dependencies
+
+    def spec(self, task: int) -> TaskSpec:
+        """What the scheduler is told of a task."""
+        spec = self._spec
+        return TaskSpec(
+            task,
+            spec.steps,
+            spec.label,
+            spec.after,
+            spec.after_any,
+            spec.follow,
+            spec.needs,
+            spec.targets,
+            spec.resources,
+            spec.priority,
+        )
+
+    def check(self, headers: Sequence[Any], functions: Container[str]) -> None:
+        """ProtocolError unless a task may have these values of its own, where there are these functions."""
+        if len(headers) != self.own:
+            raise ProtocolError(f"a task came with {len(headers)} values of its own, not {self.own}")
+        for name in self.functions:
+            if name not in functions:
+                raise ProtocolError("a task names a function that was not sent")
+
+    def work(self, headers: Sequence[Any], bodies: Sequence[Bytes], functions: Mapping[str, Function]) -> list[Work]:
+        """What engines are sent for each step of a task that has these values of its own."""
+        work = []
+        place = value = 0
+        for part in self._parts:
+            filled = Values([], [])
+            for slot in part.slots:
+                if slot is None:
+                    header = headers[value]
+                    value += 1
+                    place, start = place + header[0], place
+                    segments = bodies[start:place]
+                else:
+                    header, segments = slot
+                filled.headers.append(header)
+                filled.bodies.extend(segments)
+            function = None if part.function is None else functions[part.function]
+            work.append(Work(part.args, filled, part.depend, part.needs, function))
+        return work
+
+
+class Forms:
+    """The forms that came last: most tasks have one that others had before."""
+
+    def __init__(self) -> None:
+        self._recent: OrderedDict[bytes, Form] = OrderedDict()
+
+    def get(self, packed: bytes) -> Form:
+        """What a form says; ProtocolError if it makes no sense."""
+        form = self._recent.get(packed)
+        if form is None:
+            form = Form(packed)
+            if len(packed) <= MAX_FORM:
+                self._recent[packed] = form
+                if len(self._recent) > MAX_FORMS:
+                    self._recent.popitem(last=False)
+        return form
+
+
+def _spec(options: Mapping[str, Any], parts: Sequence[_Part]) -> TaskSpec:
+    """The specification of a task whose id is not known."""
     return TaskSpec(
-        id=args["task"],
-        steps=tuple(steps),
-        label=options.get("label") or label,
+        id=-1,
+        steps=tuple(part.step for part in parts),
+        label=cut(options.get("label") or "a task"),
         after=_ids(options.get("after", [])),
         after_any=options.get("after_any", False),
         follow=_ids(options.get("follow", [])),
-        needs=needs,
+        needs=tuple(dict.fromkeys(task for part in parts for task in part.needs)),
         targets=_targets(options.get("targets")),
         resources=_resources(options.get("resources", {})),
         priority=options.get("priority", 0),
     )
-
-
-def taken_before(
-    args: Mapping[str, Any],
-    headers: Sequence[Any],
-    bodies: Sequence[Bytes],
-    label: str,
-    functions: Mapping[str, Function],
-) -> TaskSpec:
-    """The specification of a task that was submitted and found sound before; quickly, as there may be very many."""
-    if any(step["depend"] for step in args["steps"]):
-        return submission(args, headers, bodies, label, functions).spec
-    return _spec(args, label, [Step(step["kind"], step["retries"], step["timeout"]) for step in args["steps"]])
-
-
-def dependencies(args: Mapping[str, Any]) -> list[Any]:
-    """What the arguments of ``submit`` name as the tasks that it depends on, if they make sense (see `submission`)."""
-    options = args.get("options") or {}
-    listed = [options.get("after"), options.get("follow")] if isinstance(options, dict) else []
-    listed += [step.get("results") for step in args["steps"] if isinstance(step, dict)]
-    return [task for one in listed if isinstance(one, list) for task in one]
 
 
 def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) -> Function:
@@ -154,29 +215,37 @@ def shared_function(name: str, headers: Sequence[Any], bodies: Sequence[Bytes]) 
     return Function(name, Values(list(headers), list(bodies)))
 
 
-class _Taker:
-    """Takes values one after the other."""
+def _common(value: Any) -> tuple[Any, list[Bytes]] | None:
+    """A value of a form, with how it is described; None for one that each task has itself."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or list(map(type, value)) != [str, dict, list] or not value[2]:
+        raise ProtocolError("a value that tasks have in common is not described by type, metadata and segments")
+    descriptor, metadata, segments = value
+    if not all(type(segment) is bytes for segment in segments):
+        raise ProtocolError("a value that tasks have in common is not bytes")
+    return [len(segments), descriptor, metadata], segments
 
-    def __init__(self, headers: Sequence[Any], bodies: Sequence[Bytes]) -> None:
-        self._headers = list(headers)
-        self._bodies = list(bodies)
-        self._value = self._body = 0
+
+class _Slots:
+    """Gives the values of a form one after the other."""
+
+    def __init__(self, slots: Sequence[tuple[Any, list[Bytes]] | None]) -> None:
+        self._slots = slots
+        self._given = 0
 
     @property
     def left(self) -> int:
-        return len(self._headers) - self._value
+        return len(self._slots) - self._given
 
-    def take(self, count: int) -> Values:
+    def take(self, count: int) -> list[tuple[Any, list[Bytes]] | None]:
         if count > self.left:
             raise ProtocolError("a task came with fewer values than it says")
-        headers = self._headers[self._value : self._value + count]
-        self._value += count
-        start = self._body
-        self._body += sum(header[0] for header in headers)
-        return Values(headers, self._bodies[start : self._body])
+        self._given += count
+        return list(self._slots[self._given - count : self._given])
 
 
-def _work(step: Any, values: _Taker, functions: Mapping[str, Function]) -> Work:
+def _part(step: Any, values: _Slots) -> _Part:
     if not isinstance(step, dict):
         raise ProtocolError("a step of a task is no dictionary")
     _check(step, _STEP, "field")
@@ -185,20 +254,24 @@ def _work(step: Any, values: _Taker, functions: Mapping[str, Function]) -> Work:
     own = {"string": 1 + len(step["push"]), "map": 2}.get(step["kind"])
     if own is None:
         raise ProtocolError(f"a task is a string or a map, not {step['kind']!r:.50}")
-    function = None
     if step["function"] is not None:
-        function = functions.get(step["function"])
-        if function is None or step["kind"] != "map":
-            raise ProtocolError("a task names a function that was not sent")
+        if step["kind"] != "map":
+            raise ProtocolError("a task that calls no function names one")
         own = 1
     if step["values"] != own + step["depend"]:
         raise ProtocolError(f"a {step['kind']} task has {own + step['depend']} values, not {step['values']}")
-    depend = values.take(1) if step["depend"] else None
+    depend = _depend(values.take(1)[0]) if step["depend"] else None
     args = {name: step[name] for name in ("kind", "push", "pull", "clear_before", "clear_after")}
     needs = _ids(step["results"])
     if len(needs) > MAX_NEEDS:
         raise ProtocolError(f"a task takes the results of {MAX_NEEDS} others at most, not {len(needs)}")
-    return Work(args, values.take(own), depend, needs, function)
+    return _Part(_step(step, depend), args, depend, values.take(own), needs, step["function"])
+
+
+def _depend(slot: tuple[Any, list[Bytes]] | None) -> Values:
+    if slot is None:
+        raise ProtocolError("the depend function of a task is not in its form")
+    return Values([slot[0]], slot[1])
 
 
 def _step(step: Mapping[str, Any], depend: Values | None) -> Step:

@@ -27,6 +27,11 @@ class TaskResult:
         return label
 
     @property
+    def told(self) -> tuple[dict[str, Any], Sequence[Bytes]]:
+        """What a message says of it to who waits for it: fields and bodies."""
+        return {"task": self.record["task"], "record": self.record, **self.fields}, self.bodies
+
+    @property
     def size(self) -> int:
         """Bytes that it takes, about."""
         return _OVERHEAD + sum(map(len, self.bodies))

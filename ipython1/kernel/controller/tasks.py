@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.arrivals import Arrivals
 from ipython1.kernel.controller.audit import Audit
@@ -20,35 +19,25 @@ from ipython1.kernel.controller.explain import why
 from ipython1.kernel.controller.resubmit import Content, content_of
 from ipython1.kernel.controller.scheduler import FIFOScheduler, Scheduler
 from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.submissions import Refused, Submissions
 from ipython1.kernel.controller.task_course import TaskCourse
 from ipython1.kernel.controller.task_journal import TaskJournal, task_result
-from ipython1.kernel.controller.task_live import LiveTask
+from ipython1.kernel.controller.task_live import Accepted, LiveTask
 from ipython1.kernel.controller.task_restore import Restore
-from ipython1.kernel.controller.task_spec import dependencies, shared_function, submission
-from ipython1.kernel.controller.task_store import TaskStore
-from ipython1.kernel.controller.task_values import (
-    Outcome,
-    Send,
-    State,
-    TaskSpec,
-)
-from ipython1.kernel.error import KernelError, ProtocolError, TaskQueueFull
+from ipython1.kernel.controller.task_spec import shared_function
+from ipython1.kernel.controller.task_store import TaskResult, TaskStore
+from ipython1.kernel.controller.task_values import Outcome, Send, State
+from ipython1.kernel.error import KernelError, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.store.values import Snapshot
+from ipython1.kernel.together import came, done_messages
 from ipython1.kernel.verbs import verbs_of
 
 MAX_LEASE = 100_000
 """So many ids are given out at once."""
-MAX_TASKS = 1_000_000
-"""So many tasks that have not ended are taken."""
-MAX_BYTES = 4 << 30
-"""What they are to be run with has so many bytes together."""
-MAX_BACKLOG = 256 << 20
-"""While so many bytes wait to be stored, no more tasks are taken."""
-
 _IN_ORDER = ("keep_function", "submit", "resubmit")
 _UNCONCERNED = (
     "lease_tasks",
@@ -89,13 +78,11 @@ class TaskController:
         results = TaskStore() if results is None else results
         self.course = TaskCourse(engines, scheduler(), results, self.journal, self._ended)
         self.clients: dict[str, ClientSession] = {}
+        self.submissions = Submissions(self.course)
         self._arrivals: dict[ClientSession, Arrivals] = {}
-        self._next_id = 0
-        # Those that came, and are not stored yet.
-        self._storing: dict[int, LiveTask] = {}
-        self._bytes = 0  # of these
-        self.max_tasks = MAX_TASKS
-        self.max_bytes = MAX_BYTES
+        self._clock = engines.clock
+        # What is to be told to clients at the end of this turn.
+        self._done: dict[ClientSession, list[TaskResult]] = {}
 
     @property
     def scheduler(self) -> Scheduler:
@@ -109,7 +96,7 @@ class TaskController:
 
     async def take_up(self, snapshot: Snapshot) -> None:
         """Go on from what an earlier controller has stored."""
-        self._next_id = snapshot.next_id
+        self.submissions.next_id = snapshot.next_id
         await Restore(self.course, snapshot).run()
 
     # Clients.
@@ -144,7 +131,7 @@ class TaskController:
     def _perform(self, call: Call, message: Message, recalled: bool = False) -> Deferred[None] | None:
         """Carry out a command; fires when what came after it may be carried out, if that is not now."""
         named = [] if recalled else self._named(call, message)
-        if call.verb not in _IN_ORDER and any(task in self._storing for task in named):
+        if call.verb not in _IN_ORDER and any(task in self.submissions.storing for task in named):
             # Another client may ask for what was submitted just now.
             return self.journal.settled().addCallback(lambda _: self._perform(call, message))
         forgotten = [task for task in named if self._is_forgotten(task)]
@@ -161,14 +148,29 @@ class TaskController:
         """The tasks that a command is about, as far as it matters what the store knows of them."""
         if not self.journal.keeps or call.verb in _UNCONCERNED:
             return []
-        named = [*(call.args.get("tasks") or ())] if call.verb != "submit" else dependencies(call.args)
-        if "task" in call.args and (call.verb not in ("submit", "resubmit") or message.fields.get("again")):
+        again = bool(message.fields.get("again"))
+        if call.verb == "submit":
+            return self._named_by_submitted(call, message, again)
+        named = [*(call.args.get("tasks") or ())]
+        if "task" in call.args and (call.verb != "resubmit" or again):
             named.append(call.args["task"])
         return [task for task in dict.fromkeys(named) if type(task) is int]
 
+    def _named_by_submitted(self, call: Call, message: Message, again: bool) -> list[int]:
+        """What tasks that are submitted come after; and they themselves, if they may have been submitted before."""
+        named: dict[int, None] = {}
+        # What is wrong with them will be said to who sent them.
+        with contextlib.suppress(ProtocolError):
+            for each in came(call.args, message.bodies):
+                if again:
+                    named[each.task] = None
+                with contextlib.suppress(ProtocolError):
+                    named.update(dict.fromkeys(self.submissions.forms.get(each.form).dependencies))
+        return list(named)
+
     def _is_forgotten(self, task: int) -> bool:
         """Whether a task has ended, and only the store knows what it came to."""
-        if not 0 <= task < self._next_id or task in self.course.live or task in self._storing:
+        if not 0 <= task < self.submissions.next_id or task in self.course.live or task in self.submissions.storing:
             return False
         return self.results.get(task) is None
 
@@ -189,117 +191,60 @@ class TaskController:
         count = call.args["count"]
         if not 0 < count <= MAX_LEASE:
             raise ProtocolError(f"ids are leased 1 to {MAX_LEASE} at a time, not {count}")
-        first = self._next_id
-        self._next_id += count
-        self.journal.leased(self._next_id).addCallback(lambda _: call.whole([first, count]))
+        first = self.submissions.next_id
+        self.submissions.next_id += count
+        self.journal.leased(self.submissions.next_id).addCallback(lambda _: call.whole([first, count]))
 
     def _submit(self, call: Call, message: Message) -> None:
-        if not self._came_before(call, message):
-            bodies: list[Any] = message.bodies
-            headers, label = message.fields["values"], message.fields["label"]
-            functions = self.course.functions.of(call.client)
-            self._accept(call, Content(call.args, headers, bodies, label, functions))
-
-    def _came_before(self, call: Call, message: Message) -> bool:
-        """Whether this submission was answered before; then it is again."""
-        task = call.args["task"]
-        if not 0 <= task < self._next_id:
-            raise IndexError(f"{task} is not an id that was leased for a task")
-        if task in self._storing:
+        tasks = came(call.args, message.bodies)
+        if any(each.task in self.submissions.storing for each in tasks):
             self.journal.settled().addCallback(lambda _: self._perform(call, message))
-        elif task in self.scheduler.tasks:
-            # Its confirmation was lost.
-            call.whole()
-            self._tell_done(call.client, task)
-        else:
-            return False
-        return True
+            return
+        functions = self.course.functions.of(call.client)
+        accepted: list[Accepted] = []
+        refused: Refused = {}
+        for task, form, headers, bodies in tasks:
+            try:
+                if not self._came_before(call.client, task):
+                    content = Content(form, headers, bodies, functions)
+                    accepted.append(self.submissions.accept(call.client, task, content))
+            except (KernelError, LookupError) as problem:
+                refused[task] = problem
+        self.submissions.keep(call, accepted, refused)
+
+    def _came_before(self, client: ClientSession, task: int) -> bool:
+        """Whether this task was submitted before; then its confirmation was lost, and perhaps what it came to."""
+        if not 0 <= task < self.submissions.next_id:
+            raise IndexError(f"{task} is not an id that was leased for a task")
+        if task in self.scheduler.tasks:
+            self._tell_done(client, task)
+            return True
+        return task in self.submissions.storing
 
     def _resubmit(self, call: Call, message: Message) -> None:
         self._audit.check_keeps()
-        if not self._came_before(call, message):
-            accepted = Deferred.fromCoroutine(self._accept_again(call))
+        task = call.args["task"]
+        if task in self.submissions.storing:
+            self.journal.settled().addCallback(lambda _: self._perform(call, message))
+        elif self._came_before(call.client, task):
+            call.whole()
+        else:
+            accepted = Deferred.fromCoroutine(self._accept_again(call, task))
             accepted.addErrback(self._audit.failed, call)
 
-    async def _accept_again(self, call: Call) -> None:
-        content = await content_of(self.journal, call.args["of"], call.args["task"])
+    async def _accept_again(self, call: Call, task: int) -> None:
+        content = await content_of(self.journal, call.args["of"])
         if content is None:
-            raise self._unknown(call.args["of"], "so it cannot be submitted again")
-        for other in dependencies(content.args):
+            raise self.submissions.unknown(call.args["of"], "so it cannot be submitted again")
+        for other in self.submissions.forms.get(content.form).dependencies:
             if self._is_forgotten(other):
                 outcome = await self.journal.result(other)
                 if outcome is not None:
                     self.course.remember(other, task_result(outcome), Outcome(outcome.outcome))
-        self._accept(call, content)
-
-    def _accept(self, call: Call, content: Content) -> None:
-        """A task came: it is taken as soon as it is stored."""
-        headers, bodies, label = content.headers, content.bodies, content.label
-        submitted = submission(content.args, headers, bodies, label, content.functions)
-        task = submitted.spec.id
-        self._check_dependencies(submitted.spec)
-        size = sum(map(len, bodies))
-        live = LiveTask(call.client.key, submitted.spec.label, lambda: submitted.work, size, time.time())
-        self._check_room(task, live)
-        self._storing[task] = live
-        self._bytes += live.size
-        document = {"args": content.args, "values": headers, "label": label}
-        stored = self.journal.submitted(task, live, call.client.name, document, bodies)
-        stored.addCallbacks(
-            self._stored,
-            self._not_stored,
-            callbackArgs=(call, submitted.spec, live),
-            errbackArgs=(call, task, live),
-        )
+        self.submissions.keep(call, [self.submissions.accept(call.client, task, content)], {})
 
     def _history(self, call: Call, message: Message) -> None:
         self._audit.tasks(call)
-
-    def _stored(self, _: None, call: Call, spec: TaskSpec, live: LiveTask) -> None:
-        """A task that came is stored: it is taken."""
-        task = spec.id
-        del self._storing[task]
-        self._bytes -= live.size
-        try:
-            # One that was being stored, too, may have been refused.
-            self._check_dependencies(spec)
-        except LookupError as problem:
-            self.journal.cleared([task])
-            call.whole_failed(problem)
-            return
-        call.whole()
-        self.course.take(spec, live)
-
-    def _not_stored(self, failure: Failure, call: Call, task: int, live: LiveTask) -> None:
-        del self._storing[task]
-        self._bytes -= live.size
-        problem = failure.value
-        if not isinstance(problem, KernelError):
-            self.log.failure("while storing a task", failure)
-            problem = KernelError(f"task {task} was not taken: it could not be stored")
-        call.whole_failed(problem)
-
-    def _check_dependencies(self, spec: TaskSpec) -> None:
-        for other in spec.dependencies:
-            if other not in self._storing:
-                does = "take its result" if other in spec.needs else "come after it"
-                self._check_known(other, f"task {spec.id} cannot {does}")
-
-    def _check_room(self, task: int, live: LiveTask) -> None:
-        count = len(self.course.live) + len(self._storing)
-        if self.journal.backlog > MAX_BACKLOG:
-            raise TaskQueueFull(
-                f"task {task} ({live.label}) was not taken: {self.journal.backlog >> 20} MB wait to be stored, as the"
-                " disk of the controller is slow; wait for some tasks, or submit them by imap"
-            )
-        size = self.course.bytes + self._bytes
-        if count < self.max_tasks and (not count or size + live.size <= self.max_bytes):
-            return
-        raise TaskQueueFull(
-            f"task {task} ({live.label}) was not taken: {count} tasks with {size >> 20} MB have not"
-            f" ended, and no more than {self.max_tasks} with {self.max_bytes >> 20} MB may be there; wait for some"
-            " of them, or submit them by imap"
-        )
 
     def _keep_function(self, call: Call, message: Message) -> None:
         bodies: list[Any] = message.bodies
@@ -310,7 +255,7 @@ class TaskController:
 
     def _task_result(self, call: Call, message: Message) -> None:
         task = call.args["task"]
-        self._check_known(task)
+        self.submissions.check_known(task)
         if self.scheduler.tasks[task].outcome is not None:
             self._tell(call, task)
         elif call.args["block"]:
@@ -327,7 +272,7 @@ class TaskController:
     def _tell(self, call: Call, task: int) -> None:
         result = self.results.get(task)
         if result is None:
-            call.whole_failed(self._unknown(task))
+            call.whole_failed(self.submissions.unknown(task))
             return
         place = {"index": None, "of": 0, "result": result.record}
 
@@ -367,21 +312,26 @@ class TaskController:
             self._tell_done(client, task)
 
     def _tell_done(self, client: ClientSession, task: int) -> None:
-        """Tell a client that a task has ended, if it has, and what it came to."""
+        """Tell a client that a task has ended, if it has, and what it came to; with the others of this turn."""
         result = self.results.get(task)
-        if result is None:
-            return
-        fields = {"task": task, "record": result.record, **result.fields}
+        if result is not None:
+            if not self._done:
+                self._clock.callLater(0, self._tell_all_done)
+            self._done.setdefault(client, []).append(result)
 
-        def tell(_: None) -> None:
-            client.send(Message("task_done", fields, list(result.bodies)))
-
+    def _tell_all_done(self) -> None:
+        done, self._done = self._done, {}
         # What was told once must not be otherwise after a restart.
-        self.journal.settled().addCallback(tell)
+        self.journal.settled().addCallback(self._send_done, done)
+
+    def _send_done(self, _: None, done: Mapping[ClientSession, Sequence[TaskResult]]) -> None:
+        for client, results in done.items():
+            for message in done_messages([result.told for result in results]):
+                client.send(message)
 
     def _abort(self, call: Call, message: Message) -> None:
         task = call.args["task"]
-        self._check_known(task)
+        self.submissions.check_known(task)
         outcome = self.scheduler.tasks[task].outcome
         if outcome is Outcome.ABORTED and message.fields.get("again"):
             call.whole()
@@ -395,14 +345,14 @@ class TaskController:
     def _status(self, call: Call, message: Message) -> None:
         if not call.args["verbose"]:
             counts = self.scheduler.status()
-            counts["scheduled"] += len(self._storing)
+            counts["scheduled"] += len(self.submissions.storing)
             call.whole(counts)
             return
         listed: dict[str, list[int]] = {name: [] for name in self.scheduler.status()}
         for number, task in self.scheduler.tasks.items():
             ended = "succeeded" if task.outcome is Outcome.SUCCEEDED else "failed"
             listed[_STATES.get(task.state, ended)].append(number)
-        listed["scheduled"] += self._storing
+        listed["scheduled"] += self.submissions.storing
         call.whole(listed)
 
     def _count_engines(self, call: Call, message: Message) -> None:
@@ -426,7 +376,7 @@ class TaskController:
 
     def _why(self, call: Call, message: Message) -> None:
         task = call.args["task"]
-        self._check_known(task)
+        self.submissions.check_known(task)
         call.whole(why(self.scheduler, self.scheduler.tasks[task], self.course.now()))
 
     _VERBS: Mapping[str, Callable[[TaskController, Call, Message], None]] = {
@@ -446,15 +396,3 @@ class TaskController:
         "clear_tasks": _clear,
         "why": _why,
     }
-
-    def _check_known(self, task: int, problem: str = "") -> None:
-        if task not in self.scheduler.tasks:
-            raise self._unknown(task, problem)
-
-    def _unknown(self, task: int, problem: str = "") -> IndexError:
-        why = (
-            "its result was cleared, or it was not submitted"
-            if 0 <= task < self._next_id
-            else "no task has that id"
-        )
-        return IndexError(f"task {task} is unknown: {why}{'; ' if problem else ''}{problem}")

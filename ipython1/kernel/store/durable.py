@@ -16,6 +16,7 @@ from ipython1.kernel.store.keeper import Keeper
 from ipython1.kernel.store.limits import Retention
 from ipython1.kernel.store.packing import (
     FILE_LIMIT,
+    NewFile,
     Packer,
     clean,
     command_owner,
@@ -89,15 +90,19 @@ class DurableStore(Store):
             self._writer.batch.files += files
             self._writer.put(size)
 
-    def task_submitted(self, task: StoredTask) -> Deferred[None]:
+    def tasks_submitted(self, tasks: Sequence[StoredTask]) -> Deferred[None]:
         """See `Store`."""
-        number = task.id
-        packed, files, size = self._packer.pack(
-            task_owner(number), task.bodies, task.document, list(task.functions)
-        )
-        if number in self._writer.batch.cleared:
+        if self._writer.batch.cleared and any(task.id in self._writer.batch.cleared for task in tasks):
             self._writer.next_batch()
-        batch = self._writer.batch
+        packed = [self._packed(task) for task in tasks]  # all of them, before anything is put
+        return self._writer.submitted(sum(self._put(task, *each) for task, each in zip(tasks, packed, strict=True)))
+
+    def _packed(self, task: StoredTask) -> tuple[bytes, list[NewFile], int]:
+        return self._packer.pack(task_owner(task.id), task.bodies, task.document, list(task.functions))
+
+    def _put(self, task: StoredTask, packed: bytes, files: list[NewFile], size: int) -> int:
+        """Put the rows of a task into the batch; how many bytes that are."""
+        number, batch = task.id, self._writer.batch
         row = (
             number,
             clean(task.session),
@@ -112,7 +117,7 @@ class DurableStore(Store):
         if task.functions:
             batch.uses += [(number, digest) for digest in dict.fromkeys(task.functions)]
         batch.files += files
-        return self._writer.submitted(size + CHANGE_SIZE)
+        return size + CHANGE_SIZE
 
     def task_assigned(self, task: int, attempt: int, step: int, engine: int) -> None:
         """See `Store`."""

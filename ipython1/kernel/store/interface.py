@@ -71,8 +71,12 @@ class Store(ABC):
         the same turn of the reactor, which costs next to nothing where it is stored already."""
 
     @abstractmethod
+    def tasks_submitted(self, tasks: Sequence[StoredTask]) -> Deferred[None]:
+        """Fires when all of these are stored; none of them is if it fails.  One that is there already stays as it is."""
+
     def task_submitted(self, task: StoredTask) -> Deferred[None]:
-        """Fires when the task is stored.  One that is there already stays as it is."""
+        """The same for a single one."""
+        return self.tasks_submitted([task])
 
     @abstractmethod
     def task_assigned(self, task: int, attempt: int, step: int, engine: int) -> None:

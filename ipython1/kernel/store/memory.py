@@ -43,7 +43,7 @@ class MemoryStore(Store):
     def function_kept(self, digest: str, document: Document, bodies: Sequence[Bytes]) -> None:
         """See `Store`."""
 
-    def task_submitted(self, task: StoredTask) -> Deferred[None]:
+    def tasks_submitted(self, tasks: Sequence[StoredTask]) -> Deferred[None]:
         """See `Store`."""
         return succeed(None)
 

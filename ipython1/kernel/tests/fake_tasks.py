@@ -11,8 +11,9 @@ from ipython1.core.serialize import Serialized, join, serialize, split
 from ipython1.kernel import messages
 from ipython1.kernel.error import TaskAborted
 from ipython1.kernel.failures import failure_bodies
-from ipython1.kernel.framing import Message
+from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.tests.fake_cluster import FakeCluster, FakeLink
+from ipython1.kernel.together import Came, came, done_messages, outcomes_in
 from ipython1.kernel.verbs import verbs_of
 
 
@@ -33,6 +34,8 @@ class FakeTasks(FakeCluster):
         self.statuses: list[dict[str, Any]] = []
         self.functions: dict[str, Serialized] = {}
         self.named: set[str] = set()
+        # The tasks that came, in order; those that came again, too.
+        self.submitted: list[int] = []
         self._asked: list[tuple[FakeLink, Message]] = []
         self._unconfirmed: list[tuple[FakeLink, Message]] = []
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -95,23 +98,29 @@ class FakeTasks(FakeCluster):
         """Answer the submissions that came."""
         unconfirmed, self._unconfirmed = self._unconfirmed, []
         for link, message in unconfirmed:
+            tasks = came(message.fields["args"], message.bodies)
             if self.refuse is not None:
-                self._fail(link, message, self.refuse)
+                bodies = [body for _ in tasks for body in failure_bodies(self.refuse)]
+                fields = {"ok": True, "index": None, "of": 0, "result": [each.task for each in tasks]}
+                link.reply(message, fields, bodies)
                 continue
-            self._reply(link, message, None)
-            values = split(message.fields["values"], message.bodies)
-            number = message.fields["args"]["task"]
-            functions = {step["function"] for step in message.fields["args"]["steps"]} - {None}
-            if not functions <= self.named:
-                raise AssertionError("a task came before its function")
-            if number in self.outcomes:
-                link.receiver.message_received(self.outcomes[number])
-                continue
-            if any(number == waiting for _, waiting, *_ in self.waiting):
-                continue
-            self.waiting.append((link, message.fields["args"]["task"], message.fields["args"], values))
+            self._reply(link, message, [])
+            for each in tasks:
+                self._take(link, each)
         if not self.held_back:
             self.go_on()
+
+    def _take(self, link: FakeLink, task: Came) -> None:
+        form = unpack(task.form)
+        if not {step["function"] for step in form["steps"]} - {None} <= self.named:
+            raise AssertionError("a task came before its function")
+        self.submitted.append(task.task)
+        if task.task in self.outcomes:
+            link.receiver.message_received(self.outcomes[task.task])
+        elif not any(task.task == waiting for _, waiting, *_ in self.waiting):
+            own = iter(split(task.headers, task.bodies))
+            values = [next(own) if value is None else Serialized(value[2], *value[:2]) for value in form["values"]]
+            self.waiting.append((link, task.task, form, values))
 
     def go_on(self) -> None:
         """Run what waits, the latest first."""
@@ -136,8 +145,9 @@ class FakeTasks(FakeCluster):
             self._ended(link, number, step, {"ok": False}, bodies)
 
     def _result(self, done: Message) -> Any:
-        values = [value.load(self.namespace) for value in split(done.fields["values"], done.bodies)]
-        record = done.fields["record"]
+        ((fields, bodies),) = outcomes_in(done)
+        values = [value.load(self.namespace) for value in split(fields["values"], bodies)]
+        record = fields["record"]
         return values[0] if record["kind"] == "map" else dict(zip(record["pull"], values))
 
     def _run(self, step: dict[str, Any], values: list[Any]) -> list[Serialized]:
@@ -162,7 +172,7 @@ class FakeTasks(FakeCluster):
             "kind": step["kind"],
             "pull": step["pull"],
         }
-        done = Message("task_done", {"task": number, "record": record, **fields}, bodies)
+        (done,) = done_messages([({"task": number, "record": record, **fields}, bodies)])
         problem = messages.check(done.kind, done.fields, messages.TO_CLIENT)
         if problem:
             raise AssertionError(problem)
@@ -183,9 +193,9 @@ class FakeTasks(FakeCluster):
             elif message.fields["verb"] == "wait_tasks" or wanted[0] in known:
                 self._reply(link, message, None)
             elif wanted[0] in self.outcomes:
-                done = self.outcomes[wanted[0]]
-                fields = {"ok": done.fields["ok"], "index": None, "of": 0, "result": done.fields["record"]}
-                link.reply(message, {**fields, "values": done.fields.get("values")}, done.bodies)
+                ((said, bodies),) = outcomes_in(self.outcomes[wanted[0]])
+                fields = {"ok": said["ok"], "index": None, "of": 0, "result": said["record"]}
+                link.reply(message, {**fields, "values": said.get("values")}, bodies)
             else:
                 self._fail(link, message, IndexError(f"there is no task {wanted[0]}"))
 
@@ -194,7 +204,7 @@ class FakeTasks(FakeCluster):
             return self.statuses.pop()
         ended = {True: [], False: []}
         for number, done in self.outcomes.items():
-            ended[done.fields["ok"]].append(number)
+            ended[done.fields["tasks"][0]["ok"]].append(number)
         waiting = [number for _, number, *_ in self.waiting]
         found = {"scheduled": waiting, "pending": [], "succeeded": ended[True], "failed": ended[False]}
         return found if verbose else {state: len(tasks) for state, tasks in found.items()}

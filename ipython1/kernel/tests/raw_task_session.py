@@ -10,12 +10,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from ipython1.core.remote_error import rebuild
-from ipython1.core.serialize import join, serialize, split
+from ipython1.core.serialize import Serialized, serialize, split
 from ipython1.kernel.dial import dial
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
 from ipython1.kernel.places import FURL_FILES
+from ipython1.kernel.together import Together, outcomes_in, pack_form
 
 
 def string_step(
@@ -50,7 +51,7 @@ def step(kind: str, values: Sequence[Any], depend: Callable[..., Any] | None = N
 
 
 class RawTaskSession:
-    """One session.  `done` has the `task_done` messages by task."""
+    """One session.  `done` has what came of tasks, as messages of one each."""
 
     def __init__(self) -> None:
         self.id = new_id()
@@ -90,9 +91,15 @@ class RawTaskSession:
         """Submit a task; its id."""
         task = self.next_task
         self.next_task += 1
-        headers, bodies = join([value for _, values in steps for value in values])
-        args = {"task": task, "steps": [fields for fields, _ in steps], "options": options}
-        self.call("submit", args, bodies, headers).addBoth(lambda reply: None)
+        common: list[Serialized | None] = []
+        own = []
+        for fields, values in steps:
+            depend, others = values[: fields["depend"]], values[fields["depend"] :]
+            common += [*depend, *[None] * len(others)]
+            own += others
+        together = Together()
+        together.add(task, pack_form([fields for fields, _ in steps], options, common), own)
+        self.call("submit", together.args, together.bodies).addBoth(lambda reply: None)
         return task
 
     async def wait(self, *tasks: int) -> None:
@@ -126,9 +133,12 @@ class RawTaskSession:
         if message.kind == "reply":
             self._replies.pop(message.fields["id"][1]).callback(message)
             return
-        task = message.fields["task"]
-        assert task not in self.done, f"task {task} ended twice"
-        self.done[task] = message
+        for fields, bodies in outcomes_in(message):
+            assert fields["task"] not in self.done, f"task {fields['task']} ended twice"
+            self.done[fields["task"]] = Message("done", fields, bodies)
+            self._ended(fields["task"])
+
+    def _ended(self, task: int) -> None:
         for entry in list(self._until_done):
             entry[0].discard(task)
             if not entry[0]:

@@ -19,6 +19,7 @@ from ipython1.kernel.task_session import TaskConnection
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 from ipython1.kernel.tests.test_asyncclient import AsyncTestCase
+from ipython1.kernel.together import came
 
 LONG = 65.0
 """Seconds: more than the grace time."""
@@ -255,6 +256,11 @@ class TaskTests(ReopenTestCase):
         self.tasks.received.clear()
         return verbs
 
+    def submitted(self) -> list[int]:
+        """The tasks that came."""
+        messages = [message for message in self.tasks.received if message.fields["verb"] == "submit"]
+        return [each.task for message in messages for each in came(message.fields["args"], message.bodies)]
+
     def test_watched(self) -> None:
         """Tasks that end while the client is away, and later, are told; others are asked for in chunks."""
         self.patch(task_session, "WATCHED", 4)
@@ -286,14 +292,13 @@ class TaskTests(ReopenTestCase):
         self.tasks.silent = True
         waiting = [self.tc.submit(shared[number % 2], number) for number in range(4)]
         self.turn()
-        before = [m.fields["args"]["task"] for m in self.tasks.received if m.fields["verb"] == "submit"][1:]
+        before = self.submitted()[1:]
         self.verbs()
         self.tasks.restart()
         late = self.tc.submit(shared[1], 4)
         self.tasks.silent = False
         self.turn()
-        submitted = [m.fields["args"]["task"] for m in self.tasks.received if m.fields["verb"] == "submit"]
-        self.assertEqual(submitted, [*before, before[-1] + 1])
+        self.assertEqual(self.submitted(), [*before, before[-1] + 1])
         self.assertEqual(self.verbs(), ["keep_function", "submit"] * 2 + ["submit"] * 3)
         expected = [(len(blob), number) for number in range(4)]
         self.assertEqual([self.successResultOf(each) for each in waiting], expected)

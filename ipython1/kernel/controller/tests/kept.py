@@ -66,12 +66,13 @@ class KeptStore(MemoryStore):
         """See `Store`."""
         self.functions[digest] = StoredFunction(digest, document, list(bodies))
 
-    def task_submitted(self, task: StoredTask) -> Deferred[None]:
+    def tasks_submitted(self, tasks: Sequence[StoredTask]) -> Deferred[None]:
         """See `Store`."""
         if self.full:
             return fail(StoreFull("there is no room"))
-        plain = unpack(pack(dict(task.document)))  # as it will be read
-        self.live.setdefault(task.id, LiveTask(replace(task, document=plain)))
+        for task in tasks:
+            plain = unpack(pack(dict(task.document)))  # as it will be read
+            self.live.setdefault(task.id, LiveTask(replace(task, document=plain)))
         return self.settled()
 
     def task_assigned(self, task: int, attempt: int, step: int, engine: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.core.serialize import Serialized
 from ipython1.kernel.controller.task_store import TaskResult, TaskStore
 from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
@@ -15,6 +17,7 @@ from ipython1.kernel.framing import Message, unpack
 from ipython1.kernel.shared import MAX_FUNCTIONS, digest
 from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.store.values import StoredTask
+from ipython1.kernel.together import Together, outcomes_in, pack_form
 
 STEP = {
     "kind": "string",
@@ -33,28 +36,48 @@ LARGE = bytes(range(256)) * 2_000
 
 
 class TaskClient(FakeClient):
-    """A client of the Task interface.  `done` has what came of tasks."""
+    """A client of the Task interface.  `done` has what came of tasks, in so many messages as it was `told`."""
 
     role = "task"
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
         self.done: dict[int, Message] = {}
+        self.told = 0
 
     def submit(self, task: int, bodies: Any = (b"a=5",), steps: Any = None, **options: Any) -> int:
         """Submit a task of one step, or of those."""
-        steps = [STEP] if steps is None else steps
-        args = {"task": task, "steps": steps, "options": options}
-        values = [[1, "pickle", {}] for _ in bodies]
-        return self.call("submit", args, None, bodies, values=values)
+        return self.submit_together((task, bodies, [STEP] if steps is None else steps, options))
+
+    def submit_together(self, *tasks: tuple[int, Any, Any, dict[str, Any]]) -> int:
+        """Submit some in one message; of each its id, values, steps and options."""
+        together = Together()
+        for task, bodies, steps, options in tasks:
+            values = [Serialized([body]) for body in bodies]
+            options = {"label": f"submit({self.number + 1})", **options}
+            together.add(task, pack_form(steps, options, [None] * len(values)), values)
+        return self.call("submit", together.args, None, together.bodies)
+
+    def outcomes(self, number: int) -> list[Any]:
+        """See `FakeClient`; of submissions what was said to each that was refused, [None] if none was."""
+        (*_, reply) = self.replies.get(number) or [None]
+        refused = None if reply is None else reply.fields.get("result")
+        if reply is None or not reply.bodies or not isinstance(refused, list):
+            return [None if outcome == [] else outcome for outcome in super().outcomes(number)]
+        documents = [unpack(body) for body in reply.bodies[::2]]  # type: ignore[arg-type]
+        return [f"{document['class']}: {document['text']}" for document in documents]
 
     def message_received(self, message: Message) -> None:
-        if message.kind != "task_done":
+        if message.kind != "tasks_done":
             super().message_received(message)
             return
-        task = message.fields["task"]
-        assert task not in self.done, f"task {task} ended twice"
-        self.link.collect(message).addCallback(lambda whole: self.done.update({task: whole}))
+        self.told += 1
+        self.link.collect(message).addCallback(self._done)
+
+    def _done(self, message: Message) -> None:
+        for fields, bodies in outcomes_in(message):
+            assert fields["task"] not in self.done, f"task {fields['task']} ended twice"
+            self.done[fields["task"]] = Message("done", fields, bodies)
 
     def came_to(self, task: int) -> Any:
         """The first body of a task's outcome, or the error as text; None if it has not ended."""
@@ -160,7 +183,7 @@ class RunTests(TaskCase):
 
     def test_full(self) -> None:
         """More than so many tasks, or so many bytes, are not taken; when some have ended there is room again."""
-        self.tasks.max_tasks = 3
+        self.tasks.submissions.max_tasks = 3
         for task in range(3):
             self.client.submit(task)
         text = "TaskQueueFull: task 3 (many) was not taken: 3 tasks with 0 MB have not ended, and no more than 3 "
@@ -171,7 +194,7 @@ class RunTests(TaskCase):
         for _ in range(2):
             self.finish(0, 1)
         self.assertEqual(sorted(self.client.done), [0, 1, 2, 3])
-        self.tasks.max_bytes = 100
+        self.tasks.submissions.max_bytes = 100
         self.client.submit(4, [LARGE])
         self.assertIn("TaskQueueFull: task 5", self.answer(self.client.submit(5)))
         self.finish(0)
@@ -385,7 +408,8 @@ class LossTests(TaskCase):
         self.assertEqual((len(queue), queue.remembers), (0, 0))
         for table in ("live", "_entries", "_waiting", "_takers", "_departing"):
             self.assertEqual(len(getattr(self.tasks.course, table)), 0, table)
-        self.assertEqual((self.tasks.course.bytes, self.tasks._bytes, self.tasks._storing), (0, 0, {}))
+        submissions = self.tasks.submissions
+        self.assertEqual((self.tasks.course.bytes, submissions._bytes, submissions.storing), (0, 0, {}))
         self.assertEqual((len(self.tasks.scheduler.tasks), len(self.tasks.results)), (0, 0))
         self.cluster.settle(1)
         self.assertEqual(self.cluster.clock.getDelayedCalls(), [])
@@ -410,7 +434,7 @@ class SlowStore(MemoryStore):
     def __init__(self) -> None:
         self._waiting: list[Deferred[None]] = []
 
-    def task_submitted(self, task: StoredTask) -> Deferred[None]:
+    def tasks_submitted(self, tasks: Sequence[StoredTask]) -> Deferred[None]:
         self._waiting.append(Deferred())
         return self._waiting[-1]
 
@@ -477,7 +501,8 @@ class AgainTests(SynchronousTestCase):
     def test_submitted_while_it_is_stored(self) -> None:
         """A task that comes again before it is stored is taken once, and confirmed to both."""
         store = SlowStore()
-        self.cluster.service.interfaces["task"].journal._store = store  # type: ignore[attr-defined]
+        journal = self.cluster.service.interfaces["task"].journal  # type: ignore[attr-defined]
+        journal._store, journal.keeps = store, True
         numbers = [client.submit(0) for client in (self.client, self.other)]
         self.cluster.settle()
         self.assertEqual(self.client.outcomes(numbers[0]) + self.other.outcomes(numbers[1]), [])
