@@ -236,13 +236,10 @@ class TaskSession(ClientSession):
         self._outgoing.append((request, answered))
         return answered
 
-    def submit_now(
-        self, requests: Sequence[Request], call_soon: Callable[..., None], done: Done | None = None
-    ) -> list[Answer] | None:
-        """The answers to submissions, for a thread that is not the reactor's, at once; None if it has to wait.
+    def number(self, requests: Sequence[Request]) -> Sequence[Submit] | None:
+        """The same submissions, which have ids now, for a thread that is not the reactor's; None if it has to wait.
 
-        They are sent by `call_soon`.  To wait for the reactor for each of them would cost more than all the rest.  `done` is
-        told their outcomes, in the reactor's thread.
+        To wait for the reactor for each of them would cost more than all the rest.
         """
         if not self.alive or self._full or len(self._unconfirmed) > UNCONFIRMED or len(self._lease) < len(requests):
             return None
@@ -256,13 +253,23 @@ class TaskSession(ClientSession):
             return None
         for number, request in zip(numbers, submissions):
             request.task = number
+        return submissions
+
+    def submit_numbered(
+        self, submissions: Sequence[Submit], call_soon: Callable[..., None], done: Done | None = None
+    ) -> list[Answer]:
+        """Have the reactor send submissions that have ids, by `call_soon`; the answers to them.
+
+        `done` is told their outcomes, in the reactor's thread.
+        """
+        for request in submissions:
             request.own_memory()
             self._numbered.append((request, done))
         if not self._told:
             # Once for many: to wake the reactor costs more than to number a task.
             self._told = True
             call_soon(self._send_numbered)
-        return [_answer(number) for number in numbers]
+        return [_answer(request.task) for request in submissions]
 
     def _send_numbered(self) -> None:
         # Before they are taken: what comes now is among them, or makes this be called again.
@@ -589,12 +596,10 @@ class TaskConnection(Connection):
         new_session = partial(TaskSession, leave_within)
         super().__init__(furl_or_file, reactor, dial, "task", new_session, timeout, name)
 
-    def submit_now(
-        self, requests: Sequence[Request], call_soon: Callable[..., None], done: Done | None = None
-    ) -> list[Answer] | None:
-        """See `TaskSession.submit_now`."""
-        session = self._session
-        return session.submit_now(requests, call_soon, done) if isinstance(session, TaskSession) else None
+    @property
+    def task_session(self) -> TaskSession | None:
+        """The session, if there is one."""
+        return self._session if isinstance(self._session, TaskSession) else None
 
     def disconnect(self, reason: str) -> None:
         """End the session, if there is one, when all that was submitted is confirmed; or after its time for that."""

@@ -361,11 +361,6 @@ class PendingResult(Parts, Future[Any]):
         self._asked = requests
         self._feed = None
 
-    def _is_of_task(self, number: int) -> None:
-        """It is the outcome of that task, which comes without being asked for."""
-        self.taskid = number
-        self._name = f"submit({number})"
-
     @property
     def _requests(self) -> Sequence[Request]:  # type: ignore[override] # of most tasks nobody wants to know so much
         if not self._asked and self.taskid is not None:

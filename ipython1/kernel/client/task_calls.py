@@ -15,7 +15,7 @@ from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import ClientError
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.result_id import new_result_id
-from ipython1.kernel.task_session import Done, TaskConnection
+from ipython1.kernel.task_session import TaskConnection, TaskSession
 from ipython1.kernel.task_submission import Submit
 from ipython1.kernel.taskclient import outcome, outcome_request, watched
 
@@ -35,15 +35,17 @@ class TaskCalls(Calls):
         if problem is not None:
             raise problem
         self.reactor.check_can_wait("submit")
-        pending = PendingResult(client, new_result_id(), "submit")
-        if self._submitted([request], partial(self._came, pending)) is None:
+        session = self._session
+        if session is None or session.number([request]) is None:
             # It has to wait, which the verb does.
             pending = self.submit(VerbCall(watched(request), False, "submit"), client)
             pending.taskid = request.task
             return pending
         assert request.task is not None
-        pending._is_of_task(request.task)
+        pending = PendingResult(client, new_result_id(), f"submit({request.task})")
+        pending.taskid = request.task
         self._coming.add(pending)
+        session.submit_numbered([request], self.reactor.call_soon, partial(self._came, pending))
         if self.reactor.over:
             # It stopped meanwhile: what was handed over now is perhaps never looked at.
             self.reactor_stopped(self.reactor.over)
@@ -87,11 +89,13 @@ class TaskCalls(Calls):
         problem = self._foreign(requests)
         return (problem, False) if problem is not None else super()._waited_for(requests, name)
 
-    def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
-        return self._submitted(requests) if requests and isinstance(requests[0], Submit) else None
+    @property
+    def _session(self) -> TaskSession | None:
+        return self.connection.task_session if isinstance(self.connection, TaskConnection) else None
 
-    def _submitted(self, requests: Sequence[Request], done: Done | None = None) -> list[Answer] | None:
-        """The answers to submissions, if they need not wait; `done` is told the outcomes."""
-        if not isinstance(self.connection, TaskConnection):
+    def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
+        session = self._session if requests and isinstance(requests[0], Submit) else None
+        submissions = None if session is None else session.number(requests)
+        if session is None or submissions is None:
             return None
-        return self.connection.submit_now(requests, self.reactor.call_soon, done)
+        return session.submit_numbered(submissions, self.reactor.call_soon)

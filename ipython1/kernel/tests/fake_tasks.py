@@ -25,6 +25,7 @@ class FakeTasks(FakeCluster):
         self.silent = False
         self.engines = 1
         self.refuse: Exception | None = None
+        self.refused_tasks: set[int] = set()
         self.first = 0
         self.namespace: dict[str, Any] = {}
         self.outcomes: dict[int, Message] = {}
@@ -98,15 +99,16 @@ class FakeTasks(FakeCluster):
         """Answer the submissions that came."""
         unconfirmed, self._unconfirmed = self._unconfirmed, []
         for link, message in unconfirmed:
-            tasks = came(message.fields["args"], message.bodies)
-            if self.refuse is not None:
-                bodies = [body for _ in tasks for body in failure_bodies(self.refuse)]
-                fields = {"ok": True, "index": None, "of": 0, "result": [each.task for each in tasks]}
-                link.reply(message, fields, bodies)
-                continue
-            self._reply(link, message, [])
-            for each in tasks:
-                self._take(link, each)
+            refused: dict[int, Exception] = {}
+            for each in came(message.fields["args"], message.bodies):
+                if self.refuse is not None:
+                    refused[each.task] = self.refuse
+                elif each.task in self.refused_tasks:
+                    refused[each.task] = ValueError(f"task {each.task} was refused")
+                else:
+                    self._take(link, each)
+            bodies = [body for problem in refused.values() for body in failure_bodies(problem)]
+            link.reply(message, {"ok": True, "index": None, "of": 0, "result": list(refused)}, bodies)
         if not self.held_back:
             self.go_on()
 

@@ -20,6 +20,7 @@ from ipython1.kernel.client.tests.test_blocking import in_thread
 from ipython1.kernel.framing import unpack
 from ipython1.kernel.shared import MAX_FUNCTIONS
 from ipython1.kernel.task import MAX_STEPS
+from ipython1.kernel.task_session import LEASE
 from ipython1.kernel.tests.fake_cluster import FURL
 from ipython1.kernel.tests.fake_tasks import FakeTasks
 
@@ -37,7 +38,7 @@ class Unpicklable:
 
 
 class TaskTestCase(TestCase):
-    timeout = 8
+    timeout = 180
 
     def setUp(self) -> Deferred[None]:
         self.tasks = FakeTasks(reactor)
@@ -59,9 +60,10 @@ class TaskTestCase(TestCase):
     def held_back(self) -> None:
         self.tasks.held_back = True
 
-    def form(self, place: int = -1) -> Any:
-        """The form of the tasks that came with the message at that place."""
-        return unpack(self.tasks.received[place].bodies[0])
+    def form(self) -> Any:
+        """The form of the task that came last."""
+        (*_, message) = [each for each in self.tasks.received if each.fields["verb"] == "submit"]
+        return unpack(message.bodies[0])
 
 
 class RunTests(TaskTestCase):
@@ -146,7 +148,7 @@ class RunTests(TaskTestCase):
         self.tc.run(client.StringTask("", targets=range(2), resources={"gpu": 1}, after_any=1))
         self.tc.confirm()
         options = {"targets": [0, 1], "resources": {"gpu": 1}, "after_any": True, "label": "run('')"}
-        self.assertEqual(self.tasks.received[-1].fields["args"]["options"], options)
+        self.assertEqual(self.form()["options"], options)
 
     @in_thread
     def test_loop(self) -> None:
@@ -241,10 +243,32 @@ class ConfirmTests(TaskTestCase):
 
     @in_thread
     def test_leases(self) -> None:
-        """Ids are leased a thousand at a time."""
-        numbers = [self.tc.run(client.StringTask("")) for _ in range(1001)]
-        self.assertEqual(numbers, list(range(1001)))
+        """Ids are leased many at a time, and more of them before the last ones are used."""
+        count = LEASE * 3 // 4
+        numbers = [self.tc.run(client.StringTask("")) for _ in range(count)]
+        self.tc.confirm()
+        self.assertEqual(numbers, list(range(count)))
         self.assertEqual(self.tasks.verbs.count("lease_tasks"), 2)
+
+    @in_thread
+    def test_together(self) -> None:
+        """What is submitted before the reactor gets to it goes in one message; what was refused of that is told each."""
+        self.tc.submit(abs_of, 0).result()
+        going_on = threading.Event()
+        reactor.callFromThread(going_on.wait, 60)
+        self.tasks.refused_tasks = {2, 4}
+        pending = [self.tc.submit(abs_of, -number) for number in range(5)]
+        ids = [self.tc.run(client.StringTask("")) for _ in range(2)]
+        before = self.tasks.verbs.count("submit")
+        going_on.set()
+        self.assertEqual([each.taskid for each in pending] + ids, list(range(1, 8)))
+        self.assertEqual([pending[place].r for place in (0, 2, 4)], [0, 2, 4])
+        for place in (1, 3):
+            self.assertIn(f"task {place + 1} was refused", str(pending[place].exception()))
+        self.tc.confirm()
+        self.assertEqual(self.tasks.verbs.count("submit") - before, 1)
+        (*_, message) = [each for each in self.tasks.received if each.fields["verb"] == "submit"]
+        self.assertEqual(message.fields["args"]["forms"], 2)
 
     @in_thread
     def test_refused(self) -> None:
@@ -412,7 +436,7 @@ class MapTests(TaskTestCase):
         numbers = mapper.map(abs_of, range(-3, 0))
         self.assertEqual(numbers, [0, 1, 2])
         self.assertEqual([self.tc.get_task_result(n, block=True) for n in numbers], [3, 2, 1])
-        (step,) = self.form(1)["steps"]
+        (step,) = self.form()["steps"]
         self.assertEqual((step["retries"], step["clear_after"], step["pull"]), (2, True, []))
         self.assertEqual(self.tc.mapper(recovery_task=client.MapTask(abs_of, [7])).map(abs_of, [1]), [1])
         self.assertRaises(TypeError, self.tc.mapper, retrys=1)

@@ -202,6 +202,48 @@ class RunTests(TaskCase):
         self.finish(0)
         self.assertEqual(sorted(self.client.done)[4:], [4, 5])
 
+    def test_together(self) -> None:
+        """Tasks of one message are taken in their order, but for those that are refused; outcomes of one turn go together."""
+        odd: dict[str, Any] = {"nonsense": 1}
+        number = self.client.submit_together(
+            (0, [b"a"], [STEP], {}),
+            (1, [b"b"], [STEP], odd),
+            (2, [b"c"], [STEP], {"after": [0]}),
+            (3, [b"d"], [STEP], {"after": [1]}),
+            (100, [b"e"], [STEP], {}),
+            (4, [b"f", b"g"], [STEP], {}),
+            (5, [b"h"], [STEP], {"targets": [1]}),
+            (5, [b"i"], [STEP], {}),
+        )
+        self.cluster.settle()
+        self.assertEqual(self.client.replies[number][0].fields["result"], [1, 3, 100, 4])
+        odd_option, unknown, not_leased, values = self.client.outcomes(number)
+        self.assertIn("a task has no option 'nonsense'", odd_option)
+        self.assertIn("task 3 cannot come after it", unknown)
+        self.assertIn("100 is not an id that was leased", not_leased)
+        self.assertIn("a task came with 1 values more", values)
+        self.assertEqual([self.agent.running(engine) for engine in (0, 1)], ["task 0: submit(2)", "task 5: submit(2)"])
+        self.finish(0, 1)
+        self.assertEqual((sorted(self.client.done), self.client.told), ([0, 5], 1))
+        self.finish(0)
+        self.assertEqual([bytes(each.bodies[0]) for each in self.agent.got], [b"a", b"h", b"c"])  # type: ignore[arg-type]
+
+    def test_malformed(self) -> None:
+        """A message of tasks that does not fit together is refused as a whole."""
+        form = pack_form([STEP], {}, [None])
+        odd = [
+            ({"tasks": [[0, 0, [[1, "pickle", {}]]]], "forms": 3}, [form, b"a"], "3 forms are said to be among"),
+            ({"tasks": [[0, 0, []]], "forms": 1}, [form, b"a"], "have 1 segments, 2 came"),
+            ({"tasks": [[0, 1, []]], "forms": 1}, [form], "of a form that did not come"),
+            ({"tasks": [[0, True, []]], "forms": 1}, [form], "not described by its id"),
+            ({"tasks": [[0, 0, [[0, "pickle", {}]]]], "forms": 1}, [form], "not described by count"),
+        ]
+        for args, bodies, text in odd:
+            self.assertIn(text, self.answer(self.client.call("submit", args, None, bodies)))
+        number = self.client.call("submit", {"tasks": [[0, 0, []]], "forms": 1}, None, [b"\xc1"])
+        self.assertIn("not plain data", self.answer(number))
+        self.assertEqual(sum(self.ask("task_status", verbose=False).values()), 0)
+
     def test_submitted_twice(self) -> None:
         """A task whose confirmation was lost is confirmed again, and runs once."""
         self.client.submit(0)
