@@ -52,6 +52,11 @@ class Confirm(Request):
 
 
 @dataclass
+class Forget(Request):
+    """The command to forget tasks of which nobody else knows; answered here, at once, with nothing."""
+
+
+@dataclass
 class SubmitTogether(Request):
     """The command that submits several tasks; the session sends the `functions` before it."""
 
@@ -185,7 +190,11 @@ class TaskSession(ClientSession):
             return self._tell_refusal(request.args["task"])
         if request.verb == "clear_tasks":
             self._forget_given()
-        return super().call(request, hold)
+        called = super().call(request, hold)
+        if isinstance(request, Forget):
+            called.addErrback(lambda _: None)  # What nobody forgets now, the controller does when it has too much.
+            return succeed(_answer(None))
+        return called
 
     def call_all(self, requests: Sequence[Request], hold: str | None = None) -> list[Deferred[Answer]]:
         """See `ClientSession.call_all`.  Tasks that are submitted by several leave together."""

@@ -32,7 +32,7 @@ from ipython1.kernel.request import (
 )
 from ipython1.kernel.task import BaseTask
 from ipython1.kernel.task_result import TaskResult
-from ipython1.kernel.task_session import Confirm, Pace
+from ipython1.kernel.task_session import Confirm, Forget, Pace
 from ipython1.kernel.task_steps import AlikeCalls, calls_of, submission
 from ipython1.kernel.task_submission import (
     Group,
@@ -366,7 +366,7 @@ def abandon_waiting(numbers: Sequence[int]) -> Steps[None]:
 
 def forget(numbers: Sequence[int]) -> Steps[None]:
     """Have the controller forget these tasks, of which nobody else knows, unless it has forgotten them already."""
-    yield [Request("clear_tasks", {"tasks": list(numbers)})]
+    yield [Forget("clear_tasks", {"tasks": list(numbers)})]
 
 
 def _submit(request: Submit) -> Steps[int]:
