@@ -15,6 +15,7 @@ from typing import Any
 from ipython1.kernel import client
 
 ROUNDS = 3
+BURST = 1000
 
 
 def commands() -> None:
@@ -78,7 +79,7 @@ def _doubled(value: bytes) -> bytes:
     return value * 2
 
 
-def ran(path: str, number: int) -> int:
+def ran(path: str, number: int, seconds: float = 0.01) -> int:
     """A task that leaves a trace."""
     import os
     import time
@@ -86,7 +87,7 @@ def ran(path: str, number: int) -> int:
     trace = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(trace, b"%d\n" % number)
     os.close(trace)
-    time.sleep(0.01)
+    time.sleep(seconds)
     return number * number
 
 
@@ -113,7 +114,28 @@ def tasks() -> None:
     assert status == {"scheduled": 0, "pending": 0, "succeeded": 321, "failed": 0}, status
 
 
+def bursts() -> None:
+    """Very many tasks that may run once, so that several are on their way in one message when the controller is killed."""
+    tc = client.TaskClient()
+    path = os.path.abspath("traces")
+    count = BURST * ROUNDS
+    futures = []
+    for number in range(count):
+        if number % BURST == BURST // 4:
+            print("round", flush=True)
+        futures.append(tc.submit(ran, path, number, 0))
+        if number % BURST == BURST - 1:
+            futures[-BURST].result(timeout=60)
+    tc.confirm(timeout=60)
+    assert [future.result(timeout=60) for future in futures] == [number**2 for number in range(count)]
+    counts = Counter(map(int, Path(path).read_text().split()))
+    assert counts == Counter(range(count)), [number for number in range(count) if counts[number] != 1]
+    status = tc.queue_status()
+    assert status == {"scheduled": 0, "pending": 0, "succeeded": count, "failed": 0}, status
+
+
+SCENARIOS = {each.__name__: each for each in (commands, long_command, large, tasks, bursts)}
+
 if __name__ == "__main__":
-    scenario = {"commands": commands, "long_command": long_command, "large": large, "tasks": tasks}[sys.argv[1]]
-    scenario()
+    SCENARIOS[sys.argv[1]]()
     print(f"{sys.argv[1]}: done", flush=True)
