@@ -19,9 +19,19 @@ from twisted.python.failure import Failure
 
 from ipython1.config.setting import Configuration
 from ipython1.kernel.client_session import ClientSession, Connection, Dial, limited
+from ipython1.kernel.coming import (
+    Coming,
+    Done,
+    exception_of,
+    fire,
+    is_full,
+    is_refusal,
+    own_answer,
+    refused_of,
+)
 from ipython1.kernel.config.settings import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
-from ipython1.kernel.error import ConnectionError, KernelError, TaskQueueFull
-from ipython1.kernel.framing import Message, unpack
+from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.framing import Message
 from ipython1.kernel.request import Answer, Request
 from ipython1.kernel.shared import Recent
 from ipython1.kernel.task_submission import Group, SharedFunction, Submit
@@ -75,55 +85,6 @@ class Pace(Request):
     first: Sequence[int] = ()
 
 
-Done = Callable[[Answer | Exception], None]
-"""Is told of an outcome."""
-
-
-class _Outcome:
-    """The outcome of something that one may wait for."""
-
-    __slots__ = ("group", "outcome", "_waiting")
-
-    def __init__(self, group: Group | None = None) -> None:
-        self.group = group
-        self.outcome: Answer | Exception | None = None
-        self._waiting: Sequence[Done] = ()
-
-    def settle(self, outcome: Answer | Exception) -> bool:
-        """It is there; tells whether somebody waited."""
-        self.outcome = outcome
-        if self.group is not None:
-            self.group.ended()
-        waiting, self._waiting = self._waiting, ()
-        for done in waiting:
-            done(outcome)
-        return bool(waiting)
-
-    def then(self, done: Done) -> None:
-        """Call `done` when it is there."""
-        if self.outcome is None:
-            self._waiting = (*self._waiting, done)
-        else:
-            done(self.outcome)
-
-    def wait(self) -> Deferred[Answer]:
-        """Fires when it is there."""
-        waiter: Deferred[Answer] = Deferred()
-        self.then(partial(_fire, waiter))
-        return waiter
-
-
-def _fire(waiter: Deferred[Answer], outcome: Answer | Exception) -> None:
-    if isinstance(outcome, Answer):
-        waiter.callback(outcome)
-    else:
-        waiter.errback(Failure(outcome))
-
-
-def _answer(result: Any) -> Answer:
-    return Answer([], Message("reply", {"ok": True, "index": None, "of": 0, "result": result}))
-
-
 class TaskSession(ClientSession):
     """Numbers tasks, knows which are not confirmed, and keeps the outcomes that somebody waits for.
 
@@ -134,7 +95,7 @@ class TaskSession(ClientSession):
         super().__init__()
         self.leave_within = leave_within
         self._lease: deque[int] = deque()
-        self._leasing: _Outcome | None = None
+        self._leasing: Coming | None = None
         self._given: list[range] = []
         # Submissions that wait for an id.
         self._outgoing: deque[tuple[Submit, Deferred[Answer]]] = deque()
@@ -145,14 +106,14 @@ class TaskSession(ClientSession):
         # Those that leave together, when no more are there.
         self._leaving = Together()
         self._leaving_functions: dict[str, SharedFunction] = {}
-        self._confirmation = _Outcome()
+        self._confirmation = Coming()
         # What has left and is not confirmed, by task: when it will be, which is the same for all of a message.
-        self._unconfirmed: dict[int, _Outcome] = {}
+        self._unconfirmed: dict[int, Coming] = {}
         # Those of them whose callers themselves will be told what came of it.
         self._awaited: set[int] = set()
         self._refusals: dict[int, Answer | Exception] = {}
         self._untold: list[int] = []
-        self._watched: dict[int, _Outcome] = {}
+        self._watched: dict[int, Coming] = {}
         # Those of them of which a controller that was started again has not been asked.
         self._asks: deque[int] = deque()
         # Whether the controller took no more tasks, the last time that it was asked to.
@@ -193,7 +154,7 @@ class TaskSession(ClientSession):
         called = super().call(request, hold)
         if isinstance(request, Forget):
             called.addErrback(lambda _: None)  # What nobody forgets now, the controller does when it has too much.
-            return succeed(_answer(None))
+            return succeed(own_answer(None))
         return called
 
     def call_all(self, requests: Sequence[Request], hold: str | None = None) -> list[Deferred[Answer]]:
@@ -216,7 +177,7 @@ class TaskSession(ClientSession):
             raise ConnectionError(f"the connection was lost before {request.name} was sent")
         return await super().call(request)
 
-    async def _call_later(self, request: Request, late: list[_Outcome]) -> Answer:
+    async def _call_later(self, request: Request, late: list[Coming]) -> Answer:
         await DeferredList([submission.wait() for submission in late], consumeErrors=True)
         if not self.alive:
             raise ConnectionError(f"the connection was lost before {request.name} was sent")
@@ -232,7 +193,7 @@ class TaskSession(ClientSession):
     def _tell_refusal(self, number: int) -> Deferred[Answer]:
         if number in self._untold:
             self._untold.remove(number)
-        refused = _Outcome()
+        refused = Coming()
         refused.settle(self._refusals[number])
         return refused.wait()
 
@@ -278,7 +239,7 @@ class TaskSession(ClientSession):
             # Once for many: to wake the reactor costs more than to number a task.
             self._told = True
             call_soon(self._send_numbered)
-        return [_answer(request.task) for request in submissions]
+        return [own_answer(request.task) for request in submissions]
 
     def _send_numbered(self) -> None:
         # Before they are taken: what comes now is among them, or makes this be called again.
@@ -317,7 +278,7 @@ class TaskSession(ClientSession):
         if self._outgoing:
             self._lease_more()
         for answered, number in answers:
-            answered.callback(_answer(number))
+            answered.callback(own_answer(number))
 
     def _must_wait(self, request: Submit) -> bool:
         """Whether there are the tasks that it depends on, and room, only the controller knows; or it must keep up with us."""
@@ -327,16 +288,16 @@ class TaskSession(ClientSession):
 
     def _lease_more(self) -> None:
         if self._leasing is None:
-            self._leasing = _Outcome()
+            self._leasing = Coming()
             super().call(Request("lease_tasks", {"count": LEASE})).addBoth(self._leased, self._leasing)
 
-    def _leased(self, outcome: Answer | Failure, leasing: _Outcome) -> None:
+    def _leased(self, outcome: Answer | Failure, leasing: Coming) -> None:
         self._leasing = None
-        result = _exception(outcome) if isinstance(outcome, Failure) else outcome
-        if _is_refusal(result):
+        result = exception_of(outcome) if isinstance(outcome, Failure) else outcome
+        if is_refusal(result):
             outgoing, self._outgoing = self._outgoing, deque()
             for _, answered in outgoing:
-                _fire(answered, result)
+                fire(answered, result)
         else:
             first, count = result.whole.fields["result"]  # type: ignore[union-attr]
             if self._given and self._given[-1].stop == first:
@@ -347,12 +308,12 @@ class TaskSession(ClientSession):
             self._send_waiting()
         leasing.settle(result)
 
-    def _add(self, request: Submit) -> _Outcome:
+    def _add(self, request: Submit) -> Coming:
         """A submission that has an id is to leave, with those that come next; its confirmation."""
         number, values = request.task, request.values or ()
         assert number is not None
         if request.watch:
-            self._watched[number] = _Outcome(request.group)
+            self._watched[number] = Coming(request.group)
         if request.group is not None:
             request.group.begun()
         if request.verb == "resubmit":
@@ -378,7 +339,7 @@ class TaskSession(ClientSession):
 
     def _depart(self, request: Request, tasks: list[int]) -> None:
         """Send the submission of these tasks."""
-        confirmation, self._confirmation = self._confirmation, _Outcome()
+        confirmation, self._confirmation = self._confirmation, Coming()
         self._unconfirmed.update(dict.fromkeys(tasks, confirmation))
         if not self.alive:
             lost = Failure(ConnectionError("the connection was lost before the task was sent"))
@@ -411,16 +372,16 @@ class TaskSession(ClientSession):
             return False
         return any(number in block for block in self._given)
 
-    def _confirmed(self, outcome: Answer | Failure, tasks: list[int], confirmation: _Outcome) -> None:
+    def _confirmed(self, outcome: Answer | Failure, tasks: list[int], confirmation: Coming) -> None:
         """The controller said which of these tasks it has; or it never will."""
-        refused = _refused(_exception(outcome) if isinstance(outcome, Failure) else outcome, tasks)
-        self._full = any(map(_is_full, refused.values()))
+        refused = refused_of(exception_of(outcome) if isinstance(outcome, Failure) else outcome, tasks)
+        self._full = any(map(is_full, refused.values()))
         for number in tasks:
             del self._unconfirmed[number]
         for number, why in refused.items():
             self._refuse(number, why)
         self._awaited.difference_update(tasks)
-        confirmation.settle(_answer(None))
+        confirmation.settle(own_answer(None))
 
     def _refuse(self, number: int, why: Answer | Exception) -> None:
         """The controller does not have that task."""
@@ -439,7 +400,7 @@ class TaskSession(ClientSession):
         refused = self._refusals.get(number)
         if isinstance(refused, Exception):
             raise refused
-        return refused or _answer(number)
+        return refused or own_answer(number)
 
     def all_confirmed(self) -> Deferred[Answer]:
         """Fires when nothing is left to be confirmed; see `Confirm`."""
@@ -448,7 +409,7 @@ class TaskSession(ClientSession):
             waiting.append(self._leasing.wait())
         if not waiting:
             refused, self._untold = self._untold, []
-            return succeed(_answer(refused))
+            return succeed(own_answer(refused))
         return Deferred.fromCoroutine(self._confirm_again(waiting))
 
     async def _confirm_again(self, waiting: list[Deferred[Answer]]) -> Answer:
@@ -476,7 +437,7 @@ class TaskSession(ClientSession):
     def _broke(self, failure: Failure, tasks: list[int]) -> None:
         if not self.comes_back:
             for number in tasks:
-                self._settle_watched(number, _exception(failure))
+                self._settle_watched(number, exception_of(failure))
 
     def _done(self, message: Message) -> None:
         for said, bodies in outcomes_in(message):
@@ -503,7 +464,7 @@ class TaskSession(ClientSession):
 
         def reached() -> None:
             watched = [self._watched[number] for number in request.first if number in self._watched]
-            paced.callback(_answer(all(each.outcome is not None for each in watched)))
+            paced.callback(own_answer(all(each.outcome is not None for each in watched)))
 
         request.group.when(request.limit, reached)
         return paced
@@ -544,7 +505,7 @@ class TaskSession(ClientSession):
             )
 
     def _watches(self, answer: Answer, asked: list[int]) -> None:
-        if _is_refusal(answer):
+        if is_refusal(answer):
             for number in asked:
                 self._settle_watched(number, answer)
         else:
@@ -558,35 +519,6 @@ class TaskSession(ClientSession):
         lost = ConnectionError(f"{reason}, before the outcome of the task was known")
         for number in list(self._watched):
             self._settle_watched(number, lost)
-
-
-def _is_refusal(outcome: Answer | Exception) -> bool:
-    return isinstance(outcome, Exception) or outcome.whole is None or not outcome.whole.fields["ok"]
-
-
-def _is_full(outcome: Answer | Exception) -> bool:
-    if isinstance(outcome, Exception) or outcome.whole is None:
-        return False
-    document = unpack(outcome.whole.bodies[0])  # type: ignore[arg-type] # an error document; it has no streams
-    return document.get("class") == TaskQueueFull.__name__
-
-
-def _refused(answer: Answer | Exception, tasks: Sequence[int]) -> dict[int, Answer | Exception]:
-    """Which of these tasks, submitted together, the controller does not have, and what it said to each."""
-    if _is_refusal(answer):
-        return dict.fromkeys(tasks, answer)
-    whole = answer.whole if isinstance(answer, Answer) else None
-    assert whole is not None
-    fields = {"ok": False, "index": None, "of": 0}
-    return {
-        number: Answer([], Message("reply", fields, whole.bodies[2 * place : 2 * place + 2]))
-        for place, number in enumerate(whole.fields["result"] or ())
-    }
-
-
-def _exception(failure: Failure) -> Exception:
-    problem = failure.value
-    return problem if isinstance(problem, Exception) else KernelError(str(problem))
 
 
 class TaskConnection(Connection):
