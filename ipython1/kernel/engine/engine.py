@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Protocol
@@ -15,10 +15,11 @@ from ipython1.kernel.engine.listeners import Listeners
 from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
-from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
+from ipython1.kernel.engine.queue import Begin, Command, CommandQueue, Feed, Instruction, Refuse
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.messages import CommandId
 from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.shared_memory.reference import Reference
 from ipython1.kernel.shared_memory.system import Unavailable
@@ -34,6 +35,8 @@ LONGEST_WITHIN = 60.0
 """Nor can it say more than that."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
+
+_PASSED_ON = ("number", "values", "result", "took")
 
 
 class Fate(Enum):
@@ -108,6 +111,8 @@ class Engine:
         self._delayed_start: Any = None
         self._fed_at = 0.0
         self._was_fed = False
+        self._feeding: IDelayedCall | None = None
+        self._hearing = False
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
         self._last_words: list[bytes] = []
@@ -143,7 +148,8 @@ class Engine:
             self._start_failed(f"cannot start an interpreter: {problem}", b"")
             return
         if self.interpreter is not None:
-            self.interpreter.stdout.heard = self.interpreter.stderr.heard = self.listeners.heard
+            for output in (self.interpreter.stdout, self.interpreter.stderr):
+                output.ready, output.heard = self._output_comes, self.listeners.heard
 
     def interpreter_said(self, message: Message) -> None:
         """See `Owner`."""
@@ -234,6 +240,7 @@ class Engine:
         if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
             # First of all: so that what waits in the controller is dropped on account of this.
             self._send("died", {"generation": self.generation, "reason": reason})
+        self.queue.recalled(interpreter.take_back())
         running = self.queue.running
         if running is not None and prints(running.verb):
             interpreter.stdout.drain()
@@ -328,6 +335,7 @@ class Engine:
 
     def abandoned(self) -> None:
         """What was asked of it is nobody's business any more."""
+        self._call_back()
         self.queue.abandoned()
         self.outbox.clear()
 
@@ -356,16 +364,33 @@ class Engine:
 
     # Commands for the interpreter.
 
+    def submit(self, command: Command) -> None:
+        """A command came."""
+        if not command.yields:
+            self._call_back()
+        self.carry_out(self.queue.submitted(command))
+
+    def cancel(self, ids: Collection[CommandId]) -> None:
+        """Those of these commands that have not begun are wanted back."""
+        if any(command.id in ids for command in self.queue.ahead):
+            self._call_back()
+        self.carry_out(self.queue.cancelled(ids))
+
     def carry_out(self, instructions: list[Instruction]) -> None:
         """Do what the queue says."""
         self._carry_out(instructions)
         # A get_result that waits for a number that now cannot come has to be told.
         self._answer_results()
+        if self._feeding is None and self.queue.running is not None:
+            # When all is here that comes together; the interpreter has something to do meanwhile.
+            self._feeding = self._reactor.callLater(0, self._feed_ahead)
 
     def _carry_out(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
             if isinstance(instruction, Feed):
-                self._feed(instruction.command)
+                self._feed(instruction.command, instruction.again)
+            elif isinstance(instruction, Begin):
+                self._begin(instruction.command)
             elif isinstance(instruction, Refuse):
                 bodies: list[Bytes] = [*failure_bodies(instruction.error)]
                 # One that was running is lost; the others have not begun.
@@ -375,8 +400,45 @@ class Engine:
             else:
                 self._send("returned", {"id": list(instruction.command.id)})
 
-    def _feed(self, command: Command) -> None:
+    def _feed(self, command: Command, again: bool) -> None:
         assert self.interpreter is not None
+        if not again:
+            self._begin(command)
+        command.ticket = None
+        self.interpreter.send(self._message(command))
+
+    def _begin(self, command: Command) -> None:
+        self._send("started", {"id": list(command.id)})
+        self._fed_at = self._reactor.seconds()
+        self._was_fed = True
+        self._set_capture(True)
+
+    def _feed_ahead(self) -> None:
+        self._feeding = None
+        commands = self.queue.next_ahead()
+        if commands:
+            assert self.interpreter is not None
+            tickets = self.interpreter.run_next([self._message(command) for command in commands])
+            for command, ticket in zip(commands, tickets, strict=True):
+                command.ticket = ticket
+
+    def _call_back(self) -> None:
+        """Have the interpreter begin with nothing after what runs, so that it can be decided anew what that is to be."""
+        if self.queue.ahead:
+            assert self.interpreter is not None
+            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+
+    def _output_comes(self) -> None:
+        """Something was written, and is about to be read: by now it must be clear which command runs, and stay so."""
+        if self.queue.ahead and self.interpreter is not None:
+            self._call_back()
+            self._hearing = True
+            self.interpreter.take_replies()
+            self._hearing = False
+            self.queue.feeds_ahead = False
+
+    def _message(self, command: Command) -> Message:
+        """What the interpreter is sent."""
         fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
         if command.values is not None:
             fields["values"] = command.values
@@ -384,11 +446,7 @@ class Engine:
             fields["memory"] = command.memory.reference.to_plain()
         if command.answer_in is not None and self.memories.has_room:
             fields["answer_in"] = command.answer_in
-        self._send("started", {"id": list(command.id)})
-        self._fed_at = self._reactor.seconds()
-        self._was_fed = True
-        self._set_capture(True)
-        self.interpreter.send(Message("command", fields, list(command.bodies)))
+        return Message("command", fields, list(command.bodies))
 
     def _set_capture(self, running: bool) -> None:
         if self.interpreter is not None:
@@ -413,26 +471,35 @@ class Engine:
         printed: list[Any] = []
         if prints(command.verb):
             printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take(), *shown]
+        self._heard_all(message.fields.get("quiet", False), any(printed[:2]))
         if command.verb == "execute":
             self.history.add(Record(number or self.history.last_number + 1, bodies[-1], printed[0], printed[1]))
             bodies, printed = ([bodies[0], *printed], []) if ok else (bodies[:2], printed)
         if (command.verb == "reset" and ok) or _clears(command):
             self.history.clear()
-        self._set_capture(False)
         memory = self._opened(message)
         if self.queue.discarding and isinstance(memory, Left):
             memory.taken()
         elif not self.queue.discarding:
-            fields: dict[str, Any] = {"ok": ok, "took": float(self._reactor.seconds() - self._fed_at)}
-            fields.update(
-                (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
-            )
+            fields: dict[str, Any] = {"ok": ok}
+            fields.update((name, message.fields[name]) for name in _PASSED_ON if name in message.fields)
             if memory is not None:
                 fields, bodies = self._left_in(memory, command, fields, bodies)
             self._answer(command, fields, bodies, True, printed)
         self.carry_out(self.queue.finished(ok))
+        if self.queue.running is None:
+            self._set_capture(False)
         self.listeners.look()
         self._answer_ended()
+
+    def _heard_all(self, quiet: bool, printed: bool) -> None:
+        """What a command has printed is taken."""
+        if not quiet:
+            # The interpreter begins with nothing that it was given meanwhile.
+            assert self.interpreter is not None
+            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+        # Whose output is whose could not be told before the reply came: those that print run one at a time.
+        self.queue.feeds_ahead = quiet and not printed and not self._hearing
 
     def _opened(self, reply: Message) -> Left | str | None:
         """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""
