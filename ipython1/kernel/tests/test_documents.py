@@ -129,7 +129,7 @@ class PageTests(TestCase):
         )
 
 
-SHORTER = {"trial ipython1": "trial ipython1.core"}
+SHORTER = {"trial ipython1": "trial ipython1.config"}
 """Commands of the pages that stand for others here: all tests are what this one is among."""
 
 

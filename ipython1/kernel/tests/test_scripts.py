@@ -83,14 +83,6 @@ class ScriptTests(TestCase):
         self.assertEqual(await bench.ended(), 2)
         self.assertIn("there is no part nonsense: loop, map, imap, makespan", bench.output)
 
-    @asynchronous
-    async def test_bench_start(self) -> None:
-        """Measuring how a cluster comes up leaves nothing of it."""
-        bench = self.start("bench_start.py", "--runs", "1", "--engines", "1")
-        self.assertEqual(await bench.ended(), 0, bench.output)
-        self.assertRegex(bench.output, r"^ipython1 +ready after \d+\.\d\d s, ended after \d+\.\d\d s")
-        self.assert_nothing_left()
-
 
 def _environment(process: Path) -> bytes:
     try:
