@@ -172,7 +172,7 @@ class Scheduler:
         error = TaskAborted(f"{task.name} was aborted")
         self._finish(task, Event.ABORTED, Outcome.ABORTED, error)
         if attempt is not None:
-            attempt.cause = Event.ABORTED
+            attempt.worker.stop(attempt, Event.ABORTED)
             if attempt.started is None:
                 self._take_back(attempt)
             elif not attempt.measures:
@@ -313,9 +313,9 @@ class Scheduler:
             self._deadlines.set(attempt, now + attempt.timeout)
         return []  # it makes no room for others
 
-    def succeeded(self, task_id: int, number: int, now: float) -> list[Instruction]:
-        """It was done."""
-        _, task = self._came(task_id, number, now)
+    def succeeded(self, task_id: int, number: int, now: float, took: float | None = None) -> list[Instruction]:
+        """It was done; that `took` so many seconds."""
+        _, task = self._came(task_id, number, now, took=took)
         if task is not None:
             self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
         return self._done(now)
@@ -394,7 +394,7 @@ class Scheduler:
             worker.paused_until = 0.0
             self._fleet.changed(worker)
         for attempt in self._deadlines.due(now):
-            attempt.cause = attempt.cause or Event.TIMED_OUT
+            attempt.worker.stop(attempt, Event.TIMED_OUT)
             self._act_against(attempt, now)
         for (engine, depend), verdict in self._judging.items():
             if verdict.deadline is not None and verdict.deadline <= now:
@@ -468,7 +468,7 @@ class Scheduler:
         return task if task is not None and task.attempt is attempt else None
 
     def _over(
-        self, task_id: int, number: int, now: float, started: bool = True
+        self, task_id: int, number: int, now: float, started: bool = True, took: float | None = None
     ) -> tuple[Attempt | None, Task | None]:
         attempt = self._attempts.pop((task_id, number), None)
         if attempt is None:
@@ -478,7 +478,7 @@ class Scheduler:
             attempt.started = now
             if task is not None:
                 self._move(task, Event.STARTED, State.RUNNING)
-        attempt.worker.ended(attempt, now)
+        attempt.worker.ended(attempt, now, took)
         self._fleet.changed(attempt.worker)
         self._deadlines.drop(attempt)
         if task is not None:
@@ -486,10 +486,10 @@ class Scheduler:
         return attempt, task
 
     def _came(
-        self, task_id: int, number: int, now: float, started: bool = True
+        self, task_id: int, number: int, now: float, started: bool = True, took: float | None = None
     ) -> tuple[Attempt | None, Task | None]:
         """The same; a task that has run out of time has failed by that, whatever came of it, and None is given."""
-        attempt, task = self._over(task_id, number, now, started)
+        attempt, task = self._over(task_id, number, now, started, took)
         if task is not None and attempt is not None and attempt.cause is Event.TIMED_OUT:
             self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
             return attempt, None
@@ -668,13 +668,17 @@ class Scheduler:
             self._looked_until = now + len(loaded) * LOOK / MANY
         sources = [each for worker in loaded if (each := _Source(worker, now)).movable]
         sources.sort(key=lambda each: (-len(each.worker.attempts), each.worker.engine))
-        for worker in [worker for worker in self._fleet.idle if sources and worker.has_room(now)]:
-            attempt = self._movable(sources, worker, now)
-            if attempt is not None:
+        idle = [worker for worker in self._fleet.idle if sources and worker.has_room(now)]
+        # Each is to have its part of very short ones, which are not worth a journey each.
+        share = sum(len(each.movable) for each in sources) // (len(idle) + len(sources) or 1)
+        for worker in idle:
+            count = 0
+            while sources and (attempt := self._movable(sources, worker, now)) is not None:
                 self._take_back(attempt)
                 sources = [each for each in sources if each.movable]
-            if not sources:
-                break
+                count += 1
+                if count >= min(share, worker.portion(attempt.kind)):
+                    break
         for worker in loaded:
             first = next(other for other in worker.attempts if other.started is None and not other.returning)
             look_at = now + (LOOK if first is not worker.attempts[0] else STUCK + LOOK)

@@ -111,7 +111,9 @@ class Engine:
         self._delayed_start: Any = None
         self._fed_at = 0.0
         self._was_fed = False
-        self._feeding: IDelayedCall | None = None
+        # What has begun in this turn of the reactor; as a rule it has ended before it would be said.
+        self._unsaid: Command | None = None
+        self._turn_end: IDelayedCall | None = None
         self._hearing = False
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
@@ -342,6 +344,7 @@ class Engine:
     def disconnected(self) -> None:
         """The controller is gone.  The interpreter lives on, and what it was asked for, if the controller is outlived."""
         self.id = self._offered = None
+        self._unsaid = None
         # Another controller does not know who was to take outcomes out of memory: they go with the connection.
         for command in self.queue.held:
             command.answer_in = None
@@ -381,9 +384,9 @@ class Engine:
         self._carry_out(instructions)
         # A get_result that waits for a number that now cannot come has to be told.
         self._answer_results()
-        if self._feeding is None and self.queue.running is not None:
+        if self.queue.running is not None:
             # When all is here that comes together; the interpreter has something to do meanwhile.
-            self._feeding = self._reactor.callLater(0, self._feed_ahead)
+            self._at_end_of_turn()
 
     def _carry_out(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
@@ -408,13 +411,25 @@ class Engine:
         self.interpreter.send(self._message(command))
 
     def _begin(self, command: Command) -> None:
-        self._send("started", {"id": list(command.id)})
+        self._say_begun()
+        self._unsaid = command
+        self._at_end_of_turn()
         self._fed_at = self._reactor.seconds()
         self._was_fed = True
         self._set_capture(True)
 
-    def _feed_ahead(self) -> None:
-        self._feeding = None
+    def _say_begun(self) -> None:
+        command, self._unsaid = self._unsaid, None
+        if command is not None:
+            self._send("started", {"id": list(command.id)})
+
+    def _at_end_of_turn(self) -> None:
+        if self._turn_end is None:
+            self._turn_end = self._reactor.callLater(0, self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        self._turn_end = None
+        self._say_begun()
         commands = self.queue.next_ahead()
         if commands:
             assert self.interpreter is not None
@@ -553,15 +568,17 @@ class Engine:
         What it has `printed`, to stdout and stderr, goes with it.
         """
         command.memory = None
+        if command is self._unsaid:
+            self._unsaid = None
+            fields = {**fields, "began": True}
         if any(printed):
             fields, bodies = {**fields, "output": len(printed)}, [*bodies, *printed]
         try:
             message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
         except ProtocolError as problem:
             # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
-            message, number = self._send(
-                "reply", {"id": list(command.id), "ok": False}, list(failure_bodies(problem))
-            )
+            fields = {**{name: fields[name] for name in fields if name == "began"}, "ok": False}
+            message, number = self._send("reply", {"id": list(command.id), **fields}, list(failure_bodies(problem)))
         if self._outlet.outlived:
             self.outbox.keep(Answered(command, message, began, number))
             self._outlet.answered()
@@ -647,6 +664,7 @@ class Engine:
         self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None
     ) -> tuple[Message, int | None]:
         """The message, and the number that it was given if there is a controller."""
+        self._say_begun()
         engine = self._wanted if self.id is None else self.id
         message = Message(kind, {**fields, "engine": engine}, list(bodies or []))
         return message, self._outlet.send(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -32,6 +33,8 @@ from ipython1.kernel.terminal import silence
 
 MAX_DESCRIPTORS = 1 << 16
 """No more than this: some programs that engines start try to close every descriptor that there may be."""
+COLLECT_AFTER = 20_000
+"""So many objects more than before make Python look for garbage."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -108,6 +111,12 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _collect_seldom() -> None:
+    """Have Python look for garbage less often than for small programs: there may be very many objects, and few cycles."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
 def run(
     program: str, reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], stop: Callable[[], None]
 ) -> int:
@@ -118,6 +127,7 @@ def run(
     """
     status = 1
     _raise_descriptor_limit()
+    _collect_seldom()
 
     def finished(result: int | Failure) -> None:
         nonlocal status
