@@ -71,7 +71,7 @@ class Entry:
     `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
     streams are not yet complete at the agent.  `memory` is where bodies lie that are empty here, `answer_in` which agents may
     leave the outcome in memory.  `began` is called when the engine begins with it, with how many seconds ago that
-    was, if it has ended since.  The rest below is kept by the queue; `sent` is whether the agent may have it.
+    was, if its outcome has come, too.  The rest below is kept by the queue; `sent` is whether the agent may have it.
     """
 
     id: CommandId

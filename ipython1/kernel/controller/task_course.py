@@ -173,14 +173,17 @@ class TaskCourse:
         # That one runs which was sent by an earlier controller may be known already.
         if live is not None and known is not None and known.state is State.SENT:
             live.started = time.time() - (ago or 0.0)
-            if ago is None:  # what it came to is about to be written
-                self.journal.began(task, attempt, live.started)
-            running = True
+            running = ago is None
             function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
             if function is not None and engine is not None:
                 self.functions.arrived(engine, function)
+        if ago is not None:
+            # What it came to comes next: that says it to the scheduler, and is what is stored.
+            return
+        if live is not None and running:
+            self.journal.began(task, attempt, live.started or 0.0)
         self.do(self.scheduler.started(task, attempt, self.now()))
-        if running and ago is None:
+        if running:
             self.output.began(task)
 
     def _where(self, task: int) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ class Fate(Protocol):
     """Who is told what becomes of the attempts."""
 
     def attempt_began(self, task: int, attempt: int, ago: float | None) -> None:
-        """The engine has begun with it, so many seconds ago if it has ended since."""
+        """The engine has begun with it, so many seconds ago if what it came to is about to be told."""
 
     def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
         """It is over: `how` is the scheduler's event."""
