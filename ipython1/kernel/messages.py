@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 3
+PROTOCOL = 4
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ipython1.kernel.engine.answers import Answers
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.listeners import Listeners
 from ipython1.kernel.engine.memories import Left, Memories
@@ -29,10 +30,6 @@ MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
 START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
-INTERRUPTED_WITHIN = 1.0
-"""Seconds after which an interrupt is answered though the command that it was for goes on, if it does not say."""
-LONGEST_WITHIN = 60.0
-"""Nor can it say more than that."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
 
@@ -99,7 +96,8 @@ class Engine:
         self.history = history
         self.interpreter: Interpreter | None = None
         self.outbox = Outbox()
-        self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self)
+        self.answers = Answers(reactor, self.queue, history, self._send)
+        self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self.answers)
         self._reactor = reactor
         self._outlet = outlet
         self._launch = launch
@@ -118,12 +116,6 @@ class Engine:
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
         self._last_words: list[bytes] = []
-        # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
-        self._until_ready: list[Command] = []
-        self._until_gone: list[Command] = []
-        self._until_result: list[Command] = []
-        # Interrupts, to be answered when the running command has ended, and when at the latest.
-        self._until_ended: list[tuple[Command, IDelayedCall]] = []
 
     @property
     def memories(self) -> Memories:
@@ -178,7 +170,7 @@ class Engine:
         else:
             self._open()
             self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
-            self._answer_ready()
+            self.answers.ready()
 
     def interpreter_ended(self, reason: str) -> None:
         """See `Owner`."""
@@ -255,8 +247,8 @@ class Engine:
         self._carry_out(self.queue.died(reason, kind))
         self._last_words = []
         self.listeners.look()
-        self._answer_results()
-        self._answer_ended()
+        self.answers.results()
+        self.answers.ended()
 
     def _over(self, reason: str, failed: bool) -> None:
         if self._delayed_start is not None:
@@ -265,12 +257,7 @@ class Engine:
         self.gone = reason
         if self.id is not None:
             self._send("gone", {"reason": reason})
-        for command in self._until_ready:
-            self.fail(command, EngineLost(f"{self.name} is gone: {reason}"))
-        for command in self._until_gone:
-            self.reply(command)
-        self._until_ready.clear()
-        self._until_gone.clear()
+        self.answers.gone(reason)
         self.listeners.end()
         self._outlet.engine_gone(self, failed)
 
@@ -352,12 +339,7 @@ class Engine:
             self._take_out_of_memory(answered)
         if not self._outlet.outlived:
             self.abandoned()
-        self._until_ready.clear()
-        self._until_gone.clear()
-        self._until_result.clear()
-        for _, deadline in self._until_ended:
-            deadline.cancel()
-        self._until_ended.clear()
+        self.answers.drop()
         self.listeners.end()
 
     def _open(self) -> None:
@@ -383,7 +365,7 @@ class Engine:
         """Do what the queue says."""
         self._carry_out(instructions)
         # A get_result that waits for a number that now cannot come has to be told.
-        self._answer_results()
+        self.answers.results()
         if self.queue.running is not None:
             # When all is here that comes together; the interpreter has something to do meanwhile.
             self._at_end_of_turn()
@@ -505,7 +487,7 @@ class Engine:
         if self.queue.running is None:
             self._set_capture(False)
         self.listeners.look()
-        self._answer_ended()
+        self.answers.ended()
 
     def _heard_all(self, quiet: bool, printed: bool) -> None:
         """What a command has printed is taken."""
@@ -598,67 +580,7 @@ class Engine:
         }
         self.history.add(Record(number, pack(document), *printed))
 
-    # Answers.
-
-    def reply(self, command: Command, bodies: list[Bytes] | None = None, **fields: Any) -> None:
-        """Answer a command with success."""
-        self._send("reply", {"id": list(command.id), "ok": True, **fields}, bodies)
-
-    def fail(self, command: Command, error: Exception) -> None:
-        """Answer a command with an error of ours."""
-        self._send("reply", {"id": list(command.id), "ok": False}, list(failure_bodies(error)))
-
-    def answer_when_ready(self, command: Command) -> None:
-        """Answer when there is an interpreter that takes commands."""
-        self._until_ready.append(command)
-
-    def answer_when_ended(self, command: Command) -> None:
-        """Answer when the command that runs now has ended; before long, if it does not: whether it has."""
-        within = command.args.get("within")
-        seconds = INTERRUPTED_WITHIN if within is None else min(max(within, 0.0), LONGEST_WITHIN)
-        deadline = self._reactor.callLater(seconds, self._answer_still_running, command)
-        self._until_ended.append((command, deadline))
-
-    def _answer_still_running(self, command: Command) -> None:
-        self._until_ended = [waiting for waiting in self._until_ended if waiting[0] is not command]
-        self.reply(command, result=False)
-
-    def _answer_ended(self) -> None:
-        answered, self._until_ended = self._until_ended, []
-        for command, deadline in answered:
-            deadline.cancel()
-            self.reply(command, result=True)
-
-    def answer_when_gone(self, command: Command) -> None:
-        """Answer when the engine is gone."""
-        self._until_gone.append(command)
-
-    def answer_with_result(self, command: Command) -> None:
-        """Answer a get_result: now, or when nothing runs or waits any more by which the number could come."""
-        self._until_result.append(command)
-        self._answer_results()
-
-    def _answer_ready(self) -> None:
-        answered, self._until_ready = self._until_ready, []
-        for command in answered:
-            self.reply(command)
-
-    def _answer_results(self) -> None:
-        asked, self._until_result = self._until_result, []
-        for command in asked:
-            record = self.history.get(command.args.get("number"))
-            if record is not None:
-                bodies: list[Bytes] = [record.document, record.stdout, record.stderr]
-                self.reply(command, bodies, number=record.number)
-            elif self.queue.busy:
-                self._until_result.append(command)
-            else:
-                self.fail(command, IndexError(self._no_result(command.args.get("number"))))
-
-    def _no_result(self, number: int | None) -> str:
-        if number is None:
-            return f"{self.name} has executed nothing yet"
-        return f"index {number} out of range on {self.name}"
+    # What the controller is told.
 
     def _send(
         self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None

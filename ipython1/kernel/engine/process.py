@@ -24,7 +24,8 @@ from ipython1.kernel import messages
 from ipython1.kernel.config.settings import OUTPUT_LIMIT, START_TIMEOUT
 from ipython1.kernel.engine.channel import Channel
 from ipython1.kernel.engine.output import Capture
-from ipython1.kernel.engine.tickets import Ticket, Tickets
+from ipython1.kernel.engine.queue import Ticket
+from ipython1.kernel.engine.tickets import Tickets
 from ipython1.kernel.framing import Message, encode
 from ipython1.kernel.messages import CommandId, NoneType, Types
 

@@ -26,13 +26,14 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
-from ipython1.kernel.engine.tickets import Ticket
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
 from ipython1.kernel.framing import Bytes
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.verbs import VERBS
 
+Ticket = tuple[int, int]
+"""A round and a number."""
 SEEN = 4096
 """So many ids of past commands are remembered, to recognise repeats."""
 AHEAD = 64

@@ -9,8 +9,8 @@ import contextlib
 import os
 
 from ipython1.core.tickets import TICKET
+from ipython1.kernel.engine.queue import Ticket
 
-Ticket = tuple[int, int]
 _MOST = 64 << 10  # more than are in the pipe at any time
 
 

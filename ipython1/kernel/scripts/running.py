@@ -33,9 +33,10 @@ from ipython1.kernel.terminal import silence
 
 MAX_DESCRIPTORS = 1 << 16
 """No more than this: some programs that engines start try to close every descriptor that there may be."""
-COLLECT_AFTER = 20_000
-"""So many objects more than before make Python look for garbage."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+COLLECT_AFTER = 10_000
+"""So many objects more than before, and Python looks which of them are garbage.  After 700, as is usual, most are about to
+become free in any case, and to look through all those that stay takes a third of a busy controller's time."""
 
 
 def say(text: str) -> None:
@@ -111,12 +112,6 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _collect_seldom() -> None:
-    """Have Python look for garbage less often than for small programs: there may be very many objects, and few cycles."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
-
-
 def run(
     program: str, reactor: Any, main: Callable[[], Coroutine[Any, Any, int]], stop: Callable[[], None]
 ) -> int:
@@ -127,7 +122,7 @@ def run(
     """
     status = 1
     _raise_descriptor_limit()
-    _collect_seldom()
+    gc.set_threshold(COLLECT_AFTER)
 
     def finished(result: int | Failure) -> None:
         nonlocal status

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.core import tickets as interpreter
-from ipython1.kernel.engine.tickets import Ticket, Tickets
+from ipython1.kernel.engine.queue import Ticket
+from ipython1.kernel.engine.tickets import Tickets
 
 
 class TicketTests(SynchronousTestCase):
