@@ -112,7 +112,6 @@ class Engine:
         # What has begun in this turn of the reactor; as a rule it has ended before it would be said.
         self._unsaid: Command | None = None
         self._turn_end: IDelayedCall | None = None
-        self._hearing = False
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
         self._last_words: list[bytes] = []
@@ -211,6 +210,7 @@ class Engine:
                 self._over(reason, failed=False)
             return
         if self.ready:
+            self.catch_up()
             idle = self.queue.running is None
             self._lose(reason, self.interpreter)
             self.interpreter.end(reason, idle)
@@ -227,6 +227,7 @@ class Engine:
             self._fate = Fate.GONE
             self._hopeless = True
         if self.ready:
+            self.catch_up()
             self._lose(reason, self.interpreter, MemoryLimitExceeded)
         self.interpreter.kill(reason)
 
@@ -411,6 +412,7 @@ class Engine:
 
     def _turn_ends(self) -> None:
         self._turn_end = None
+        self._carry_out(self.queue.go_on())
         self._say_begun()
         commands = self.queue.next_ahead()
         if commands:
@@ -426,13 +428,18 @@ class Engine:
             self._carry_out(self.queue.recalled(self.interpreter.take_back()))
 
     def _output_comes(self) -> None:
-        """Something was written, and is about to be read: by now it must be clear which command runs, and stay so."""
+        """Something was written, and is about to be read: by then it must be clear whose it is."""
+        if self.queue.ahead:
+            self.catch_up()
+            self.queue.feeds_ahead = False
+
+    def catch_up(self) -> None:
+        """See what the interpreter does at this moment; it begins with nothing else in this turn of the reactor."""
         if self.queue.ahead and self.interpreter is not None:
             self._call_back()
-            self._hearing = True
+            self.queue.halt()
             self.interpreter.take_replies()
-            self._hearing = False
-            self.queue.feeds_ahead = False
+            self._at_end_of_turn()
 
     def _message(self, command: Command) -> Message:
         """What the interpreter is sent."""
@@ -496,7 +503,7 @@ class Engine:
             assert self.interpreter is not None
             self._carry_out(self.queue.recalled(self.interpreter.take_back()))
         # Whose output is whose could not be told before the reply came: those that print run one at a time.
-        self.queue.feeds_ahead = quiet and not printed and not self._hearing
+        self.queue.feeds_ahead = quiet and not printed
 
     def _opened(self, reply: Message) -> Left | str | None:
         """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""

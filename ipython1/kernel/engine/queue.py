@@ -134,7 +134,7 @@ class CommandQueue:
         self.running: Command | None = None
         self.feeds_ahead = True
         """Whether the interpreter is to have more than what runs."""
-        self._open = False
+        self._open = self._halted = False
         self._ahead: deque[Command] = deque()
         self._waiting: list[Command] = []
         self._seen: OrderedDict[tuple[CommandId, int], None] = OrderedDict()
@@ -158,7 +158,16 @@ class CommandQueue:
     def opened(self, generation: int) -> list[Instruction]:
         """The interpreter of that generation takes commands."""
         self.generation = generation
-        self._open = True
+        self._open, self._halted = True, False
+        return self._feed()
+
+    def halt(self) -> None:
+        """Until `go_on`, nothing is fed, whatever happens."""
+        self._halted = True
+
+    def go_on(self) -> list[Instruction]:
+        """What is next may be fed."""
+        self._halted = False
         return self._feed()
 
     @property
@@ -341,7 +350,7 @@ class CommandQueue:
         return instructions
 
     def _feed(self) -> list[Instruction]:
-        if not self._open or self.running is not None:
+        if not self._open or self._halted or self.running is not None:
             return []
         held_up = set()
         # The sort is stable: within each of the two kinds they stay in order.

@@ -32,6 +32,7 @@ def interrupt(engine: Engine, command: Command) -> None:
     """
     if _is_late(engine, command):
         return
+    engine.catch_up()
     running = engine.queue.running
     if running is None or engine.interpreter is None or _is_over(engine, command):
         engine.answers.reply(command, result=True)
@@ -50,6 +51,7 @@ def send_signal(engine: Engine, command: Command) -> None:
             command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted")
         )
     elif not _is_late(engine, command):
+        engine.catch_up()
         if not _is_over(engine, command):
             engine.interpreter.signal(number)
         engine.answers.reply(command)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
+import signal
+from typing import Any
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
-from ipython1.kernel.engine.queue import AHEAD
+from ipython1.kernel.engine.queue import AHEAD, Command
+from ipython1.kernel.engine.requests import REQUESTS
 from ipython1.kernel.engine.tests.harness import AgentCase, Outcome
 from ipython1.kernel.framing import Message
 
+PATIENCE = 60
+"""Seconds; it takes a moment."""
+_SAYS = "print(file=open('BEGUN', 'w'), flush=True)"
 _PRINTS = """
 import os
 if {n} % 4 == 1: print({n}, flush=True)
@@ -101,6 +108,51 @@ class AheadTests(AgentCase):
         await self.controller.command("interrupt", args={"only": ["t1", 1]})
         self.assertEqual((await spins).error, "KeyboardInterrupt")
         self.assertEqual([outcome.ok for outcome in await gatherResults(others)], [True] * 20)
+
+    async def lagging(self, source: str) -> tuple[Deferred[Outcome], Deferred[Outcome]]:
+        """Two tasks, of which the second one, `source`, runs, while the agent does not know that the first has ended.
+
+        It is to write to the file BEGUN when it does.
+        """
+        await self.start()
+        (go, end), (begun, begin) = os.pipe(), os.pipe()
+        for descriptor in (go, end, begun, begin):
+            self.addCleanup(os.close, descriptor)
+        folder = f"/proc/{os.getpid()}/fd"
+        first = self.controller.task(f"open('{folder}/{go}', 'rb').read(1)")
+        second = self.controller.task(source.replace("BEGUN", f"{folder}/{begin}"))
+        await self.until(lambda: len(self.agent.engines[0].queue.ahead) == 1)
+        os.write(end, b"x")
+        self.assertEqual(select.select([begun], [], [], PATIENCE)[0], [begun])
+        return first, second
+
+    def request(self, verb: str, **args: Any) -> None:
+        """Have the agent do what it is asked, before it looks at anything else."""
+        command = Command(("r", 1), verb, verb, self.agent.engines[0].generation, args=args)
+        REQUESTS[verb](self.agent.engines[0], command)
+
+    async def test_late_interrupt(self) -> None:
+        """An interrupt for a task that has ended strikes the next one neither, nor what that has started."""
+        first, second = await self.lagging("import os; status = os.system('echo > BEGUN; sleep 0.3')")
+        self.request("interrupt", only=["t1", 1])
+        self.assertTrue((await first).ok)
+        self.assertTrue((await second).ok)
+        self.assertEqual((await self.controller.execute("status")).shown, "0")
+
+    async def test_late_signal(self) -> None:
+        """A signal that is to end the interpreter for a task that has ended does not end the next one."""
+        first, second = await self.lagging(f"{_SAYS}; import time; time.sleep(0.3)")
+        self.request("signal", only=["t1", 1], signal=signal.SIGTERM)
+        self.assertEqual([outcome.ok for outcome in await gatherResults([first, second])], [True, True])
+
+    async def test_memory(self) -> None:
+        """What is lost when an interpreter uses too much memory is the task that runs at that moment."""
+        first, second = await self.lagging(f"{_SAYS}\nwhile True: pass")
+        third = self.controller.task("x = 1")
+        self.agent.engines[0].exceeded_memory("uses 5 GB, more than the 4 GB that it may")
+        self.assertTrue((await first).ok)
+        self.assertEqual((await second).error, "MemoryLimitExceeded")
+        self.assertEqual((await third).error, "QueueCleared")
 
     async def test_restart(self) -> None:
         """What has not begun when the interpreter is ended is refused, and runs never."""

@@ -245,6 +245,17 @@ class AheadTests(SynchronousTestCase):
         errors = [type(refusal.error) for refusal in refusals if isinstance(refusal, Refuse)]
         self.assertEqual(errors, [EngineLost, EngineLost, QueueCleared, QueueCleared, QueueCleared])
 
+    def test_halted(self) -> None:
+        """What the interpreter has begins; nothing else does before it goes on."""
+        self.queue.recalled(set())
+        self.queue.halt()
+        self.assertEqual(self.queue.finished(True), [])
+        self.queue.submitted(a_command(1))
+        (feed,) = self.queue.go_on()
+        assert isinstance(feed, Feed)
+        self.assertEqual(feed.command.id, ("c", 1))
+        self.assertEqual(self.queue.go_on(), [])
+
     def test_abandoned(self) -> None:
         """Nobody waits for what had begun, either."""
         self.give()
@@ -262,6 +273,8 @@ EVENTS = st.lists(
         st.tuples(st.just("submit"), st.just("t"), st.booleans(), st.integers(0, 2)),
         st.tuples(st.just("ahead")),
         st.tuples(st.just("recall"), st.integers(0, 3)),
+        st.tuples(st.just("halt")),
+        st.tuples(st.just("go_on")),
         st.tuples(st.just("finish"), st.booleans()),
         st.tuples(st.just("cancel"), st.integers(1, 60)),
         st.tuples(st.just("complete"), st.integers(0, 60)),
@@ -313,6 +326,12 @@ class History:
         """So many of those that the interpreter has beside what runs have begun: at most one."""
         tickets = [command.ticket for command in self.queue.ahead if command.ticket is not None]
         self.take(self.queue.recalled(set(tickets[min(begun, 1) :])))
+
+    def halt(self) -> None:
+        self.queue.halt()
+
+    def go_on(self) -> None:
+        self.take(self.queue.go_on())
 
     def finish(self, ok: bool) -> None:
         running = self.queue.running
