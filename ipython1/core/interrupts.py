@@ -10,6 +10,9 @@ from __future__ import annotations
 import signal
 import socket
 import time
+
+# Without the search for the member of an enumeration, which costs as much as a short task.
+from _signal import getsignal as _getsignal  # type: ignore[import-not-found]
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
@@ -18,6 +21,7 @@ from ipython1.kernel import framing
 
 _interruptible: set[CodeType] = set()
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_SIGINT = int(signal.SIGINT)
 # A signal follows its name within this many seconds.
 _SIGNAL_LAG = 1.0
 
@@ -59,7 +63,7 @@ class Interrupts:
     def install(self) -> None:
         """Have the handler in force, whatever user code did."""
         self._busy = False
-        if signal.getsignal(signal.SIGINT) is not self._handler:
+        if _getsignal(_SIGINT) is not self._handler:
             signal.signal(signal.SIGINT, self._handler)
 
     def close(self) -> None:

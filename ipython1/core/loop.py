@@ -19,6 +19,7 @@ from ipython1.core.channel import Receiver, Sending
 from ipython1.core.interpreter import Execution, Interpreter
 from ipython1.core.interrupts import Interrupts, interruptible
 from ipython1.core.remote_error import describe
+from ipython1.core.tickets import Tickets, unread
 from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
 from ipython1.kernel.error import ConnectionError
@@ -31,6 +32,8 @@ from ipython1.kernel.shared_memory.system import Unavailable
 # two hundred strays was followed by another that soon.
 _DEPTH = 6
 _ATTEMPTS = 20
+# The ticket of a command that came without one.
+_NEEDS_NONE = (0, 0)
 # The verbs whose code users may want to look at when it has failed. Tasks are not among them: what their frames hold
 # may be large, and would be kept by every engine.
 _LOOKED_AT = ("execute", "apply")
@@ -39,10 +42,13 @@ _LOOKED_AT = ("execute", "apply")
 class _Work:
     """A message of the agent's, and how far it has come."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, round_: int) -> None:
         self.message = message
+        self.round = round_
         self.identity = message.fields.get("id")
+        self.ticket = message.fields.get("ticket", _NEEDS_NONE)
         self.begun = False
+        self.began = self.ended = time.monotonic()
         self.reply: verbs.Reply | None = None
         self.error: BaseException | None = None
         self.attempts = 0
@@ -54,9 +60,10 @@ class _Work:
 class Loop:
     """Serves one interpreter to the host agent."""
 
-    def __init__(self, commands: socket.socket, control: socket.socket) -> None:
+    def __init__(self, commands: socket.socket, control: socket.socket, tickets: Tickets) -> None:
         self._commands = commands
         self._receiver = Receiver(commands)
+        self._tickets = tickets
         self._interrupts = Interrupts(control)
         self._interpreter = Interpreter()
         self._pid = os.getpid()
@@ -78,6 +85,7 @@ class Loop:
         """A forked child must not take the engine's messages, nor seem to be the engine."""
         self._commands.close()
         self._interrupts.close()
+        self._tickets.close()
 
     def run(self, facts: dict[str, Any]) -> None:
         """Tell the agent that this process is ready, with `facts`; serve until the agent closes its end."""
@@ -112,7 +120,7 @@ class Loop:
             if message is None:
                 self._agent_gone = True
             else:
-                self._work = _Work(message)
+                self._work = _Work(message, self._tickets.round)
         elif not self._work.finished:
             self._serve(self._work)
         else:
@@ -136,7 +144,7 @@ class Loop:
                 taken.close()
         elif work.message.kind == "trim":
             self._pool.trim()
-        elif work.message.kind == "command":
+        elif work.message.kind == "command" and self._tickets.may_begin(work.ticket):
             self._interrupts.current = work.identity
             self._interrupts.install()
             self._perform(work)
@@ -152,6 +160,12 @@ class Loop:
         if work.outgoing is None:
             self._count_attempt(work)
             messages = [self._reply(work)]
+            messages[0].fields["took"] = work.ended - work.began
+            if unread(1) or unread(2):
+                # Nothing begins before the agent has read it: what is written later belongs to another command.
+                self._tickets.round = work.round + 1
+            else:
+                messages[0].fields["quiet"] = True
             if version != self._told_properties:
                 messages.insert(0, Message("properties", {"properties": dict(self._interpreter.properties)}))
             work.outgoing = [Sending(self._commands, message) for message in messages]
@@ -176,6 +190,7 @@ class Loop:
             work.reply = self._run(work)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too are errors of the command
             work.error = error
+        work.ended = time.monotonic()
 
     @interruptible
     def _run(self, work: _Work) -> verbs.Reply:

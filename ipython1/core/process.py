@@ -1,7 +1,7 @@
 """The interpreter process: one interpreter at the end of a socket pair, its commands one after the other.
 
-``python -m ipython1.core.process --socket FD --control FD``; the host agent starts it, and feeds it one command
-at a time.  It leaves with status 0 at the end of file.
+``python -m ipython1.core.process --socket FD --control FD --tickets FD``; the host agent starts it, and feeds it
+commands.  It leaves with status 0 at the end of file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from ipython1.core import parent, stdio
+from ipython1.core.tickets import Tickets
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ipython1.core.loop import Loop  # brings IPython; not before the streams are ours
 
     command_socket, control_socket = (_socket(fd) for fd in (options.socket, options.control))
-    loop = Loop(command_socket, control_socket)
+    os.set_inheritable(options.tickets, False)
+    loop = Loop(command_socket, control_socket, Tickets(options.tickets))
     loop.run({"pid": os.getpid(), "python": platform.python_version()})
 
 
@@ -37,6 +39,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ipython1.core.process", description=main.__doc__)
     parser.add_argument("--socket", type=int, required=True, metavar="FD", help="commands and replies")
     parser.add_argument("--control", type=int, required=True, metavar="FD", help="which command to interrupt")
+    parser.add_argument("--tickets", type=int, required=True, metavar="FD", help="which commands may begin")
     return parser.parse_args(argv)
 
 

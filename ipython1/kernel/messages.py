@@ -121,12 +121,13 @@ FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
         "commands": (list, NoneType),
     },
     "started": {"id": (list,), "engine": (int,)},
-    # The outcome of a command. `number` is set for execute. Bodies as for the client's reply; those of a
+    # The outcome of a command. `began`: it has begun, too, and that was not said before. `number` is set for execute. Bodies as for the client's reply; those of a
     # successful execute or get_result are result document, stdout and stderr; others have `output` if there is any.
     "reply": {
         "id": (list,),
         "engine": (int,),
         "ok": (bool,),
+        "began": (bool, NoneType),
         "number": (int, NoneType),
         "values": (list, NoneType),
         "result": (object,),

@@ -26,7 +26,9 @@ class InterpreterProcess:
         self.sock, theirs = socket.socketpair()
         self.control, their_control = socket.socketpair()
         self.sock.settimeout(PATIENCE)
-        descriptors = [theirs.fileno(), their_control.fileno()]
+        their_tickets, self.tickets = os.pipe()
+        os.set_blocking(their_tickets, False)
+        descriptors = [theirs.fileno(), their_control.fileno(), their_tickets]
         self.process = subprocess.Popen(
             command_line(*descriptors),
             pass_fds=descriptors,
@@ -38,6 +40,7 @@ class InterpreterProcess:
         )
         theirs.close()
         their_control.close()
+        self._unread_tickets = their_tickets
         self.number = 0
         self.others: list[Message] = []
         self.ready = framing.receive(self.sock)
@@ -48,6 +51,8 @@ class InterpreterProcess:
         self.process.wait()
         self.sock.close()
         self.control.close()
+        os.close(self.tickets)
+        os.close(self._unread_tickets)
         for pipe in (self.process.stdout, self.process.stderr):
             pipe.close()
 
@@ -127,9 +132,11 @@ class InterpreterProcess:
         raise AssertionError(f"it ended without saying {word!r}")
 
 
-def command_line(sock: int, control: int) -> list[str]:
+def command_line(sock: int, control: int, tickets: int) -> list[str]:
     """How the interpreter process is started."""
-    return [sys.executable, "-m", "ipython1.core.process", "--socket", str(sock), "--control", str(control)]
+    named = {"--socket": sock, "--control": control, "--tickets": tickets}
+    options = [word for name, descriptor in named.items() for word in (name, str(descriptor))]
+    return [sys.executable, "-m", "ipython1.core.process", *options]
 
 
 def environment() -> dict[str, str]:

@@ -448,7 +448,8 @@ class ForkTests(ProcessTestCase):
     def test_child_keeps_no_sockets(self) -> None:
         """A child that lives on holds neither of the sockets, nor does a program that it starts."""
         self.engine.execute(
-            "import os, time, subprocess\npid = os.fork()\nif not pid: time.sleep(1000)\n"
+            "import os, time, subprocess\nread, write = os.pipe()\npid = os.fork()\n"
+            "if not pid: os.write(write, b'x'); time.sleep(1000)\nos.read(read, 1)\n"
             "other = subprocess.Popen(['sleep', '1000'], close_fds=False)"
         )
         children = [int(self.engine.value(name)) for name in ("pid", "other.pid")]

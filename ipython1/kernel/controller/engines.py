@@ -255,7 +255,7 @@ class Engines:
         found.carry_out(found.queue.reclaimed(found.record.generation, entries), self._faulty)
         for entry, began in entries:
             if began and entry.began is not None:
-                entry.began()
+                entry.began(None)
         if isinstance(absent, Absent):
             absent.is_here(agent)
         self.observers.changed(engine)
@@ -293,14 +293,17 @@ class Engines:
             found.agent.stays_away(reason)
         found.carry_out(found.queue.close(reason), self._faulty)
 
-    def started(self, engine: int, command: CommandId) -> None:
-        """A command began to run; ProtocolError if it was not sent."""
+    def started(self, engine: int, command: CommandId, ago: float | None = None) -> None:
+        """A command began to run, so many seconds ago if its outcome has come, too; ProtocolError if it was not sent."""
         entry = self._engines[engine].queue.started(command)
         if entry.began is not None:
-            entry.began()
+            entry.began(ago)
 
     def replied(self, engine: int, command: CommandId, reply: Message) -> None:
-        """The outcome of a command came; ProtocolError if it was not sent."""
+        """The outcome of a command came, or comes again; ProtocolError if it was not sent."""
+        if reply.fields.get("began") and self._engines[engine].queue.is_sent(command):
+            # What is large has yet to come: the command counts as running until then.
+            self.started(engine, command, None if reply.streams() else reply.fields.get("took") or 0.0)
         self._event(engine, lambda queue: queue.replied(command, reply.fields["ok"]), reply)
 
     def returned(self, engine: int, command: CommandId) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipython1.kernel.controller.scheduler import Scheduler, Task
+from ipython1.kernel.controller.scheduler import Scheduler
+from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import Outcome, Place, State
 from ipython1.kernel.controller.workers import Worker
 

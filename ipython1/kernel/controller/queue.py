@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SEND_AHEAD = 8
 """So many commands wait at the agent behind the one that runs."""
+TASKS_AHEAD = 128
+"""So many, if they are commands that yield: whoever submits them sees to it that it is no more work than is wanted there."""
 MAX_UNFINISHED = 100_000
 """So many commands without an outcome an engine has at most; more are not taken."""
 
@@ -68,8 +70,8 @@ class Entry:
 
     `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
     streams are not yet complete at the agent.  `memory` is where bodies lie that are empty here, `answer_in` which agents may
-    leave the outcome in memory.  `began` is called when the engine begins with it.  The rest below is
-    kept by the queue; `sent` is whether the agent may have it.
+    leave the outcome in memory.  `began` is called when the engine begins with it, with how many seconds ago that
+    was, if its outcome has come, too.  The rest below is kept by the queue; `sent` is whether the agent may have it.
     """
 
     id: CommandId
@@ -84,7 +86,7 @@ class Entry:
     missing: int = 0
     memory: dict[str, Any] | None = None
     answer_in: list[Any] | None = None
-    began: Callable[[], None] | None = None
+    began: Callable[[float | None], None] | None = None
 
     state: EntryState = EntryState.WAITING
     failures: int = 0
@@ -150,10 +152,13 @@ class _Line:
 class EngineQueue:
     """The commands of one engine."""
 
-    def __init__(self, engine: int, generation: int, send_ahead: int = SEND_AHEAD) -> None:
+    def __init__(
+        self, engine: int, generation: int, send_ahead: int = SEND_AHEAD, tasks_ahead: int = TASKS_AHEAD
+    ) -> None:
         self._engine = engine
         self._generation = generation
-        self._window = send_ahead + 1
+        self._send_ahead = send_ahead
+        self._tasks_ahead = tasks_ahead
         self._ready = True
         self._away = False
         self._positions = 0
@@ -265,6 +270,10 @@ class EngineQueue:
             self._tidy(client, line)
 
     # What the agent says.
+
+    def is_sent(self, command: CommandId) -> bool:
+        """Whether a command is at the agent, and not known to have begun."""
+        return any(entry.id == command and entry.state is EntryState.SENT for entry in self._sent)
 
     def started(self, command: CommandId) -> Entry:
         """A command began to run: which one; ProtocolError if it was not sent."""
@@ -411,14 +420,13 @@ class EngineQueue:
         return sends
 
     def _next(self) -> Entry | None:
-        """The next entry to be sent, if there is room for it: what yields takes none from the others."""
+        """The next entry to be sent, if there is room for it."""
         while self._eligible:
             turn, client = self._eligible[0]
             line = self._lines.get(client)
             if line is not None and line.waiting and line.waiting[0].turn == turn:
                 entry = line.waiting[0]
-                others = sum(entry.yields or not sent.yields for sent in self._sent)
-                if others >= self._window:
+                if not self._has_room(entry):
                     return None
                 heapq.heappop(self._eligible)
                 line.waiting.popleft()
@@ -426,6 +434,12 @@ class EngineQueue:
                 return entry
             heapq.heappop(self._eligible)
         return None
+
+    def _has_room(self, entry: Entry) -> bool:
+        """Whether one more may be at the agent; what yields takes no room from the others."""
+        if entry.yields:
+            return len(self._sent) <= self._tasks_ahead
+        return sum(not sent.yields for sent in self._sent) <= self._send_ahead
 
     def _waiting(self) -> Iterable[Entry]:
         return (entry for line in self._lines.values() for entry in line.waiting)

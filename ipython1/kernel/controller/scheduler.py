@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from ipython1.kernel.controller.balance import Balance
 from ipython1.kernel.controller.fleet import Deadlines, Fleet
+from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
     NO_PROGRESS,
     TRANSITIONS,
@@ -36,7 +37,6 @@ from ipython1.kernel.controller.task_values import (
     Row,
     Send,
     State,
-    Step,
     Stop,
     StopDepend,
     TakeBack,
@@ -44,7 +44,7 @@ from ipython1.kernel.controller.task_values import (
     Verdict,
 )
 from ipython1.kernel.controller.waiting import Ticket, Waiting
-from ipython1.kernel.controller.workers import AHEAD, PAUSE, STUCK, Attempt, Worker
+from ipython1.kernel.controller.workers import PAUSE, Attempt, Worker
 from ipython1.kernel.error import (
     EngineLost,
     IPythonError,
@@ -58,45 +58,7 @@ GRACE = 5.0
 """Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
 DEPEND_WITHIN = 5.0
 """Seconds that an engine may take to say whether it is fit."""
-LOOK = 0.01
-"""Seconds between two looks at whether an idle engine could take work from a busy one."""
-MANY = 50
-"""Where more engines than that have work that waits, looks become rarer as there are more: each goes over all of them."""
 _MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """What is known of one task.
-
-    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
-    are the engines of the tasks that it follows.  `error` is why it failed, unless that is in the reply of an engine.
-    """
-
-    spec: TaskSpec
-    state: State = State.NEW
-    step: int = 0
-    failures: int = 0
-    attempts: int = 0
-    position: int = 0
-    engine: int | None = None
-    place: Place = field(default_factory=Place)
-    ticket: Ticket | None = None
-    attempt: Attempt | None = None
-    blockers: set[int] = field(default_factory=set)
-    leaders: set[int] = field(default_factory=set)
-    outcome: Outcome | None = None
-    error: IPythonError | None = None
-
-    @property
-    def now(self) -> Step:
-        """The step that it is at."""
-        return self.spec.steps[self.step]
-
-    @property
-    def name(self) -> str:
-        """What texts call it."""
-        return f"task {self.spec.id} ({self.spec.label})"
 
 
 class Scheduler:
@@ -107,6 +69,7 @@ class Scheduler:
         self.workers: dict[int, Worker] = {}
         self.waiting = Waiting()
         self._fleet = Fleet(self.workers)
+        self._balance = Balance(self._fleet, self._could_have)
         self._attempts: dict[tuple[int, int], Attempt] = {}
         self._deadlines = Deadlines()
         # What engines were asked and have begun with, by engine and function.
@@ -116,8 +79,6 @@ class Scheduler:
         self._positions = 0
         self._marks = 0
         self._suspects = False
-        self._look_at: float | None = None
-        self._looked_until = 0.0
         self._todo: list[Instruction] = []
         self._just_ended: deque[Task] = deque()
 
@@ -172,7 +133,7 @@ class Scheduler:
         error = TaskAborted(f"{task.name} was aborted")
         self._finish(task, Event.ABORTED, Outcome.ABORTED, error)
         if attempt is not None:
-            attempt.cause = Event.ABORTED
+            attempt.worker.stop(attempt, Event.ABORTED)
             if attempt.started is None:
                 self._take_back(attempt)
             elif not attempt.measures:
@@ -313,9 +274,9 @@ class Scheduler:
             self._deadlines.set(attempt, now + attempt.timeout)
         return []  # it makes no room for others
 
-    def succeeded(self, task_id: int, number: int, now: float) -> list[Instruction]:
-        """It was done."""
-        _, task = self._came(task_id, number, now)
+    def succeeded(self, task_id: int, number: int, now: float, took: float | None = None) -> list[Instruction]:
+        """It was done; that `took` so many seconds."""
+        _, task = self._came(task_id, number, now, took=took)
         if task is not None:
             self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
         return self._done(now)
@@ -377,8 +338,8 @@ class Scheduler:
             times.append(deadline)
         if self.waiting:
             times += [worker.paused_until for worker in self._fleet.paused]
-        if self._look_at is not None:
-            times.append(self._look_at)
+        if self._balance.look_at is not None:
+            times.append(self._balance.look_at)
         return min(times, default=None)
 
     def tick(self, now: float, occupied: Collection[int] = ()) -> list[Instruction]:
@@ -394,7 +355,7 @@ class Scheduler:
             worker.paused_until = 0.0
             self._fleet.changed(worker)
         for attempt in self._deadlines.due(now):
-            attempt.cause = attempt.cause or Event.TIMED_OUT
+            attempt.worker.stop(attempt, Event.TIMED_OUT)
             self._act_against(attempt, now)
         for (engine, depend), verdict in self._judging.items():
             if verdict.deadline is not None and verdict.deadline <= now:
@@ -416,7 +377,8 @@ class Scheduler:
                 self._dependency_ended(self.tasks.get(other), ended)
         if self.waiting:
             self._send_out(now)
-        self._rebalance(now)
+        for attempt in self._balance.to_move(now):
+            self._take_back(attempt)
         todo, self._todo = self._todo, []
         return todo
 
@@ -468,7 +430,7 @@ class Scheduler:
         return task if task is not None and task.attempt is attempt else None
 
     def _over(
-        self, task_id: int, number: int, now: float, started: bool = True
+        self, task_id: int, number: int, now: float, started: bool = True, took: float | None = None
     ) -> tuple[Attempt | None, Task | None]:
         attempt = self._attempts.pop((task_id, number), None)
         if attempt is None:
@@ -478,7 +440,7 @@ class Scheduler:
             attempt.started = now
             if task is not None:
                 self._move(task, Event.STARTED, State.RUNNING)
-        attempt.worker.ended(attempt, now)
+        attempt.worker.ended(attempt, now, took)
         self._fleet.changed(attempt.worker)
         self._deadlines.drop(attempt)
         if task is not None:
@@ -486,10 +448,10 @@ class Scheduler:
         return attempt, task
 
     def _came(
-        self, task_id: int, number: int, now: float, started: bool = True
+        self, task_id: int, number: int, now: float, started: bool = True, took: float | None = None
     ) -> tuple[Attempt | None, Task | None]:
         """The same; a task that has run out of time has failed by that, whatever came of it, and None is given."""
-        attempt, task = self._over(task_id, number, now, started)
+        attempt, task = self._over(task_id, number, now, started, took)
         if task is not None and attempt is not None and attempt.cause is Event.TIMED_OUT:
             self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
             return attempt, None
@@ -655,61 +617,17 @@ class Scheduler:
         self._attempts[attempt.task, attempt.number] = attempt
         self._move(task, Event.SENT, State.SENT)
 
-    def _rebalance(self, now: float) -> None:
-        """Take back, for each engine that has nothing to do, a task that another would make wait."""
-        self._look_at = None
-        loaded = self._fleet.loaded
-        if not loaded or not any(worker.has_room(now) for worker in self._fleet.idle):
-            return
-        if now < self._looked_until:
-            self._look_at = self._looked_until
-            return
-        if len(loaded) > MANY:
-            self._looked_until = now + len(loaded) * LOOK / MANY
-        sources = [each for worker in loaded if (each := _Source(worker, now)).movable]
-        sources.sort(key=lambda each: (-len(each.worker.attempts), each.worker.engine))
-        for worker in [worker for worker in self._fleet.idle if sources and worker.has_room(now)]:
-            attempt = self._movable(sources, worker, now)
-            if attempt is not None:
-                self._take_back(attempt)
-                sources = [each for each in sources if each.movable]
-            if not sources:
-                break
-        for worker in loaded:
-            first = next(other for other in worker.attempts if other.started is None and not other.returning)
-            look_at = now + (LOOK if first is not worker.attempts[0] else STUCK + LOOK)
-            self._look_at = look_at if self._look_at is None else min(self._look_at, look_at)
-
-    def _movable(self, sources: Iterable[_Source], idle: Worker, now: float) -> Attempt | None:
-        """The attempt that the engine without work should have, out of the sources, if there is one; it is one of theirs no more."""
-        for source in sources:
-            if idle.occupied and not source.worker.occupied and source.worker.has_room(now, without=1):
-                continue  # It would be sent there again, before the one that has commands of others.
-            for attempt in source.movable:
-                task = self._task_of(attempt)
-                if task is None:
-                    continue
-                place = task.place
-                if (
-                    idle.mark not in place.rejected
-                    and idle.may_become(place)
-                    and not self.avoids(idle, place, now)
-                ):
-                    source.movable.remove(attempt)
-                    return attempt
-        return None
-
-
-class _Source:
-    """An engine, and those of its tasks that others could have, the last one first."""
-
-    def __init__(self, worker: Worker, now: float) -> None:
-        self.worker = worker
-        self.movable: list[Attempt] = []
-        waits, stuck = worker.waits(now), worker.is_stuck(now)
-        if stuck or waits is None or waits >= AHEAD / 2:
-            behind = worker.attempts if stuck else worker.attempts[1:]
-            self.movable = [each for each in reversed(behind) if each.started is None and not each.returning]
+    def _could_have(self, worker: Worker, attempt: Attempt, now: float) -> bool:
+        """Whether an engine could be sent the task of an attempt that another engine has."""
+        task = self._task_of(attempt)
+        if task is None:
+            return False
+        place = task.place
+        return (
+            worker.mark not in place.rejected
+            and worker.may_become(place)
+            and not self.avoids(worker, place, now)
+        )
 
 
 class FIFOScheduler(Scheduler):

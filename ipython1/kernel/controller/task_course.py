@@ -166,18 +166,22 @@ class TaskCourse:
             self.do(self.scheduler.engine_came_back(engine, self.now()))
         self.do(self.scheduler.properties_changed(engine, record.properties, self.now()))
 
-    def attempt_began(self, task: int, attempt: int) -> None:
+    def attempt_began(self, task: int, attempt: int, ago: float | None) -> None:
         """See `task_entries.Fate`."""
         live, known = self.live.get(task), self.scheduler.tasks.get(task)
         running = False
         # That one runs which was sent by an earlier controller may be known already.
         if live is not None and known is not None and known.state is State.SENT:
-            live.started = time.time()
-            self.journal.began(task, attempt, live.started)
-            running = True
+            live.started = time.time() - (ago or 0.0)
+            running = ago is None
             function, engine = live.work[live.step].function, self.scheduler.tasks[task].engine
             if function is not None and engine is not None:
                 self.functions.arrived(engine, function)
+        if ago is not None:
+            # What it came to comes next: that says it to the scheduler, and is what is stored.
+            return
+        if live is not None and running:
+            self.journal.began(task, attempt, live.started or 0.0)
         self.do(self.scheduler.started(task, attempt, self.now()))
         if running:
             self.output.began(task)
@@ -201,6 +205,8 @@ class TaskCourse:
             self._engines.forget(reply.fields["engine"], entry.client)
         if how == "lost":
             instructions = self.scheduler.lost(task, attempt, reason, self.now())
+        elif how == "succeeded" and reply is not None:
+            instructions = self.scheduler.succeeded(task, attempt, self.now(), reply.fields.get("took"))
         else:
             event: Callable[[int, int, float], list[Instruction]] = getattr(self.scheduler, how)
             instructions = event(task, attempt, self.now())
@@ -313,7 +319,7 @@ class TaskCourse:
         self._asked += 1
         engine, depend = ask.engine, ask.depend
 
-        def began() -> None:
+        def began(ago: float | None) -> None:
             owner.began()
             self.do(self.scheduler.depend_began(engine, depend, self.now()))
 

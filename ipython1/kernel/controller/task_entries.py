@@ -18,8 +18,8 @@ from ipython1.kernel.peer import Link
 class Fate(Protocol):
     """Who is told what becomes of the attempts."""
 
-    def attempt_began(self, task: int, attempt: int) -> None:
-        """The engine has begun with it."""
+    def attempt_began(self, task: int, attempt: int, ago: float | None) -> None:
+        """The engine has begun with it, so many seconds ago if what it came to is about to be told."""
 
     def attempt_ended(self, task: int, attempt: int, how: str, reply: Message | None, reason: str) -> None:
         """It is over: `how` is the scheduler's event."""
@@ -36,10 +36,10 @@ class TaskEntry:
         self._attempt = attempt
         self._began = began
 
-    def began(self) -> None:
-        """The engine has begun with it."""
+    def began(self, ago: float | None) -> None:
+        """See `queue.Entry`."""
         self._began = True
-        self._fate.attempt_began(self._task, self._attempt)
+        self._fate.attempt_began(self._task, self._attempt, ago)
 
     def answered(self, entry: Entry, engine: int, reply: Message, link: Link) -> None:
         """See `queue.Owner`.  Large results are fetched before anybody is told."""

@@ -9,8 +9,8 @@ from ipython1.kernel.controller.task_values import Event, Place, Verdict
 
 AHEAD = 0.02
 """Seconds of work that an engine is sent ahead, beside what it runs: about what it takes to send it more."""
-MAX_AHEAD = 8
-"""So many tasks are sent ahead at the most."""
+MAX_AHEAD = 64
+"""So many tasks are sent ahead at the most, if they are very short; what is sent together costs less."""
 LONG = 0.2
 """Tasks that take so many seconds are sent one at a time: a round trip is nothing beside them."""
 PAUSE = 0.2
@@ -56,6 +56,8 @@ class Worker:
     occupied: bool = False
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
+    stopping: set[Attempt] = field(default_factory=set)
+    """Those of the attempts that are to stop."""
     _durations: dict[str, float] = field(default_factory=dict)
     _last_end: float = 0.0
 
@@ -76,10 +78,7 @@ class Worker:
             return True
         if count > MAX_AHEAD or self.is_stuck(now):
             return False
-        for attempt in self.attempts:
-            if attempt.cause is not None:
-                return False
-        return count - 1 < self._ahead(now)
+        return not self.stopping and count - 1 < self._ahead(now)
 
     def is_stuck(self, now: float) -> bool:
         """Whether it has tasks and begins with none, for what others want of it."""
@@ -96,14 +95,26 @@ class Worker:
             return 1 if elapsed < LONG else 0
         if max(usual, elapsed) > LONG or elapsed > 2 * usual + AHEAD:
             return 0
-        return max(1, min(MAX_AHEAD, int(AHEAD / max(usual, 1e-6))))
+        return max(1, self.portion(kind) - 1)
 
-    def ended(self, attempt: Attempt, now: float) -> None:
-        """An attempt is over; if it had started, it tells how long such work takes."""
+    def portion(self, kind: str) -> int:
+        """How many tasks of that kind it may have when it has none."""
+        usual = self._durations.get(kind)
+        return 1 if usual is None or usual > LONG else 1 + min(MAX_AHEAD, int(AHEAD / max(usual, 1e-6)))
+
+    def stop(self, attempt: Attempt, cause: Event) -> None:
+        """An attempt is to stop, for that reason unless there was one before."""
+        attempt.cause = attempt.cause or cause
+        self.stopping.add(attempt)
+
+    def ended(self, attempt: Attempt, now: float, took: float | None = None) -> None:
+        """An attempt is over; if it had started, it tells how long such work takes: `took`, if the engine has said that."""
         self.attempts.remove(attempt)
+        self.stopping.discard(attempt)
         if attempt.started is None:
             return
-        took = max(0.0, now - max(attempt.started, self._last_end))
+        if took is None:
+            took = max(0.0, now - max(attempt.started, self._last_end))
         self._last_end = now
         usual = self._durations.get(attempt.kind)
         self._durations[attempt.kind] = took if usual is None else usual + _WEIGHT * (took - usual)

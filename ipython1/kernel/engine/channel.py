@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -28,7 +28,7 @@ PIECE = 256 << 10
 MOST_PARTS = 64
 """So many parts are sent at a time."""
 LAST_PIECES = 64
-"""So many pieces are read at most from a dead interpreter: a child that has its socket must not keep us here."""
+"""So many pieces are drained at most: a child of a dead interpreter that has its socket must not keep us here."""
 
 
 @implementer(IReadWriteDescriptor)
@@ -56,14 +56,15 @@ class Channel:
         sock.setblocking(False)
         reactor.addReader(self)
 
-    def send(self, message: Message) -> None:
-        """Send `message` as soon as the interpreter takes it; its bodies must not change until then."""
+    def send(self, sent: Iterable[Message]) -> None:
+        """Send messages as soon as the interpreter takes them; their bodies must not change until then."""
         if self._socket.fileno() < 0 or self._finishing:
             return
-        for part in encode(message):
-            view = memoryview(part).cast("B")
-            if view.nbytes:
-                self._outgoing.append(view)
+        for message in sent:
+            for part in encode(message):
+                view = memoryview(part).cast("B")
+                if view.nbytes:
+                    self._outgoing.append(view)
         self._write()
 
     def finish(self) -> None:
@@ -72,10 +73,17 @@ class Channel:
         self._write()
 
     def drain(self) -> None:
-        """Take what has arrived, the interpreter having ended."""
+        """Take what has arrived."""
         for _ in range(LAST_PIECES):
-            if not self._reading or self.doRead() is not None:
+            if not self._reading:
                 return
+            try:
+                data = self._socket.recv(PIECE)
+            except OSError:  # there is no more; or it is broken, which the reactor will see, too
+                return
+            if not data:
+                return
+            self._take(data)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -95,14 +103,17 @@ class Channel:
             return CONNECTION_LOST
         if not data:
             return CONNECTION_DONE
+        self._take(data)
+        return None
+
+    def _take(self, data: bytes) -> None:
         try:
             messages = self._decoder.feed(data)
         except ProtocolError as problem:
             self._broken(f"sent what is no message: {problem}")
-            return None
+            return
         if messages:
             self._received(messages)
-        return None
 
     def doWrite(self) -> None:
         if self._outgoing:

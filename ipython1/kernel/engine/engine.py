@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Protocol
@@ -10,15 +10,17 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ipython1.kernel.engine.answers import Answers
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.listeners import Listeners
 from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
-from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse
+from ipython1.kernel.engine.queue import Begin, Command, CommandQueue, Feed, Instruction, Refuse
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.messages import CommandId
 from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.shared_memory.reference import Reference
 from ipython1.kernel.shared_memory.system import Unavailable
@@ -28,12 +30,10 @@ MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
 START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
-INTERRUPTED_WITHIN = 1.0
-"""Seconds after which an interrupt is answered though the command that it was for goes on, if it does not say."""
-LONGEST_WITHIN = 60.0
-"""Nor can it say more than that."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
+
+_PASSED_ON = ("number", "values", "result", "took")
 
 
 class Fate(Enum):
@@ -96,7 +96,8 @@ class Engine:
         self.history = history
         self.interpreter: Interpreter | None = None
         self.outbox = Outbox()
-        self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self)
+        self.answers = Answers(reactor, self.queue, history, self._send)
+        self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self.answers)
         self._reactor = reactor
         self._outlet = outlet
         self._launch = launch
@@ -108,15 +109,12 @@ class Engine:
         self._delayed_start: Any = None
         self._fed_at = 0.0
         self._was_fed = False
+        # What has begun in this turn of the reactor; as a rule it has ended before it would be said.
+        self._unsaid: Command | None = None
+        self._turn_end: IDelayedCall | None = None
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
         self._last_words: list[bytes] = []
-        # Commands to be answered when the successor is ready or the engine gone, and when a result has come.
-        self._until_ready: list[Command] = []
-        self._until_gone: list[Command] = []
-        self._until_result: list[Command] = []
-        # Interrupts, to be answered when the running command has ended, and when at the latest.
-        self._until_ended: list[tuple[Command, IDelayedCall]] = []
 
     @property
     def memories(self) -> Memories:
@@ -143,7 +141,8 @@ class Engine:
             self._start_failed(f"cannot start an interpreter: {problem}", b"")
             return
         if self.interpreter is not None:
-            self.interpreter.stdout.heard = self.interpreter.stderr.heard = self.listeners.heard
+            for output in (self.interpreter.stdout, self.interpreter.stderr):
+                output.ready, output.heard = self._output_comes, self.listeners.heard
 
     def interpreter_said(self, message: Message) -> None:
         """See `Owner`."""
@@ -170,7 +169,7 @@ class Engine:
         else:
             self._open()
             self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
-            self._answer_ready()
+            self.answers.ready()
 
     def interpreter_ended(self, reason: str) -> None:
         """See `Owner`."""
@@ -211,6 +210,7 @@ class Engine:
                 self._over(reason, failed=False)
             return
         if self.ready:
+            self.catch_up()
             idle = self.queue.running is None
             self._lose(reason, self.interpreter)
             self.interpreter.end(reason, idle)
@@ -227,6 +227,7 @@ class Engine:
             self._fate = Fate.GONE
             self._hopeless = True
         if self.ready:
+            self.catch_up()
             self._lose(reason, self.interpreter, MemoryLimitExceeded)
         self.interpreter.kill(reason)
 
@@ -234,6 +235,7 @@ class Engine:
         if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
             # First of all: so that what waits in the controller is dropped on account of this.
             self._send("died", {"generation": self.generation, "reason": reason})
+        self.queue.recalled(interpreter.take_back())
         running = self.queue.running
         if running is not None and prints(running.verb):
             interpreter.stdout.drain()
@@ -246,8 +248,8 @@ class Engine:
         self._carry_out(self.queue.died(reason, kind))
         self._last_words = []
         self.listeners.look()
-        self._answer_results()
-        self._answer_ended()
+        self.answers.results()
+        self.answers.ended()
 
     def _over(self, reason: str, failed: bool) -> None:
         if self._delayed_start is not None:
@@ -256,12 +258,7 @@ class Engine:
         self.gone = reason
         if self.id is not None:
             self._send("gone", {"reason": reason})
-        for command in self._until_ready:
-            self.fail(command, EngineLost(f"{self.name} is gone: {reason}"))
-        for command in self._until_gone:
-            self.reply(command)
-        self._until_ready.clear()
-        self._until_gone.clear()
+        self.answers.gone(reason)
         self.listeners.end()
         self._outlet.engine_gone(self, failed)
 
@@ -328,12 +325,14 @@ class Engine:
 
     def abandoned(self) -> None:
         """What was asked of it is nobody's business any more."""
+        self._call_back()
         self.queue.abandoned()
         self.outbox.clear()
 
     def disconnected(self) -> None:
         """The controller is gone.  The interpreter lives on, and what it was asked for, if the controller is outlived."""
         self.id = self._offered = None
+        self._unsaid = None
         # Another controller does not know who was to take outcomes out of memory: they go with the connection.
         for command in self.queue.held:
             command.answer_in = None
@@ -341,12 +340,7 @@ class Engine:
             self._take_out_of_memory(answered)
         if not self._outlet.outlived:
             self.abandoned()
-        self._until_ready.clear()
-        self._until_gone.clear()
-        self._until_result.clear()
-        for _, deadline in self._until_ended:
-            deadline.cancel()
-        self._until_ended.clear()
+        self.answers.drop()
         self.listeners.end()
 
     def _open(self) -> None:
@@ -356,16 +350,33 @@ class Engine:
 
     # Commands for the interpreter.
 
+    def submit(self, command: Command) -> None:
+        """A command came."""
+        if not command.yields:
+            self._call_back()
+        self.carry_out(self.queue.submitted(command))
+
+    def cancel(self, ids: Collection[CommandId]) -> None:
+        """Those of these commands that have not begun are wanted back."""
+        if any(command.id in ids for command in self.queue.ahead):
+            self._call_back()
+        self.carry_out(self.queue.cancelled(ids))
+
     def carry_out(self, instructions: list[Instruction]) -> None:
         """Do what the queue says."""
         self._carry_out(instructions)
         # A get_result that waits for a number that now cannot come has to be told.
-        self._answer_results()
+        self.answers.results()
+        if self.queue.running is not None:
+            # When all is here that comes together; the interpreter has something to do meanwhile.
+            self._at_end_of_turn()
 
     def _carry_out(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
             if isinstance(instruction, Feed):
-                self._feed(instruction.command)
+                self._feed(instruction.command, instruction.again)
+            elif isinstance(instruction, Begin):
+                self._begin(instruction.command)
             elif isinstance(instruction, Refuse):
                 bodies: list[Bytes] = [*failure_bodies(instruction.error)]
                 # One that was running is lost; the others have not begun.
@@ -375,8 +386,63 @@ class Engine:
             else:
                 self._send("returned", {"id": list(instruction.command.id)})
 
-    def _feed(self, command: Command) -> None:
+    def _feed(self, command: Command, again: bool) -> None:
         assert self.interpreter is not None
+        if not again:
+            self._begin(command)
+        command.ticket = None
+        self.interpreter.send(self._message(command))
+
+    def _begin(self, command: Command) -> None:
+        self._say_begun()
+        self._unsaid = command
+        self._at_end_of_turn()
+        self._fed_at = self._reactor.seconds()
+        self._was_fed = True
+        self._set_capture(True)
+
+    def _say_begun(self) -> None:
+        command, self._unsaid = self._unsaid, None
+        if command is not None:
+            self._send("started", {"id": list(command.id)})
+
+    def _at_end_of_turn(self) -> None:
+        if self._turn_end is None:
+            self._turn_end = self._reactor.callLater(0, self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        self._turn_end = None
+        self._carry_out(self.queue.go_on())
+        self._say_begun()
+        commands = self.queue.next_ahead()
+        if commands:
+            assert self.interpreter is not None
+            tickets = self.interpreter.run_next([self._message(command) for command in commands])
+            for command, ticket in zip(commands, tickets, strict=True):
+                command.ticket = ticket
+
+    def _call_back(self) -> None:
+        """Have the interpreter begin with nothing after what runs, so that it can be decided anew what that is to be."""
+        if self.queue.ahead:
+            assert self.interpreter is not None
+            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+
+    def _output_comes(self) -> None:
+        """Something was written, and is about to be read: by then it must be clear whose it is."""
+        if self.queue.ahead:
+            self.catch_up()
+            self.queue.feeds_ahead = False
+
+    def catch_up(self) -> None:
+        """See what the interpreter does at this moment; it begins with nothing else in this turn of the reactor."""
+        if self.queue.ahead and self.interpreter is not None:
+            self._call_back()
+            self.queue.halt()
+            self.interpreter.take_replies()
+            self._at_end_of_turn()
+
+    def _message(self, command: Command) -> Message:
+        """What the interpreter is sent."""
         fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
         if command.values is not None:
             fields["values"] = command.values
@@ -384,11 +450,7 @@ class Engine:
             fields["memory"] = command.memory.reference.to_plain()
         if command.answer_in is not None and self.memories.has_room:
             fields["answer_in"] = command.answer_in
-        self._send("started", {"id": list(command.id)})
-        self._fed_at = self._reactor.seconds()
-        self._was_fed = True
-        self._set_capture(True)
-        self.interpreter.send(Message("command", fields, list(command.bodies)))
+        return Message("command", fields, list(command.bodies))
 
     def _set_capture(self, running: bool) -> None:
         if self.interpreter is not None:
@@ -413,26 +475,35 @@ class Engine:
         printed: list[Any] = []
         if prints(command.verb):
             printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take(), *shown]
+        self._heard_all(message.fields.get("quiet", False), any(printed[:2]))
         if command.verb == "execute":
             self.history.add(Record(number or self.history.last_number + 1, bodies[-1], printed[0], printed[1]))
             bodies, printed = ([bodies[0], *printed], []) if ok else (bodies[:2], printed)
         if (command.verb == "reset" and ok) or _clears(command):
             self.history.clear()
-        self._set_capture(False)
         memory = self._opened(message)
         if self.queue.discarding and isinstance(memory, Left):
             memory.taken()
         elif not self.queue.discarding:
-            fields: dict[str, Any] = {"ok": ok, "took": float(self._reactor.seconds() - self._fed_at)}
-            fields.update(
-                (name, message.fields[name]) for name in ("number", "values", "result") if name in message.fields
-            )
+            fields: dict[str, Any] = {"ok": ok}
+            fields.update((name, message.fields[name]) for name in _PASSED_ON if name in message.fields)
             if memory is not None:
                 fields, bodies = self._left_in(memory, command, fields, bodies)
             self._answer(command, fields, bodies, True, printed)
         self.carry_out(self.queue.finished(ok))
+        if self.queue.running is None:
+            self._set_capture(False)
         self.listeners.look()
-        self._answer_ended()
+        self.answers.ended()
+
+    def _heard_all(self, quiet: bool, printed: bool) -> None:
+        """What a command has printed is taken."""
+        if not quiet:
+            # The interpreter begins with nothing that it was given meanwhile.
+            assert self.interpreter is not None
+            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+        # Whose output is whose could not be told before the reply came: those that print run one at a time.
+        self.queue.feeds_ahead = quiet and not printed
 
     def _opened(self, reply: Message) -> Left | str | None:
         """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""
@@ -486,15 +557,17 @@ class Engine:
         What it has `printed`, to stdout and stderr, goes with it.
         """
         command.memory = None
+        if command is self._unsaid:
+            self._unsaid = None
+            fields = {**fields, "began": True}
         if any(printed):
             fields, bodies = {**fields, "output": len(printed)}, [*bodies, *printed]
         try:
             message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
         except ProtocolError as problem:
             # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
-            message, number = self._send(
-                "reply", {"id": list(command.id), "ok": False}, list(failure_bodies(problem))
-            )
+            fields = {**{name: fields[name] for name in fields if name == "began"}, "ok": False}
+            message, number = self._send("reply", {"id": list(command.id), **fields}, list(failure_bodies(problem)))
         if self._outlet.outlived:
             self.outbox.keep(Answered(command, message, began, number))
             self._outlet.answered()
@@ -514,72 +587,13 @@ class Engine:
         }
         self.history.add(Record(number, pack(document), *printed))
 
-    # Answers.
-
-    def reply(self, command: Command, bodies: list[Bytes] | None = None, **fields: Any) -> None:
-        """Answer a command with success."""
-        self._send("reply", {"id": list(command.id), "ok": True, **fields}, bodies)
-
-    def fail(self, command: Command, error: Exception) -> None:
-        """Answer a command with an error of ours."""
-        self._send("reply", {"id": list(command.id), "ok": False}, list(failure_bodies(error)))
-
-    def answer_when_ready(self, command: Command) -> None:
-        """Answer when there is an interpreter that takes commands."""
-        self._until_ready.append(command)
-
-    def answer_when_ended(self, command: Command) -> None:
-        """Answer when the command that runs now has ended; before long, if it does not: whether it has."""
-        within = command.args.get("within")
-        seconds = INTERRUPTED_WITHIN if within is None else min(max(within, 0.0), LONGEST_WITHIN)
-        deadline = self._reactor.callLater(seconds, self._answer_still_running, command)
-        self._until_ended.append((command, deadline))
-
-    def _answer_still_running(self, command: Command) -> None:
-        self._until_ended = [waiting for waiting in self._until_ended if waiting[0] is not command]
-        self.reply(command, result=False)
-
-    def _answer_ended(self) -> None:
-        answered, self._until_ended = self._until_ended, []
-        for command, deadline in answered:
-            deadline.cancel()
-            self.reply(command, result=True)
-
-    def answer_when_gone(self, command: Command) -> None:
-        """Answer when the engine is gone."""
-        self._until_gone.append(command)
-
-    def answer_with_result(self, command: Command) -> None:
-        """Answer a get_result: now, or when nothing runs or waits any more by which the number could come."""
-        self._until_result.append(command)
-        self._answer_results()
-
-    def _answer_ready(self) -> None:
-        answered, self._until_ready = self._until_ready, []
-        for command in answered:
-            self.reply(command)
-
-    def _answer_results(self) -> None:
-        asked, self._until_result = self._until_result, []
-        for command in asked:
-            record = self.history.get(command.args.get("number"))
-            if record is not None:
-                bodies: list[Bytes] = [record.document, record.stdout, record.stderr]
-                self.reply(command, bodies, number=record.number)
-            elif self.queue.busy:
-                self._until_result.append(command)
-            else:
-                self.fail(command, IndexError(self._no_result(command.args.get("number"))))
-
-    def _no_result(self, number: int | None) -> str:
-        if number is None:
-            return f"{self.name} has executed nothing yet"
-        return f"index {number} out of range on {self.name}"
+    # What the controller is told.
 
     def _send(
         self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None
     ) -> tuple[Message, int | None]:
         """The message, and the number that it was given if there is a controller."""
+        self._say_begun()
         engine = self._wanted if self.id is None else self.id
         message = Message(kind, {**fields, "engine": engine}, list(bodies or []))
         return message, self._outlet.send(message)

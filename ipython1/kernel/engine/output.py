@@ -105,6 +105,8 @@ class Capture:
         self._text = Text(LIMIT_IDLE)
         self.heard: Callable[[], None] | None = None
         """Called when something has come."""
+        self.ready: Callable[[], None] | None = None
+        """Called when something is there, before it is read unasked."""
         os.set_blocking(descriptor, False)
         reactor.addReader(self)
 
@@ -166,6 +168,8 @@ class Capture:
             self.heard()
 
     def doRead(self) -> None:
+        if self.ready is not None:
+            self.ready()
         self._read()
 
     def fileno(self) -> int:

@@ -24,6 +24,8 @@ from ipython1.kernel import messages
 from ipython1.kernel.config.settings import OUTPUT_LIMIT, START_TIMEOUT
 from ipython1.kernel.engine.channel import Channel
 from ipython1.kernel.engine.output import Capture
+from ipython1.kernel.engine.queue import Ticket
+from ipython1.kernel.engine.tickets import Tickets
 from ipython1.kernel.framing import Message, encode
 from ipython1.kernel.messages import CommandId, NoneType, Types
 
@@ -47,6 +49,9 @@ FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
         "result": (bool, NoneType),
         "displays": (bool, NoneType),
         "memory": (dict, NoneType),
+        "took": (float, NoneType),
+        # All that was written has been read: the next command that was sent ahead may have begun.
+        "quiet": (bool, NoneType),
     },
 }
 
@@ -111,7 +116,9 @@ class Interpreter(ProcessProtocol):
             self._control, their_control = _pair(theirs)
             ours.callback(self._control.close)
             self._control.setblocking(False)
-            self._spawn([empty, stdout, stderr, their_messages, their_control])
+            self._tickets = Tickets()
+            ours.callback(self._tickets.close)
+            self._spawn([empty, stdout, stderr, their_messages, their_control, self._tickets.theirs])
             self._ours = ours.pop_all()
         if self.ended:
             self._ours.close()
@@ -126,7 +133,7 @@ class Interpreter(ProcessProtocol):
         return capture, write
 
     def _spawn(self, descriptors: list[int]) -> None:
-        arguments = [*self._arguments, "--socket", "3", "--control", "4"]
+        arguments = [*self._arguments, "--socket", "3", "--control", "4", "--tickets", "5"]
         self._reactor.spawnProcess(
             self,
             arguments[0],
@@ -144,8 +151,24 @@ class Interpreter(ProcessProtocol):
         self._cancel_deadline()
 
     def send(self, message: Message) -> None:
-        """Send it a message."""
-        self._channel.send(message)
+        """Send it a message; a command only if it has no other."""
+        self._channel.send([message])
+
+    def run_next(self, commands: list[Message]) -> list[Ticket]:
+        """Have it run these when it has done what it has to do, unless they are taken back; the tickets that they get."""
+        tickets = self._tickets.give(len(commands))
+        for command, ticket in zip(commands, tickets, strict=True):
+            command.fields["ticket"] = ticket
+        self._channel.send(commands)
+        return tickets
+
+    def take_back(self) -> set[Ticket]:
+        """Take back all that was to run next, and has not begun; the tickets of that."""
+        return self._tickets.take_back()
+
+    def take_replies(self) -> None:
+        """Take what it has said by now, which may be on its way through the reactor."""
+        self._channel.drain()
 
     def interrupt(self, command_id: CommandId) -> None:
         """Raise KeyboardInterrupt in that command, and in no other; the children of user code get SIGINT."""
@@ -202,14 +225,16 @@ class Interpreter(ProcessProtocol):
                 os.kill(self.pid, number)
 
     def _messages_received(self, received: list[Message]) -> None:
-        # What was written before the message is in the pipes by now, and belongs to what it answers.
-        self.stdout.drain()
-        self.stderr.drain()
         for message in received:
             problem = messages.check(message.kind, message.fields, FROM_INTERPRETER)
             if problem:
                 self.kill(f"sent a malformed message: {problem}")
                 return
+            if message.kind == "reply" and not message.fields.get("quiet"):
+                # What was written before the reply is in the pipes by now, and belongs to what it answers.
+                self.stdout.drain()
+                self.stderr.drain()
+                self._tickets.next_round()
             self._owner.interpreter_said(message)
 
     def _channel_lost(self, reason: str) -> None:
@@ -220,10 +245,11 @@ class Interpreter(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self._cancel_deadline()
-        # The process itself is gone, and what it had written before is complete.
+        # The process itself is gone, and what it had written before is complete: what it has said of earlier commands,
+        # then the output of the last one.
+        self._channel.drain()
         self.stdout.drain()
         self.stderr.drain()
-        self._channel.drain()
         self.ended = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -1,8 +1,12 @@
 """The commands that one engine holds: the one that its interpreter runs, and those that wait for it.
 
-A plain state machine: each event returns what is to be done, in order (`Feed`, `Refuse`, `Return`).  The interpreter
-is fed one command at a time, so that whatever waits can still be taken back or dropped.  Those whose verb yields
+A plain state machine: each event returns what is to be done, in order (`Feed`, `Begin`, `Refuse`, `Return`).  The
+interpreter is fed one command at a time, so that whatever waits can still be taken back or dropped.  Those whose verb yields
 (tasks) run when there are no others that could.
+
+*Ahead.*  Beside what runs, the interpreter may have some tasks that are next, each with a ticket (see
+`ipython1.core.tickets`).  Before anything else is done with what waits, they are to be called back: `recalled` is told which
+of them the interpreter has not begun with, and these wait as if they had never been there.
 
 *Failures.*  A command that fails takes with it the waiting ones of the same client on this engine, and those that
 the client had submitted before it could know.  So the failures are counted per client, a command says how many its
@@ -15,10 +19,11 @@ other clients' commands pass.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from ipython1.kernel.error import ConnectionError, EngineLost, IPythonError, QueueCleared
@@ -27,8 +32,14 @@ from ipython1.kernel.messages import CommandId
 from ipython1.kernel.shared_memory.memory import Memory
 from ipython1.kernel.verbs import VERBS
 
+Ticket = tuple[int, int]
+"""A round and a number."""
 SEEN = 4096
 """So many ids of past commands are remembered, to recognise repeats."""
+AHEAD = 64
+"""So many tasks are given to the interpreter beside the one that runs."""
+AHEAD_BYTES = 64 << 10
+"""They have so many bytes together, but for the first: one that is taken back is sent twice."""
 CLIENTS = 4096
 """The failures of so many clients are remembered; those of the clients that failed longest ago are forgotten first."""
 
@@ -52,21 +63,37 @@ class Command:
     complete: bool = True
     memory: Memory | None = None
     answer_in: int | None = None
+    ticket: Ticket | None = None
+    discarded: bool = False
+    """Whether nobody waits for its outcome any more, though it runs."""
+    yields: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        verb = VERBS.get(self.verb)
+        self.yields = verb is not None and verb.yields
 
     @property
     def client(self) -> str:
         """The session id of the client where the command was born."""
         return self.id[0]
 
-
-def _yields(command: Command) -> bool:
-    verb = VERBS.get(command.verb)
-    return verb is not None and verb.yields
+    @property
+    def size(self) -> int:
+        """How many bytes its bodies have."""
+        return sum(memoryview(body).nbytes for body in self.bodies)
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Give the command to the interpreter."""
+    """Give the command to the interpreter: it runs now.  If it is `again`, it was said before that it does."""
+
+    command: Command
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The command, which the interpreter has, is the one that runs now."""
 
     command: Command
 
@@ -86,7 +113,7 @@ class Return:
     command: Command
 
 
-Instruction = Feed | Refuse | Return
+Instruction = Feed | Begin | Refuse | Return
 
 
 class Stage(Enum):
@@ -105,12 +132,18 @@ class CommandQueue:
         self.name = name
         self.generation = 0
         self.running: Command | None = None
-        self.discarding = False
-        """Whether nobody waits for the outcome of the running command any more."""
-        self._open = False
+        self.feeds_ahead = True
+        """Whether the interpreter is to have more than what runs."""
+        self._open = self._halted = False
+        self._ahead: deque[Command] = deque()
         self._waiting: list[Command] = []
         self._seen: OrderedDict[tuple[CommandId, int], None] = OrderedDict()
         self._failures: OrderedDict[str, tuple[int, str]] = OrderedDict()
+
+    @property
+    def discarding(self) -> bool:
+        """Whether nobody waits for the outcome of the running command any more."""
+        return self.running is not None and self.running.discarded
 
     @property
     def is_open(self) -> bool:
@@ -125,14 +158,28 @@ class CommandQueue:
     def opened(self, generation: int) -> list[Instruction]:
         """The interpreter of that generation takes commands."""
         self.generation = generation
-        self._open = True
+        self._open, self._halted = True, False
+        return self._feed()
+
+    def halt(self) -> None:
+        """Until `go_on`, nothing is fed, whatever happens."""
+        self._halted = True
+
+    def go_on(self) -> list[Instruction]:
+        """What is next may be fed."""
+        self._halted = False
         return self._feed()
 
     @property
     def held(self) -> list[Command]:
         """What runs, if somebody waits for its outcome, and what waits."""
-        running = [] if self.running is None or self.discarding else [self.running]
-        return [*running, *self._waiting]
+        has = [] if self.running is None else [self.running, *self._ahead]
+        return [*(command for command in has if not command.discarded), *self._waiting]
+
+    @property
+    def ahead(self) -> Collection[Command]:
+        """What the interpreter has, beside what runs."""
+        return self._ahead
 
     def stage(self, command: list[Any], index: int | None) -> Stage:
         """How far the command of that id has come, the `index`-th of its call."""
@@ -142,7 +189,7 @@ class CommandQueue:
 
         if self.running is not None and is_meant(self.running):
             return Stage.RUNNING
-        if any(map(is_meant, self._waiting)):
+        if any(map(is_meant, self._ahead)) or any(map(is_meant, self._waiting)):
             return Stage.WAITING
         been = ((command[0], command[1]), index or 0) in self._seen
         return Stage.OVER if been else Stage.UNKNOWN
@@ -182,13 +229,46 @@ class CommandQueue:
     def finished(self, ok: bool) -> list[Instruction]:
         """The running command has an outcome, which was passed on."""
         command, self.running = self.running, None
-        discarded, self.discarding = self.discarding, False
         if command is None:
             return []
         instructions: list[Instruction] = []
-        if not ok and not discarded:
+        if not ok and not command.discarded:
             instructions += self._failed(command)
+        if self._ahead:
+            self.running = self._ahead.popleft()
+            return [*instructions, Begin(self.running)]
         return instructions + self._feed()
+
+    def next_ahead(self) -> list[Command]:
+        """The tasks that the interpreter is given to run next; from now on they count as given."""
+        if self.running is None or not self.feeds_ahead or len(self._ahead) > AHEAD / 2:
+            return []
+        if not all(command.yields for command in self._waiting):
+            return []
+        clients = {self.running.client, *(command.client for command in self._ahead)}
+        size = sum(command.size for command in self._ahead)
+        given: list[Command] = []
+        for command in self._waiting:
+            # Of the commands of one client one may fail, and the others are not to begin then.
+            if not command.complete or command.memory is not None or command.client in clients:
+                break
+            size += command.size
+            if len(self._ahead) == AHEAD or (self._ahead and size > AHEAD_BYTES):
+                break
+            clients.add(command.client)
+            given.append(command)
+            self._ahead.append(command)
+        del self._waiting[: len(given)]
+        return given
+
+    def recalled(self, unread: Collection[Ticket]) -> list[Instruction]:
+        """What the interpreter has beside what runs was called back: those of these tickets it has not begun with."""
+        back = [command for command in self._ahead if command.ticket in unread]
+        self._ahead = deque(command for command in self._ahead if command.ticket not in unread)
+        self._waiting[:0] = back
+        if self.running is not None and self.running.ticket in unread:
+            return [Feed(self.running, again=True)]
+        return []
 
     def cancelled(self, ids: Iterable[CommandId]) -> list[Instruction]:
         """Those of these commands that have not started are wanted back."""
@@ -199,17 +279,18 @@ class CommandQueue:
         return [*map(Return, taken), *self._feed()]
 
     def died(self, reason: str, kind: type[EngineLost] = EngineLost) -> list[Instruction]:
-        """The interpreter ended: its command is lost, with an error of class `kind`, and what waits was meant for a
-        namespace that is gone.
+        """The interpreter ended: what it has begun with is lost, with an error of class `kind`, and what waits was meant
+        for a namespace that is gone.
         """
         self._open = False
         instructions: list[Instruction] = []
-        command, self.running = self.running, None
-        discarded, self.discarding = self.discarding, False
-        if command is not None and not discarded:
-            text = f"{self.name} lost its interpreter ({reason}) while it ran {command.label}"
-            instructions.append(Refuse(command, kind(text)))
-            instructions += self._failed(command)
+        begun = [] if self.running is None else [self.running, *self._ahead]
+        self.running, self._ahead = None, deque()
+        for command in begun:
+            if not command.discarded:
+                text = f"{self.name} lost its interpreter ({reason}) while it ran {command.label}"
+                instructions.append(Refuse(command, kind(text)))
+                instructions += self._failed(command)
         waiting, self._waiting = self._waiting, []
         for other in waiting:
             text = f"{other.label} was dropped: {self.name} lost its interpreter ({reason})"
@@ -220,7 +301,9 @@ class CommandQueue:
         """The controller is gone, and with it everyone who waited for an outcome."""
         self._waiting.clear()
         self._failures.clear()
-        self.discarding = self.running is not None
+        if self.running is not None:
+            for command in (self.running, *self._ahead):
+                command.discarded = True
 
     def _is_repeat(self, command: Command) -> bool:
         # The same command may be for the same engine twice (targets=[0, 0]); the place among the targets tells the
@@ -267,11 +350,11 @@ class CommandQueue:
         return instructions
 
     def _feed(self) -> list[Instruction]:
-        if not self._open or self.running is not None:
+        if not self._open or self._halted or self.running is not None:
             return []
         held_up = set()
         # The sort is stable: within each of the two kinds they stay in order.
-        for command in sorted(self._waiting, key=_yields):
+        for command in sorted(self._waiting, key=attrgetter("yields")):
             if command.complete and command.client not in held_up:
                 self._waiting.remove(command)
                 self.running = command

@@ -13,7 +13,7 @@ from ipython1.kernel.messages import is_command_id
 
 def get_result(engine: Engine, command: Command) -> None:
     """The outcome of an execute, by number; the latest one without."""
-    engine.answer_with_result(command)
+    engine.answers.with_result(command)
 
 
 def output(engine: Engine, command: Command) -> None:
@@ -21,7 +21,7 @@ def output(engine: Engine, command: Command) -> None:
     if is_command_id(command.args["only"]):
         engine.listeners.listen(command)
     else:
-        engine.fail(command, ProtocolError("output is asked of a command by its id"))
+        engine.answers.fail(command, ProtocolError("output is asked of a command by its id"))
 
 
 def interrupt(engine: Engine, command: Command) -> None:
@@ -32,45 +32,47 @@ def interrupt(engine: Engine, command: Command) -> None:
     """
     if _is_late(engine, command):
         return
+    engine.catch_up()
     running = engine.queue.running
     if running is None or engine.interpreter is None or _is_over(engine, command):
-        engine.reply(command, result=True)
+        engine.answers.reply(command, result=True)
     else:
         engine.interpreter.interrupt(running.id)
-        engine.answer_when_ended(command)
+        engine.answers.when_ended(command)
 
 
 def send_signal(engine: Engine, command: Command) -> None:
     """Send a signal to the interpreter."""
     number = command.args["signal"]
     if number not in signal.valid_signals():
-        engine.fail(command, ValueError(f"{number} is not the number of a signal"))
+        engine.answers.fail(command, ValueError(f"{number} is not the number of a signal"))
     elif engine.interpreter is None or not engine.ready:
-        engine.fail(
+        engine.answers.fail(
             command, EngineLost(f"{engine.name} has no interpreter at the moment: it is being restarted")
         )
     elif not _is_late(engine, command):
+        engine.catch_up()
         if not _is_over(engine, command):
             engine.interpreter.signal(number)
-        engine.reply(command)
+        engine.answers.reply(command)
 
 
 def restart(engine: Engine, command: Command) -> None:
     """End the interpreter and start another one; answered when that is ready."""
-    engine.answer_when_ready(command)
+    engine.answers.when_ready(command)
     engine.end(Fate.SUCCESSOR, "restarted on request")
 
 
 def kill(engine: Engine, command: Command) -> None:
     """End the engine for good; answered when it is gone."""
-    engine.answer_when_gone(command)
+    engine.answers.when_gone(command)
     engine.end(Fate.GONE, "killed on request")
 
 
 def _is_late(engine: Engine, command: Command) -> bool:
     if command.generation == engine.generation:
         return False
-    engine.fail(command, QueueCleared(f"{command.label} was dropped: {engine.name} has been restarted since"))
+    engine.answers.fail(command, QueueCleared(f"{command.label} was dropped: {engine.name} has been restarted since"))
     return True
 
 
@@ -83,7 +85,7 @@ def _is_over(engine: Engine, command: Command) -> bool:
 
 def meet(engine: Engine, command: Command) -> None:
     """Whether this process and the client's see each other's memory."""
-    engine.reply(command, result=engine.memories.meet(command.args["memory"]))
+    engine.answers.reply(command, result=engine.memories.meet(command.args["memory"]))
 
 
 REQUESTS: Mapping[str, Callable[[Engine, Command], None]] = {

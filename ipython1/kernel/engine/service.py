@@ -173,8 +173,7 @@ class Agent:
         elif message.kind == "cancel":
             engine = self._engine(fields["engine"])
             if engine is not None:
-                ids = [(session, number) for session, number in fields["ids"]]
-                engine.carry_out(engine.queue.cancelled(ids))
+                engine.cancel({(session, number) for session, number in fields["ids"]})
         elif message.kind == "look":
             gone = [[pid, created] for pid, created in fields["processes"] if ended(pid, created)]
             self.send(Message("ended", {"processes": gone}))
@@ -238,7 +237,7 @@ class Agent:
         if request is not None:
             request(engine, command)
             return
-        engine.carry_out(engine.queue.submitted(command))
+        engine.submit(command)
         if streams:
             self._collect(engine, command, message)
         elif "memory" in fields:

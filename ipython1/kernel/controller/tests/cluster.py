@@ -73,6 +73,9 @@ class FakeAgent(Peer):
         self.queues: dict[int, CommandQueue] = {}
         self.refused: list[str] = []
         self.got: list[Message] = []
+        self.begun: list[list[Any]] = []
+        """The ids of commands that have begun, where that is said with their outcomes."""
+        self.says_when_ended = False
         for place in range(engines):
             fields = {"place": place, "generation": 1, "pid": 100 + place, "properties": {}}
             self.link.send(Message("register", fields))
@@ -126,7 +129,9 @@ class FakeAgent(Peer):
     def carry_out(self, engine: int, instructions: list[Instruction]) -> None:
         for instruction in instructions:
             id_ = list(instruction.command.id)
-            if isinstance(instruction, Feed):
+            if isinstance(instruction, Feed) and self.says_when_ended:
+                self.begun.append(id_)
+            elif isinstance(instruction, Feed):
                 self.say("started", engine, id=id_)
             elif isinstance(instruction, Refuse):
                 self.say("reply", engine, failure_bodies(instruction.error), id=id_, ok=False)
@@ -151,8 +156,10 @@ class FakeAgent(Peer):
         command = queue.running
         if command is not None:
             bodies: list[Any] = [body] if ok else failure_bodies(error or EngineLost("failed as told"))
-            values = {"values": [[1, "pickle", {}]]} if ok and command.verb == "task" else {}
-            self.say("reply", engine, bodies, id=list(command.id), ok=ok, **values)
+            more: dict[str, Any] = {"values": [[1, "pickle", {}]]} if ok and command.verb == "task" else {}
+            if list(command.id) in self.begun:
+                more |= {"began": True, "took": 0.5}
+            self.say("reply", engine, bodies, id=list(command.id), ok=ok, **more)
             self.carry_out(engine, queue.finished(ok))
 
     def die(self, engine: int, restart: bool = True) -> None:

@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ipython1.kernel.controller.explain import why
-from ipython1.kernel.controller.scheduler import GRACE, Scheduler, Task
+from ipython1.kernel.controller.scheduler import GRACE, Scheduler
+from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
     AskDepend,
     Event,

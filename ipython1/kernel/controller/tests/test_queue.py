@@ -54,7 +54,7 @@ class QueueTests(SynchronousTestCase):
     """Single cases."""
 
     def setUp(self) -> None:
-        self.queue = EngineQueue(0, 1, send_ahead=2)
+        self.queue = EngineQueue(0, 1, send_ahead=2, tasks_ahead=2)
 
     def submit(self, *labels: str) -> list[Entry]:
         entries = [entry(label[0], int(label[1:])) for label in labels]
@@ -259,7 +259,7 @@ class World:
     AHEAD = 3
 
     def __init__(self) -> None:
-        self.queue = EngineQueue(0, 1, send_ahead=self.AHEAD)
+        self.queue = EngineQueue(0, 1, send_ahead=self.AHEAD, tasks_ahead=self.AHEAD)
         self.agent = agent_queue.CommandQueue("engine 0")
         self.agent.opened(1)
         self.down: list[Any] = []

@@ -22,10 +22,10 @@ from ipython1.kernel.controller.scheduler import (
     LIFOScheduler,
     PriorityScheduler,
     Scheduler,
-    Task,
 )
 from ipython1.kernel.controller.service import interfaces
 from ipython1.kernel.controller.shutdown import Shutdown
+from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
     AskDepend,
     Finish,
@@ -172,7 +172,7 @@ class LoadTests(SchedulerCase):
 
     def test_bounded_in_time(self) -> None:
         """Many short tasks are sent ahead, few longer ones, and long ones not at all."""
-        self.assertEqual([self.ahead(seconds) for seconds in (0.001, 0.006, 0.05, 1.0)], [8, 3, 1, 0])
+        self.assertEqual([self.ahead(seconds) for seconds in (0.0001, 0.001, 0.006, 0.05, 1.0)], [64, 19, 3, 1, 0])
 
     def test_taken_back(self) -> None:
         """What waits behind a long task is taken back for an engine that has nothing to do, and runs there."""
@@ -293,6 +293,13 @@ class LoadTests(SchedulerCase):
             durations = [5.0 if task == place else 0.01 for task in range(1000)]
             took = self.makespan(durations)
             self.assertLess(took, 1.15 * listed(durations, 4), place)
+
+    def test_makespan_of_long_ones_among_very_short(self) -> None:
+        """What lies behind a long task is spread among the others, several at once, though messages take long."""
+        durations = [0.5 if task % 250 == 120 else 0.0005 for task in range(4000)]
+        self.assertLess(self.makespan(durations, trip=0.01), 1.15 * listed(durations, 4))
+        durations = [0.0002] * 2000 + [0.5] * 9
+        self.assertLess(self.makespan(durations, trip=0.01), 1.15 * listed(durations, 4))
 
     def test_makespan_mixed(self) -> None:
         """Durations of all sizes, in any order."""

@@ -96,6 +96,11 @@ class CallTests(ServiceCase):
         self.assertEqual(ran, b"ok")
         self.assertEqual(self.settled(others, other), [b"ok", b"ok"])
 
+    def test_failure_that_had_not_begun_before(self) -> None:
+        """It is the same where the failure says as well that its command had begun."""
+        self.agent.says_when_ended = True
+        self.test_failure()
+
     def test_repeat(self) -> None:
         """A command that comes again has no effect."""
         self.client.execute()

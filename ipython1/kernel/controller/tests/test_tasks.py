@@ -122,6 +122,23 @@ class TaskCase(SynchronousTestCase):
 
 
 class RunTests(TaskCase):
+    def test_begun_and_ended(self) -> None:
+        """That a task has begun may be said with its outcome: well, badly, large; and it is tried again as ever."""
+        self.agent.says_when_ended = True
+        self.client.submit(0)
+        self.client.submit(1, steps=[{**STEP, "retries": 1}])
+        self.cluster.settle()
+        self.assertEqual(self.ask("task_status", verbose=False)["scheduled"], 2)
+        self.finish(0, body=b"five")
+        self.finish(1, ok=False)
+        self.assertEqual(self.client.came_to(0), b"five")
+        record = self.client.done[0].fields["record"]
+        self.assertGreater(record["completed"] - record["started"], 0.4)
+        self.assertIsNone(self.client.came_to(1))
+        self.finish(0, 1, body=LARGE)
+        self.assertEqual(self.client.came_to(1), LARGE)
+        self.assertEqual(self.client.done[1].fields["record"]["attempts"], 2)
+
     def test_outcome(self) -> None:
         """A task runs on an engine; who submitted it is told its outcome, and who asks."""
         self.client.submit(0, label="run('a=5')")

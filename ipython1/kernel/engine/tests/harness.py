@@ -71,7 +71,7 @@ class FakeController:
         self.generations: dict[int, int] = {}
         self.lost: str | None = None
         self.ids: Callable[[Message], int | None] = lambda message: message.fields["place"]
-        self._number = 0
+        self._number = self._tasks = 0
         self._waiting: list[tuple[Callable[[Message], bool], Deferred[Message]]] = []
 
     def link_lost(self, reason: str) -> None:
@@ -147,6 +147,15 @@ class FakeController:
         """Execute `source`."""
         return self.command("execute", source.encode(), label=f"execute({source!r})", **fields)
 
+    def task(self, source: str, **fields: Any) -> Deferred[Outcome]:
+        """Run `source` as a task, whose results are the values of the names in `pull`."""
+        args = {"kind": "string", "push": [], "pull": fields.pop("pull", []), "clear_before": False, "clear_after": False}
+        described = [[1, "pickle", {}]]
+        self._tasks += 1
+        client = f"t{self._tasks}"
+        body = pickle.dumps(source, 5)
+        return self.command("task", body, args=args, values=described, client=client, label=client, **fields)
+
     def push(self, **values: Any) -> Deferred[Outcome]:
         """Push values that need no more than a pickle."""
         bodies = [pickle.dumps(value, 5) for value in values.values()]
@@ -203,6 +212,13 @@ class AgentCase(TestCase):
         settled: Deferred[None] = Deferred()
         reactor.callLater(0.01, settled.callback, None)  # type: ignore[attr-defined]
         return settled
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return when that holds, which is looked at in each turn of the reactor."""
+        while not holds():
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0, turn.callback, None)  # type: ignore[attr-defined]
+            await turn
 
     def interpreter(self, engine: int = 0) -> Interpreter:
         """The interpreter of an engine at the moment."""

@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.engine import queue as queue_module
-from ipython1.kernel.engine.queue import Command, CommandQueue, Feed, Instruction, Refuse, Return
+from ipython1.kernel.engine.queue import Begin, Command, CommandQueue, Feed, Instruction, Refuse, Return
 from ipython1.kernel.error import ConnectionError, EngineLost, QueueCleared
 
 
 def a_command(number: int, client: str = "c", **fields: Any) -> Command:
     return Command((client, number), "execute", f"execute({number})", **fields)
+
+
+def a_task(number: int, **fields: Any) -> Command:
+    return Command((f"t{number}", 1), "task", f"task {number}", **fields)
 
 
 def an_open_queue() -> CommandQueue:
@@ -39,7 +43,7 @@ class QueueTests(SynchronousTestCase):
     def test_tasks_yield(self) -> None:
         """A task is fed when there are no other commands; what runs goes on."""
         queue = an_open_queue()
-        tasks = [Command((f"t{number}", 1), "task", f"task {number}") for number in range(3)]
+        tasks = [a_task(number) for number in range(3)]
         others = [a_command(1), a_command(2, "d", complete=False), a_command(3)]
         self.assertEqual(queue.submitted(tasks[0]), [Feed(tasks[0])])
         for command in (tasks[1], others[0], tasks[2], others[1], others[2]):
@@ -173,9 +177,104 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual((len(queue._seen), len(queue._failures)), (10, 10))
 
 
+class AheadTests(SynchronousTestCase):
+    """What the interpreter is given beside what runs."""
+
+    def setUp(self) -> None:
+        self.queue = an_open_queue()
+        self.tasks = [a_task(number) for number in range(5)]
+        for task in self.tasks:
+            self.queue.submitted(task)
+
+    def give(self) -> list[Command]:
+        given = self.queue.next_ahead()
+        for command in given:
+            command.ticket = 0, int(command.id[0][1:])
+        return given
+
+    def test_begin(self) -> None:
+        """Tasks are given behind the one that runs, and begin in their order."""
+        self.assertEqual(self.give(), self.tasks[1:])
+        self.assertEqual(self.give(), [])
+        self.assertEqual(self.queue.held, self.tasks)
+        self.assertEqual(self.queue.finished(True), [Begin(self.tasks[1])])
+        self.assertEqual(self.queue.finished(False), [Begin(self.tasks[2])])
+
+    def test_no_others(self) -> None:
+        """Where a command waits that is no task, none are given; nor what has not come wholly, nor two of one client."""
+        self.queue.submitted(a_command(1))
+        self.assertEqual(self.give(), [])
+        self.setUp()
+        self.queue.submitted(Command(("t3", 2), "task", "the same client"))
+        self.assertEqual(self.give(), self.tasks[1:])
+        self.setUp()
+        self.tasks[2].complete = False
+        self.assertEqual(self.give(), self.tasks[1:2])
+
+    def test_bounded(self) -> None:
+        """No more bytes are given than are easily sent twice, but one task always is."""
+        for task in self.tasks:
+            task.bodies = [bytes(queue_module.AHEAD_BYTES)]
+        self.assertEqual(self.give(), self.tasks[1:2])
+        self.assertEqual(self.give(), [])
+
+    def test_recalled(self) -> None:
+        """What has not begun waits again, before what came later; what has stays."""
+        self.give()
+        self.queue.submitted(a_task(5))
+        self.assertEqual(self.queue.recalled({(0, 3), (0, 4)}), [])
+        self.assertEqual([*self.queue.ahead], self.tasks[1:3])
+        self.assertEqual(self.queue.cancelled([("t3", 1)]), [Return(self.tasks[3])])
+        self.assertEqual([command.id[0] for command in self.give()], ["t4", "t5"])
+
+    def test_recalled_before_it_began(self) -> None:
+        """One that is said to run, and has lost its ticket, is fed again."""
+        self.give()
+        self.queue.finished(True)
+        self.assertEqual(
+            self.queue.recalled({(0, number) for number in range(1, 5)}), [Feed(self.tasks[1], again=True)]
+        )
+        self.assertIs(self.queue.running, self.tasks[1])
+        self.assertEqual(self.queue.finished(True), [Feed(self.tasks[2])])
+
+    def test_death(self) -> None:
+        """What has begun is lost, and the rest was dropped."""
+        self.give()
+        self.queue.recalled({(0, 2), (0, 3), (0, 4)})
+        refusals = self.queue.died("killed")
+        errors = [type(refusal.error) for refusal in refusals if isinstance(refusal, Refuse)]
+        self.assertEqual(errors, [EngineLost, EngineLost, QueueCleared, QueueCleared, QueueCleared])
+
+    def test_halted(self) -> None:
+        """What the interpreter has begins; nothing else does before it goes on."""
+        self.queue.recalled(set())
+        self.queue.halt()
+        self.assertEqual(self.queue.finished(True), [])
+        self.queue.submitted(a_command(1))
+        (feed,) = self.queue.go_on()
+        assert isinstance(feed, Feed)
+        self.assertEqual(feed.command.id, ("c", 1))
+        self.assertEqual(self.queue.go_on(), [])
+
+    def test_abandoned(self) -> None:
+        """Nobody waits for what had begun, either."""
+        self.give()
+        self.queue.recalled({(0, 2), (0, 3), (0, 4)})
+        self.queue.abandoned()
+        self.assertEqual(self.queue.held, [])
+        self.assertEqual(self.queue.finished(True), [Begin(self.tasks[1])])
+        self.assertTrue(self.queue.discarding)
+        self.assertEqual(self.queue.finished(False), [])
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("submit"), st.sampled_from("abc"), st.booleans(), st.integers(0, 2)),
+        st.tuples(st.just("submit"), st.just("t"), st.booleans(), st.integers(0, 2)),
+        st.tuples(st.just("ahead")),
+        st.tuples(st.just("recall"), st.integers(0, 3)),
+        st.tuples(st.just("halt")),
+        st.tuples(st.just("go_on")),
         st.tuples(st.just("finish"), st.booleans()),
         st.tuples(st.just("cancel"), st.integers(1, 60)),
         st.tuples(st.just("complete"), st.integers(0, 60)),
@@ -196,11 +295,13 @@ class History:
         self.commands: list[Command] = []
         self.fed: list[Command] = []
         self.ends: dict[int, list[str]] = {}
+        self.tickets = 0
 
     def take(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
-            if isinstance(instruction, Feed):
-                self.fed.append(instruction.command)
+            if isinstance(instruction, Feed | Begin):
+                if not (isinstance(instruction, Feed) and instruction.again):
+                    self.fed.append(instruction.command)
             else:
                 self.end(instruction.command, type(instruction).__name__)
 
@@ -208,11 +309,29 @@ class History:
         self.ends.setdefault(id(command), []).append(how)
 
     def submit(self, client: str, complete: bool, failures: int) -> None:
-        command = a_command(
-            len(self.commands), client, complete=complete, failures=failures, generation=self.generation
-        )
+        number = len(self.commands)
+        said = {"complete": complete, "failures": failures, "generation": self.generation}
+        command = a_task(number, **said) if client == "t" else a_command(number, client, **said)
         self.commands.append(command)
+        if client != "t":
+            self.recall(0)
         self.take(self.queue.submitted(command))
+
+    def ahead(self) -> None:
+        for command in self.queue.next_ahead():
+            self.tickets += 1
+            command.ticket = 0, self.tickets
+
+    def recall(self, begun: int) -> None:
+        """So many of those that the interpreter has beside what runs have begun: at most one."""
+        tickets = [command.ticket for command in self.queue.ahead if command.ticket is not None]
+        self.take(self.queue.recalled(set(tickets[min(begun, 1) :])))
+
+    def halt(self) -> None:
+        self.queue.halt()
+
+    def go_on(self) -> None:
+        self.take(self.queue.go_on())
 
     def finish(self, ok: bool) -> None:
         running = self.queue.running
@@ -221,7 +340,8 @@ class History:
         self.take(self.queue.finished(ok))
 
     def cancel(self, number: int) -> None:
-        self.take(self.queue.cancelled([(client, number) for client in "abc"]))
+        self.recall(0)
+        self.take(self.queue.cancelled([*((client, number) for client in "abc"), (f"t{number}", 1)]))
 
     def complete(self, number: int) -> None:
         if number < len(self.commands):
@@ -232,6 +352,7 @@ class History:
             self.take(self.queue.broken(self.commands[number], "it broke"))
 
     def die(self) -> None:
+        self.recall(0)
         self.take(self.queue.died("it died"))
 
     def open(self) -> None:

@@ -98,12 +98,13 @@ class CommandTests(AgentCase):
         self.assertEqual(late.error, "QueueCleared")
 
     async def test_started(self) -> None:
-        """Each start is announced, before the outcome."""
+        """Each start is announced, before the outcome or with it."""
         await self.start()
         await gatherResults([self.controller.execute("1"), self.controller.execute("2")])
-        story = [
-            (message.kind, message.fields["id"][1]) for message in self.controller.kinds("started", "reply")
-        ]
+        story: list[tuple[str, int]] = []
+        for message in self.controller.kinds("started", "reply"):
+            number = message.fields["id"][1]
+            story += [("started", number)] * bool(message.fields.get("began")) + [(message.kind, number)]
         self.assertEqual(story, [("started", 1), ("reply", 1), ("started", 2), ("reply", 2)])
 
     async def test_cancel(self) -> None:
