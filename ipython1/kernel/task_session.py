@@ -54,10 +54,10 @@ class Confirm(Request):
 class Pace(Request):
     """Answered here, when no more than `limit` of the tasks of `group` are left.
 
-    Its result is whether all of the tasks `first` have ended.
+    Its result is whether all of the tasks `first` have ended, which are those that are next to be asked for.
     """
 
-    group: Group = field(default_factory=Group)
+    group: Group = field(default_factory=lambda: Group(0))
     limit: int = 0
     first: Sequence[int] = ()
 
@@ -65,8 +65,9 @@ class Pace(Request):
 class _Outcome:
     """The outcome of something that one may wait for."""
 
-    def __init__(self, group: Group | None = None) -> None:
+    def __init__(self, group: Group | None = None, items: int = 1) -> None:
         self.group = group
+        self.items = items
         self.outcome: Answer | Exception | None = None
         self.told = False
         """Whether the caller itself will be told what came of it."""
@@ -76,7 +77,7 @@ class _Outcome:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
         if self.group is not None:
-            self.group.ended()
+            self.group.ended(self.items)
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             _fire(waiter, outcome)
@@ -270,7 +271,7 @@ class TaskSession(ClientSession):
             self._send_function(function)
         submission = self._unconfirmed[number] = _Outcome()
         if request.watch:
-            self._watched[number] = _Outcome(request.group)
+            self._watched[number] = _Outcome(request.group, request.items)
         if request.group is not None:
             request.group.begun()
         if self.alive:

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.core.references import reduce_result
-from ipython1.kernel.client.interrupted import as_interrupted, stopped
+from ipython1.kernel.client.interrupted import all_stopped, as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.parts import Parts
 from ipython1.kernel.client.progress import Choice, Meter
@@ -33,6 +33,7 @@ from ipython1.kernel.error import (
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Request, outcome_of
 from ipython1.kernel.results import Result
+from ipython1.kernel.taskclient import abandon
 from ipython1.kernel.terminal import is_watched
 
 AT_ONCE = 0.2
@@ -98,7 +99,7 @@ class PendingResult(Parts, Future[Any]):
         if self.done():
             return
         if self.taskid is not None:
-            self.client.abort(self.taskid)
+            self.client._perform(abandon([self.taskid]), "abort")
             return
         outcome: Future[Any] = Future()
         super().add_done_callback(lambda done: outcome.set_result(None))
@@ -324,6 +325,8 @@ class PendingResult(Parts, Future[Any]):
 
     def _stop(self) -> None:
         """Ctrl-C was pressed while it was waited for: raise what came of that."""
+        if self.taskid is not None:
+            all_stopped([self], self._name)
         outcome: Future[Any] = Future()
         super().add_done_callback(lambda done: outcome.set_result(None))
         stopped(self.client._calls, self._requests, outcome)

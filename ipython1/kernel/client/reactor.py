@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from ipython1.kernel.client.ending import watch_end
 from ipython1.kernel.error import ClientError
 
 T = TypeVar("T")
@@ -98,6 +99,7 @@ class ReactorThread:
             )
             self._thread.start()
             running.wait()
+            watch_end()
             atexit.register(self._stop)
         reactor.addSystemEventTrigger("during", "shutdown", self._stopped)  # type: ignore[attr-defined]
         self._reactor = reactor

@@ -15,7 +15,9 @@ from ipython1.kernel.client.executor import TaskExecutor
 from ipython1.kernel.client.imap import imap
 from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.leaving import confirm_at_exit
+from ipython1.kernel.client.live import is_wanted
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
+from ipython1.kernel.client.progress import bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client_session import Connection, Dial
 from ipython1.kernel.config.settings import CONFIRM_TIMEOUT
@@ -26,14 +28,19 @@ from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Answer, Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import TaskConnection, task_connection
-from ipython1.kernel.task_submission import Submit, submission, task_id
+from ipython1.kernel.task_submission import Submit, submission, task_id, task_ids
 from ipython1.kernel.taskclient import Tasks, as_task, watched
+
+LISTENED = 1000
+"""To so many tasks, of those that a barrier is given by their ids, it is listened."""
 
 
 class TaskCalls(Calls):
     """The calls of a client of the Task interface, which does not wait to submit."""
 
-    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
+    def _waited_for(
+        self, requests: list[Request], name: str, stopping: bool = False
+    ) -> tuple[list[Answer] | BaseException, bool]:
         for owner in [owner for request in requests if isinstance(request, Submit) for owner in request.owners]:
             if owner._calls.connection is not self.connection:
                 problem = ValueError(
@@ -41,7 +48,7 @@ class TaskCalls(Calls):
                     " ResultOf(pending.taskid) in its place"
                 )
                 return problem, False
-        return super()._waited_for(requests, name)
+        return super()._waited_for(requests, name, stopping)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
         if (
@@ -134,24 +141,34 @@ class TaskClient(ConnectedClient):
     def barrier(self, taskids: Any, timeout: float | None = None) -> None:
         """Wait until these tasks (ids, or what `submit` gave) have ended, however; at most `timeout` seconds.
 
-        CallTimeout if they have not.  Ids that the controller does not know are not waited for.  Of what `submit` gave it
-        is shown meanwhile what is printed, and how many have ended.
+        CallTimeout if they have not.  Ids that the controller does not know are not waited for.  What the tasks print is
+        shown meanwhile, and how many have ended.  Ctrl-C aborts those that have not.
         """
         members = [taskids] if isinstance(taskids, int | PendingResult) else list(taskids)
         timeout = self.timeout if timeout is None else timeout
         until = None if timeout is None else time.monotonic() + timeout
         pending = [member for member in members if isinstance(member, PendingResult)]
+        others = task_ids([member for member in members if not isinstance(member, PendingResult)])
+        if is_wanted(self._calls.live) or bar_after(self._calls.progress) is not None:
+            pending += map(self._printed, others[:LISTENED])
+            others = others[LISTENED:]
         try:
             done = wait_for_all(pending, "barrier", self._calls.progress, timeout)
         except KeyboardInterrupt:
-            all_stopped(pending, "barrier")
+            all_stopped(pending, "barrier", {self._calls: others})
         if not done:
             waits_for = self._calls.connection.waits_for
             raise CallTimeout(f"barrier was not done within {timeout:g} s{waits_for}")
         left = None if until is None else max(0.0, until - time.monotonic())
-        others = [member for member in members if not isinstance(member, PendingResult)]
         if others:
             self._perform(Tasks().barrier(others, left), "barrier")
+
+    def _printed(self, task: int) -> PendingResult:
+        """Is done when a task has ended, and knows what that has printed."""
+        request = Request("task_printed", {"task": task}, label=label("barrier", task))
+        pending: PendingResult = self._calls.submit(VerbCall(ask_controller(request), False, "barrier"), self)
+        pending.taskid = task
+        return pending
 
     def as_completed(self, tasks: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
         """Gives each of `tasks` (ids, or what `submit` gave) when it has ended, the first to end first.
@@ -164,15 +181,20 @@ class TaskClient(ConnectedClient):
     def _as_completed(self, members: dict[Any, Any], timeout: float | None) -> Iterator[Any]:
         try:
             for future in concurrent.futures.as_completed(members, timeout):
-                yield members[future]
+                yield members.pop(future)
+        except KeyboardInterrupt:
+            all_stopped([future for future in members if isinstance(future, PendingResult)], "as_completed")
         except concurrent.futures.TimeoutError as problem:
             raise CallTimeout(f"not all tasks ended within {timeout:g} s: {problem}") from None
 
     def _future(self, task: Any) -> concurrent.futures.Future[Any]:
         if isinstance(task, concurrent.futures.Future):
             return task
-        request = Request("wait_tasks", {"tasks": [task_id(task)]}, label=label("as_completed", task))
-        return self._calls.submit(VerbCall(ask_controller(request), False, "as_completed"), self)
+        number = task_id(task)
+        request = Request("wait_tasks", {"tasks": [number]}, label=label("as_completed", number))
+        pending: PendingResult = self._calls.submit(VerbCall(ask_controller(request), False, "as_completed"), self)
+        pending.taskid = number
+        return pending
 
     def imap(
         self,
