@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ipython1.kernel.client.interrupted import as_interrupted, stopped, told
 from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.progress import Choice, Meter, bar_after
+from ipython1.kernel.client.progress import Choice, Meter, Transferred, bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
@@ -23,6 +23,7 @@ from ipython1.kernel.error import (
     KernelError,
     NoEnginesRegistered,
 )
+from ipython1.kernel.framing import Traffic
 from ipython1.kernel.live import Screen
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
@@ -30,6 +31,9 @@ from ipython1.kernel.result_id import new_result_id
 from ipython1.kernel.task_session import Pace
 
 T = TypeVar("T")
+
+TRANSFERS = ("push", "pull", "apply")
+"""What brings large values to engines, and from them."""
 
 
 class Calls:
@@ -101,6 +105,8 @@ class Calls:
         for request in requests:
             if (live and prints(request)) or (counted and request.joined):
                 request.replies = Replies()
+            if counted and request.verb in TRANSFERS:
+                request.traffic = Traffic()
         return requests
 
     def _wait(self, future: Future[T], requests: list[Request], name: str) -> T:
@@ -114,7 +120,7 @@ class Calls:
             replies = [request.replies for request in followed if request.replies is not None]
             Wait([future], [] if feed is None else [feed], replies, meter).run()
             if feed is not None:
-                screen = Screen()
+                screen = Screen(None if meter is None else meter.write)
                 feed.finish(screen, all_of_it=False)
                 screen.end_line()
                 if not followed:
@@ -129,7 +135,7 @@ class Calls:
         return Feed(self.reactor, self.connection, requests, None if group is None else group.listened)
 
     def _meter(self, requests: list[Request], name: str) -> Meter | None:
-        """A bar for a map: how many of its tasks have ended, or how many engines are done with their share."""
+        """A bar: how many items of a map are done, or how many engines with their share; how much of large values is there."""
         group = next((request.group for request in requests if request.group is not None), None)
         if group is not None:
             if group.closing is None:
@@ -138,7 +144,8 @@ class Calls:
             return group.meter  # type: ignore[no-any-return]
         joined = [request.replies for request in requests if request.joined and request.replies is not None]
         if not joined:
-            return None
+            traffic = [request.traffic for request in requests if request.traffic is not None]
+            return Meter(name, Transferred(traffic), self.progress, unit="B") if traffic else None
         return Meter(name, lambda: (sum(map(len, joined)), len(joined)), self.progress)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:

@@ -46,7 +46,7 @@ class Wait:
         self._meter = meter if meter is not None and meter.is_wanted else None
         self._enough = enough
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._screen = Screen()
+        self._screen = Screen(None if self._meter is None else self._meter.write)
 
     @property
     def is_over(self) -> bool:
@@ -116,7 +116,6 @@ class Wait:
         with contextlib.suppress(queue.Empty):
             event = self._events.get(timeout=left)
             if event is not None:
-                with contextlib.nullcontext() if self._meter is None else self._meter.hidden():
-                    event()
+                event()
         if self._meter is not None:
             self._meter.update()

@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.excerpt import HEAD, TAIL
 from ipython1.kernel.tests.program import RealCluster, asynchronous
-from ipython1.kernel.tests.prompt import CTRL_C, Prompt
+from ipython1.kernel.tests.prompt import CTRL_C, Arrivals, Prompt
 
 LINES = 10**6
 
@@ -79,6 +79,28 @@ class LiveTests(TestCase):
         self.assertIn("\\x1bc", shown)
         self.assertNotRegex(shown, "[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b[^\\[]")
         self.assertIn("Out[2]: '\\x1bc'", shown)
+
+    @asynchronous
+    async def test_tasks(self) -> None:
+        """What tasks print that are waited for by their ids, and the first ones of a large map, is shown; each line once."""
+        await self.start()
+        here = Arrivals(self)
+        code = f"print('begun'); {here.waits}; print('done')"
+        await self.prompt.enter(f"tc = client.TaskClient(); task = client.StringTask({code!r})")
+        self.prompt.begin("tc.barrier([tc.run(task), tc.run(task)])")
+        shown = await self.prompt.rest(re.compile(r"begun(?s:.*)begun\r?\n"))
+        self.assertNotIn("done", shown)
+        here.let_go()
+        shown += await self.prompt.rest()
+        self.assertEqual([shown.count(f"] {word}") for word in ("begun", "done")], [2, 2], shown)
+        work = f"def work(n, wait={here.waits!r}): print('begun' if n < 1 else '', n); n < 1 and exec(wait); return n"
+        await self.prompt.enter(f"exec({work!r})")
+        self.prompt.begin("tc.map(work, range(300)) == list(range(300))")
+        await self.prompt.rest(re.compile(r"begun 0\r?\n"))
+        here.let_go()
+        shown = await self.prompt.rest()
+        self.assertTrue(shown.endswith(": True"), shown)
+        self.assertNotIn("begun 0", shown)
 
     @asynchronous
     async def test_interrupted(self) -> None:
