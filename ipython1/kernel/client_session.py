@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -417,7 +418,7 @@ class Connection:
         return [outcome for _, outcome in done]
 
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
-        if request.timeout is None:
+        if request.timeout is None or request.timeout == math.inf:
             return answer
         goes_on = "; what runs of it on the engines goes on until interrupt() stops it" if request.runs else ""
         return limited(

@@ -14,6 +14,7 @@ from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
 from ipython1.kernel.multiengine import MultiEngine
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.terminal import shown_briefly
 
 
 @derive(MultiEngine)
@@ -51,6 +52,7 @@ class BlockingMultiEngine(RemoteContextBase):
 
     # -- at a prompt -------------------------------------------------------------------------------------
 
+    @shown_briefly
     def activate(self, suffix: str = "") -> None:
         """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in.
 

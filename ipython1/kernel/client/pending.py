@@ -34,7 +34,7 @@ from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Request, outcome_of
 from ipython1.kernel.results import Result
 from ipython1.kernel.taskclient import abandon
-from ipython1.kernel.terminal import is_watched
+from ipython1.kernel.terminal import is_watched, show_briefly
 
 AT_ONCE = 0.2
 """Seconds after which who waits with a bar sees it."""
@@ -122,18 +122,18 @@ class PendingResult(Parts, Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """The result, waiting for it at most `timeout` seconds (CallTimeout); see `get_result`."""
         self._wait(timeout)
-        if self._chain_lock is None:
-            return super().result(0)
-        with self._chain_lock:
-            self._run_callbacks()
-            if self._chain_error is not None:
-                raise self._chain_error
-            if self._chained:
-                return self._chained[0]
+        if self._chain_lock is not None:
+            with self._chain_lock:
+                self._run_callbacks()
+                if self._chain_error is not None:
+                    raise self._chain_error
+                if self._chained:
+                    return self._chained[0]
         e = super().exception(0)
         if e is None:
             return super().result(0)
         # It is raised each time that it is asked for; where that was before, and how it came here, tells nobody anything.
+        show_briefly(e)
         raise e.with_traceback(None) if isinstance(e, KernelError) else e
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

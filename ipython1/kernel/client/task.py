@@ -30,6 +30,7 @@ from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import TaskConnection, task_connection
 from ipython1.kernel.task_submission import Submit, submission, task_id, task_ids
 from ipython1.kernel.taskclient import Tasks, as_task, watched
+from ipython1.kernel.terminal import show_briefly, shown_briefly
 
 LISTENED = 1000
 """To so many tasks, of those that a barrier is given by their ids, it is listened."""
@@ -124,8 +125,12 @@ class TaskClient(ConnectedClient):
 
         Gives a `PendingResult`, which is a `concurrent.futures.Future`; its `taskid` is the task's.
         """
-        task = as_task(func, args, kwargs)
-        pending = self._later(submission(task, watch=True))
+        try:
+            task = as_task(func, args, kwargs)
+            pending = self._later(submission(task, watch=True))
+        except Exception as problem:
+            show_briefly(problem)
+            raise
         task.taskid = pending.taskid
         return pending
 
@@ -138,6 +143,7 @@ class TaskClient(ConnectedClient):
     def _perform(self, steps: Steps[Any], name: str) -> Any:
         return self._calls.run(VerbCall(steps, True, name))
 
+    @shown_briefly
     def barrier(self, taskids: Any, timeout: float | None = None) -> None:
         """Wait until these tasks (ids, or what `submit` gave) have ended, however; at most `timeout` seconds.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import math
 import queue
 import time
 from collections import deque
@@ -59,6 +60,7 @@ class Wait:
 
     def run(self, timeout: float | None = None) -> bool:
         """Wait, at most `timeout` seconds; tells whether it is over."""
+        timeout = None if timeout == math.inf else timeout
         until = None if timeout is None else time.monotonic() + timeout
         if self._enough is None and self._futures:
             simple = not self._feeds and self._meter is None
