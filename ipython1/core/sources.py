@@ -17,7 +17,7 @@ LARGEST = 64 << 20
 
 
 class Source(NamedTuple):
-    """The source of one module."""
+    """The source of one module; a package that has no file of its own has no `path` either."""
 
     text: bytes
     path: str
@@ -40,7 +40,7 @@ def collect(package: str | types.ModuleType) -> tuple[str, dict[str, Source]]:
         raise ValueError(f"{name!r:.80} is no package of yours: it cannot be found here, or it is Python's own")
     folders = list(spec.submodule_search_locations or ())
     if folders:
-        found = {each: source for folder in folders for each, source in _folder(name, Path(folder))}
+        found = _with_parents(dict(each for folder in folders for each in _folder(name, Path(folder))))
     elif spec.origin is not None and spec.origin.endswith(".py"):
         found = {name: Source(Path(spec.origin).read_bytes(), spec.origin, False)}
     else:
@@ -64,6 +64,16 @@ def _folder(name: str, folder: Path) -> list[tuple[str, Source]]:
     return found
 
 
+def _with_parents(found: dict[str, Source]) -> dict[str, Source]:
+    """`found`, and the packages around these modules that have no file of their own."""
+    for module in list(found):
+        parent = module.rpartition(".")[0]
+        while parent and parent not in found:
+            found[parent] = Source(b"", "", True)
+            parent = parent.rpartition(".")[0]
+    return found
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds the modules that were sent, before all others."""
 
@@ -74,8 +84,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         source = self.sources.get(fullname)
         if source is None:
             return None
+        if not source.path:
+            return self._namespace(fullname, path)
         spec = importlib.machinery.ModuleSpec(fullname, self, origin=source.path, is_package=source.is_package)
         spec.has_location = True
+        return spec
+
+    def _namespace(self, fullname: str, path: Any) -> importlib.machinery.ModuleSpec:
+        """A package without a file; others may have put modules into it here, which stay."""
+        spec = importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        here = importlib.machinery.PathFinder.find_spec(fullname, path)
+        spec.submodule_search_locations = list((here and here.submodule_search_locations) or ())
         return spec
 
     def get_source(self, fullname: str) -> str:

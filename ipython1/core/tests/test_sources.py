@@ -89,6 +89,19 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(self.main["g"](), 2)
         self.assertEqual(self.main["shipped"].__file__, str(self.folder / "shipped" / "__init__.py"))
 
+    def test_without_files(self) -> None:
+        """Folders without an ``__init__`` are packages, too; what others have put there elsewhere is found as before."""
+        (self.folder / "shipped" / "__init__.py").unlink()
+        self.write("bare/leaf", "value = 5\n")
+        elsewhere = Path(self.mktemp()).absolute()
+        (elsewhere / "shipped").mkdir(parents=True)
+        (elsewhere / "shipped" / "other.py").write_text("value = 6\n")
+        name, found = sources.collect("shipped")
+        self.patch(sys, "path", [str(elsewhere)])
+        sources.install(name, {module: tuple(source) for module, source in found.items()})
+        exec("import shipped.bare.leaf, shipped.other", self.main)
+        self.assertEqual((self.main["shipped"].bare.leaf.value, self.main["shipped"].other.value), (5, 6))
+
     def test_broken(self) -> None:
         """What cannot be loaded changes nothing."""
         self.ship()

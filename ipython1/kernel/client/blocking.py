@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ipython1.core.functions import standing_for
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.debugger import debug, failed_engine
 from ipython1.kernel.contexts import RemoteContextBase, SyncImports
@@ -134,7 +135,7 @@ class BlockingMultiEngine(RemoteContextBase):
         def call_function(*args: Any, **kwargs: Any) -> Any:
             return self._apply(func, args, kwargs, targets=targets, block=block, timeout=timeout)
 
-        return functools.wraps(func)(call_function)
+        return standing_for(call_function, func)
 
     # -- dictionary interface ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ipython1.core.references import reduce_result
+from ipython1.kernel.client.awaiting import interruptible
 from ipython1.kernel.client.interrupted import all_stopped, as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.parts import Parts
@@ -184,7 +185,11 @@ class PendingResult(Parts, Future[Any]):
             asyncio.get_running_loop()
         except RuntimeError:
             return self._await_reactor()
-        return asyncio.wrap_future(self).__await__()
+        return self._await_loop()
+
+    def _await_loop(self) -> Generator[Any, Any, Any]:
+        with interruptible(self):
+            return (yield from asyncio.wrap_future(self).__await__())
 
     def _await_reactor(self) -> Generator[Any, Any, Any]:
         done: Deferred[None] = Deferred()

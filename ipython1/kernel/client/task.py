@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ipython1.core.functions import standing_for
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.executor import TaskExecutor
@@ -233,7 +234,7 @@ class TaskClient(ConnectedClient):
         def submit_function(*args: Any, **kwargs: Any) -> PendingResult:
             return self.submit(MapTask(func, args, kwargs, **options))
 
-        return functools.wraps(func)(submit_function)
+        return standing_for(submit_function, func)
 
     # -- map ---------------------------------------------------------------------------------------------
 

@@ -69,6 +69,11 @@ class InterruptTests(PromptTestCase):
             output = await self.interrupt("exec(knock); pr.r", engines=1)
         self.assertIn(INTERRUPTED, output)
         self.assertIn("CompositeError", await self.prompt.enter("pr.r"))
+        await self.prompt.enter("pr = mec.execute('import time; time.sleep(1000)', block=False)")
+        output = ""
+        while "CompositeError" not in output:
+            output = await self.interrupt("exec(knock); await pr", engines=1)
+        self.assertIn(INTERRUPTED, output)
         await self.prompt.enter("prs = [mec.execute('import time; time.sleep(1000)', i, block=False) for i in (0, 1)]")
         output = ""
         while "CallInterrupted: barrier was interrupted" not in output:
