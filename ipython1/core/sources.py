@@ -16,6 +16,9 @@ LARGEST = 64 << 20
 """So many bytes of source a package may have."""
 
 
+_COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+
+
 class Source(NamedTuple):
     """The source of one module; a package that has no file of its own has no `path` either."""
 
@@ -54,6 +57,10 @@ def collect(package: str | types.ModuleType) -> tuple[str, dict[str, Source]]:
 
 
 def _folder(name: str, folder: Path) -> list[tuple[str, Source]]:
+    compiled = next((path for path in folder.rglob("*") if path.name.endswith(_COMPILED)), None)
+    if compiled is not None:
+        # Without it the package would not be one that engines can import any more.
+        raise ValueError(f"{name} has modules that are compiled, as {compiled}, which cannot be sent")
     found = []
     for path in sorted(folder.rglob("*.py")):
         parts = list(path.relative_to(folder).with_suffix("").parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import sys
 import types
 from collections.abc import Iterator
@@ -72,6 +73,10 @@ class SourceTests(SynchronousTestCase):
         for name in ("os", "sys", "no_such_package", "", "__main__"):
             self.assertRaises(ValueError, sources.collect, name)
         self.assertRaises(TypeError, sources.collect, 5)
+        compiled = self.folder / "shipped" / f"fast{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+        compiled.touch()
+        self.assertIn("modules that are compiled", str(self.assertRaises(ValueError, sources.collect, "shipped")))
+        compiled.unlink()
         self.patch(sources, "LARGEST", 10)
         self.assertIn("more than 10 are not sent", str(self.assertRaises(ValueError, sources.collect, "shipped")))
 
