@@ -177,7 +177,9 @@ class Line:
                 return None
             announced, self._sending = self._pieces.popleft()
             return announced
-        self._part, self._sending = self._sending[: frames.PART], self._sending[frames.PART :]
+        self._part = self._sending[: frames.PART]
+        # An empty part of it would keep all of it in memory.
+        self._sending = self._sending[frames.PART :] or memoryview(b"")
         return frames.head(Kind.PART, len(self._part))
 
     def _next_frames(self) -> Bytes:

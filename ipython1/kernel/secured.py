@@ -35,6 +35,8 @@ _AHEAD = 256 << 10
 # The module socket has no name for it before Python 3.12.
 _TCP_NOTSENT_LOWAT = 25 if sys.platform == "linux" else None
 
+_NOTHING = memoryview(b"")
+
 # What comes is copied on from here before anything else happens: one for all connections will do.
 _scratch = memoryview(bytearray(CHUNK))
 
@@ -103,12 +105,14 @@ class SecuredSocket:
         self._reactor: Any = reactor
         self._socket = sock
         self._user = user
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side)
+        # None once it is over.
+        self._incoming: Any = ssl.MemoryBIO()
+        self._outgoing: Any = ssl.MemoryBIO()
+        self._tls: Any = context.wrap_bio(self._incoming, self._outgoing, server_side)
         self._shaken = False
         # Whether there may be more of the record that was read last.  To ask would let other threads go first.
         self._partly_read = False
-        self._leaving = memoryview(b"")
+        self._leaving = _NOTHING
         self._more = False
         self._writing = False
         self._finishing = False
@@ -190,7 +194,7 @@ class SecuredSocket:
         if not self.is_open or not (self._incoming.pending or self._partly_read):
             return 0
         try:
-            count: int = self._tls.read(len(place), place)  # type: ignore[arg-type, assignment] # it takes memoryviews
+            count: int = self._tls.read(len(place), place)
         except ssl.SSLWantReadError:
             self._partly_read = False
             return 0
@@ -224,10 +228,11 @@ class SecuredSocket:
                 sent = 0
             except OSError:
                 # The reading side says so.
-                self._leaving = memoryview(b"")
+                self._leaving = _NOTHING
                 self._want_to_write(False)
                 return
-            self._leaving = self._leaving[sent:]
+            # An empty part of it would keep all of it in memory.
+            self._leaving = self._leaving[sent:] or _NOTHING
         more = bool(self._leaving) or self._more
         self._want_to_write(more)
         if self._finishing and not more:
@@ -241,7 +246,7 @@ class SecuredSocket:
         while self._shaken and (part := self._user.next_part()) is not None:
             rest = memoryview(part)
             while rest:
-                rest = rest[self._tls.write(rest) :]  # type: ignore[arg-type] # it takes memoryviews
+                rest = rest[self._tls.write(rest) :]
             if self._outgoing.pending >= CHUNK:
                 self._more = True
                 break
@@ -276,7 +281,9 @@ class SecuredSocket:
             # A child that was forked off may have it, too.
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._leaving = memoryview(b"")
+        self._leaving = _NOTHING
+        # These are large, and would stay until the garbage collector, to which they look small, finds who had them.
+        self._tls = self._incoming = self._outgoing = None
         self.closed.callback(None)
 
     def _fail(self, reason: str) -> None:

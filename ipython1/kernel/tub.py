@@ -40,6 +40,14 @@ class WatchedBroker(Broker):
             self._watch.heard = True
         super().dataReceived(chunk)
 
+    def _doCall(self, delivery: Any) -> Any:  # Foolscap's name
+        try:
+            return super()._doCall(delivery)
+        finally:
+            # They and what has read them refer to each other: the garbage collector would find them late, since it does not
+            # see how large the batches in them are.
+            delivery.allargs.args, delivery.allargs.kwargs = [], {}
+
     def cut_off(self) -> None:
         """End the connection at once, and tell those on this side who use it."""
         transport: Any = self.transport  # which has more than the interface says

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.furl import read_furl, secret, tub_and_location
 from ipython1.kernel.places import FURL_FILES
-from ipython1.kernel.tests.program import Program, RealCluster
+from ipython1.kernel.tests.program import Program, RealCluster, long
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -85,6 +85,7 @@ class LoadTests(ClusterTestCase):
         cluster = await self.cluster(1)
         await self.scenario(cluster, "come_and_go", "200", str(self.controller(cluster)))
 
+    @long
     async def test_32_engines(self) -> None:
         """32 engines of one host register and answer."""
         await self.scenario(await self.cluster(32), "engines", "32")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 import ipython1
 from ipython1.kernel.tests.pages import Command, Reader, examples, pattern
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 
 TOP = Path(ipython1.__file__).parent.parent
 PAGES = TOP / "docs" / "source"
@@ -81,6 +81,7 @@ class PageTests(TestCase):
         """coming_back.txt"""
         await self.check("docs/source/coming_back.txt")
 
+    @long
     @asynchronous
     async def test_custom_interfaces(self) -> None:
         """custom_interfaces.txt"""
@@ -91,11 +92,13 @@ class PageTests(TestCase):
         """configuration.txt"""
         await self.check("docs/source/configuration.txt")
 
+    @long
     @asynchronous
     async def test_clusters(self) -> None:
         """clusters.txt"""
         await self.check("docs/source/clusters.txt")
 
+    @long
     @asynchronous
     async def test_clusters_from_python(self) -> None:
         """clusters_api.txt"""
@@ -129,7 +132,7 @@ class PageTests(TestCase):
         )
 
 
-SHORTER = {"trial ipython1": "trial ipython1.core"}
+SHORTER = {"trial ipython1": "trial ipython1.config"}
 """Commands of the pages that stand for others here: all tests are what this one is among."""
 
 

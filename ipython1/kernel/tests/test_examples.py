@@ -6,7 +6,7 @@ import sys
 
 from twisted.trial.unittest import SkipTest, TestCase
 
-from ipython1.kernel.tests.program import Program, RealCluster, asynchronous
+from ipython1.kernel.tests.program import Program, RealCluster, asynchronous, long
 from ipython1.kernel.tests.test_documents import TOP
 
 EXAMPLES = TOP / "docs" / "examples" / "kernel"
@@ -51,6 +51,7 @@ class ExampleTests(TestCase):
             self.assertEqual(status, 0, f"{name}: {program.output}")
             self.assertRegex(program.output, says, name)
 
+    @long
     @asynchronous
     async def test_counters(self) -> None:
         """The program that has an interface of its own, on a cluster that publishes it."""
@@ -60,6 +61,7 @@ class ExampleTests(TestCase):
         self.assertEqual(await program.ended(), 0, program.output)
         self.assertIn("engines: 2\nadded: 1 5\ndoubled: 10\non all engines: 6", program.output)
 
+    @long
     @asynchronous
     async def test_own_clusters(self) -> None:
         """The programs that start clusters of their own."""

@@ -7,7 +7,7 @@ import re
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.excerpt import HEAD, TAIL
-from ipython1.kernel.tests.program import RealCluster, asynchronous
+from ipython1.kernel.tests.program import RealCluster, asynchronous, long
 from ipython1.kernel.tests.prompt import CTRL_C, Arrivals, Prompt
 
 LINES = 10**6
@@ -55,6 +55,7 @@ class LiveTests(TestCase):
         shown = await self.prompt.enter("pr.r")
         self.assertEqual((shown.count("[stdout:1] at "), shown.count("\n[0] Out[")), (8, 0), shown)
 
+    @long
     @asynchronous
     async def test_flood(self) -> None:
         """A million lines are complete in the result; the terminal shows their beginning and their end."""

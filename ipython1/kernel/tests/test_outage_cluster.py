@@ -163,6 +163,7 @@ class StopTests(OutageTestCase):
         await self.pause(2 * SILENCE)
         os.kill(program.pid, signal.SIGCONT)
 
+    @long
     @asynchronous
     async def test_agent(self) -> None:
         """An agent that was stopped while its engines worked goes on without losing a result."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, TestCase
 
 import ipython1
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 
 SCRIPTS = Path(ipython1.__file__).parent.parent / "scripts"
 PROCESSES = Path("/proc")
@@ -54,6 +54,7 @@ class ScriptTests(TestCase):
         """Ctrl-C ends the demo, and nothing is left of it."""
         await self.check_interrupted("INT", 130)
 
+    @long
     @asynchronous
     async def test_demo_terminated(self) -> None:
         """So does SIGTERM."""
@@ -67,6 +68,7 @@ class ScriptTests(TestCase):
         self.assertIn("memory is flat", soak.output)
         self.assert_nothing_left()
 
+    @long
     @asynchronous
     async def test_bench_tasks(self) -> None:
         """A short measurement of tasks prints its figures, and nothing is left of it."""
@@ -82,14 +84,6 @@ class ScriptTests(TestCase):
         bench = self.start("bench_tasks.py", "nonsense")
         self.assertEqual(await bench.ended(), 2)
         self.assertIn("there is no part nonsense: loop, map, imap, makespan", bench.output)
-
-    @asynchronous
-    async def test_bench_start(self) -> None:
-        """Measuring how a cluster comes up leaves nothing of it."""
-        bench = self.start("bench_start.py", "--runs", "1", "--engines", "1")
-        self.assertEqual(await bench.ended(), 0, bench.output)
-        self.assertRegex(bench.output, r"^ipython1 +ready after \d+\.\d\d s, ended after \d+\.\d\d s")
-        self.assert_nothing_left()
 
 
 def _environment(process: Path) -> bytes:

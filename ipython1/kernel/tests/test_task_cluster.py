@@ -27,7 +27,7 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import FURL_FILES
 from ipython1.kernel.shared import digest
 from ipython1.kernel.task_submission import ResultOf
-from ipython1.kernel.tests.program import RealCluster
+from ipython1.kernel.tests.program import RealCluster, long
 from ipython1.kernel.tests.raw_task_session import RawTaskSession, map_step, string_step
 
 
@@ -90,6 +90,7 @@ class OutcomeTests(TaskClusterCase):
         self.assertEqual(session.record(task)["attempts"], 4)
         self.assertEqual(session.record(task)["kind"], "string")
 
+    @long
     async def test_clear(self) -> None:
         """The namespace is cleared before or after a task, also one that fails; properties stay."""
         session = await self.start()
@@ -122,6 +123,7 @@ class OutcomeTests(TaskClusterCase):
         session.submit(string_step(offer), targets=1)
         self.assertEqual(await session.outcome(task), [1])
 
+    @long
     async def test_reject(self) -> None:
         """A task goes to an engine that has not rejected it; when all have, it fails and says so."""
         session = await self.start()
@@ -135,6 +137,7 @@ class OutcomeTests(TaskClusterCase):
         self.assertIsInstance(error, TaskRejectError)
         self.assertIn("rejected by every engine that it could run on: 0, 1", str(error))
 
+    @long
     async def test_after(self) -> None:
         """Tasks wait for those that they come after, run where those ran, and do not run if those failed."""
         session = await self.start()
@@ -160,6 +163,7 @@ class OutcomeTests(TaskClusterCase):
         self.assertEqual((large, named), (bytes(3_000_000), {"deep": [{"a": 1, "b": 2}]}))
         self.assertIs(large, again)
 
+    @long
     async def test_shared_function(self) -> None:
         """A large function is sent once; each task has one of its own, and any interpreter that lacks it gets it."""
         session = await self.start()
@@ -239,6 +243,7 @@ class EndTests(TaskClusterCase):
         after = session.submit(string_step("a = 2", pull=["a"]), targets=0)
         self.assertEqual(await session.outcome(after), [2])
 
+    @long
     async def test_free_engines(self) -> None:
         """What was sent to an engine that works for others runs where there is nothing to do."""
         session = await self.start()
@@ -255,6 +260,7 @@ class EndTests(TaskClusterCase):
         await mec.interrupt(targets=[0])
         await self.assertFailure(busy, CompositeError)
 
+    @long
     async def test_commands_first(self) -> None:
         """A command of MultiEngine runs before tasks that were sent ahead."""
         session = await self.start()

@@ -85,7 +85,39 @@ class System:
         """The ids of the processes that stand between clients and engines."""
         return []
 
-    # The work that is the same for all that have tasks.
+    # Large values.  A system that takes them has these three, and then the measures.
+
+    def put(self, value: Any, engines: list[int]) -> Any:
+        """Have `value` in these engines; what it is known by from then on."""
+        raise NotImplementedError
+
+    def first(self, held: Any, engine: int) -> float:
+        """The first item of what was put there, as the engine sees it."""
+        raise NotImplementedError
+
+    def fetch(self, held: Any) -> Any:
+        """What was put in the first engine."""
+        raise NotImplementedError
+
+    def measure_push(self, size: int) -> float:
+        return self.measure_broadcast(size, 1)
+
+    def measure_broadcast(self, size: int, engines: int) -> float:
+        value, targets = self.array(size), list(range(engines))
+        with Stopwatch() as watch:
+            held = self.put(value, targets)
+        for target in targets:
+            expect(self.first(held, target), float(self.seed))
+        return watch.seconds
+
+    def measure_pull(self, size: int) -> float:
+        held = self.put(self.array(size), [0])
+        with Stopwatch() as watch:
+            value = self.fetch(held)
+        expect(float(value[0]), float(self.seed))
+        return watch.seconds
+
+    # Tasks.
 
     def one_by_one(self, count: int) -> list[Any]:
         """Submit `same` that often, each by itself, and collect the results."""

@@ -10,7 +10,7 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from benchmarks.systems.base import SMALL, Stopwatch, System, each, expect, same
+from benchmarks.systems.base import SMALL, System, each, expect, same
 
 
 class Dask(System):
@@ -67,29 +67,18 @@ class Dask(System):
 
     # Large values.
 
-    def measure_push(self, size: int) -> float:
-        value = self.array(size)
-        with Stopwatch() as watch:
-            future = self._client.scatter(value, direct=True, workers=self._workers[:1], hash=False)
-        self._check(future)
-        return watch.seconds
+    def put(self, value: Any, engines: list[int]) -> Any:
+        workers = [self._workers[engine] for engine in engines]
+        broadcast = len(workers) > 1
+        return self._client.scatter(value, direct=True, workers=workers, broadcast=broadcast, hash=False)
 
-    def _check(self, future: Any) -> None:
-        expect(self._client.submit(_first, future).result(), float(self.seed))
+    def first(self, held: Any, engine: int) -> float:
+        worker = self._workers[engine]
+        found = self._client.submit(_first, held, workers=[worker], pure=False).result()
+        return float(found)
 
-    def measure_pull(self, size: int) -> float:
-        future = self._client.scatter(self.array(size), direct=True, workers=self._workers[:1], hash=False)
-        with Stopwatch() as watch:
-            value = self._client.gather(future, direct=True)
-        expect(float(value[0]), float(self.seed))
-        return watch.seconds
-
-    def measure_broadcast(self, size: int, engines: int) -> float:
-        value, workers = self.array(size), self._workers[:engines]
-        with Stopwatch() as watch:
-            future = self._client.scatter(value, direct=True, workers=workers, broadcast=True, hash=False)
-        self._check(future)
-        return watch.seconds
+    def fetch(self, held: Any) -> Any:
+        return self._client.gather(held, direct=True)
 
 
 def _first(value: Any) -> float:

@@ -64,35 +64,19 @@ class Ipyparallel(System):
 
     # Large values.
 
-    def _check(self, *targets: int) -> None:
-        for target in targets:
-            self._client[target].execute("first = float(x[0])", block=True)
-            expect(self._client[target].pull("first", block=True), float(self.seed))
+    def put(self, value: Any, engines: list[int]) -> Any:
+        self._client[engines].push({"x": value}, block=True)
 
-    def measure_push(self, size: int) -> float:
-        value = self.array(size)
-        with Stopwatch() as watch:
-            self._client[0].push({"x": value}, block=True)
-        self._check(0)
-        return watch.seconds
+    def first(self, held: Any, engine: int) -> float:
+        self._client[engine].execute("first = float(x[0])", block=True)
+        return float(self._client[engine].pull("first", block=True))
 
-    def measure_pull(self, size: int) -> float:
-        self._client[0].push({"x": self.array(size)}, block=True)
-        with Stopwatch() as watch:
-            value = self._client[0].pull("x", block=True)
-        expect(float(value[0]), float(self.seed))
-        return watch.seconds
-
-    def measure_broadcast(self, size: int, engines: int) -> float:
-        value, targets = self.array(size), list(range(engines))
-        with Stopwatch() as watch:
-            self._client[targets].push({"x": value}, block=True)
-        self._check(*targets)
-        return watch.seconds
+    def fetch(self, held: Any) -> Any:
+        return self._client[0].pull("x", block=True)
 
     def measure_scatter(self, size: int, engines: int) -> float:
         value, targets = self.array(size), list(range(engines))
         with Stopwatch() as watch:
             self._client[targets].scatter("x", value, block=True)
-        self._check(0)
+        expect(self.first(None, 0), float(self.seed))
         return watch.seconds

@@ -57,35 +57,21 @@ class Ipython1(System):
 
     # Large values.
 
-    def measure_push(self, size: int) -> float:
-        value = self.array(size)
-        with Stopwatch() as watch:
-            self._mec.push({"x": value}, targets=0, block=True)
-        self._check(0)
-        return watch.seconds
+    def put(self, value: Any, engines: list[int]) -> Any:
+        self._mec.push({"x": value}, targets=engines, block=True)
 
-    def _check(self, *targets: int) -> None:
-        for target in targets:
-            expect(self._mec.execute("first = float(x[0])", targets=target, block=True) is not None, True)
-            expect(self._mec.pull("first", targets=target, block=True), [float(self.seed)])
+    def first(self, held: Any, engine: int) -> float:
+        self._mec.execute("first = float(x[0])", targets=engine, block=True)
+        (first,) = self._mec.pull("first", targets=engine, block=True)
+        return float(first)
 
-    def measure_pull(self, size: int) -> float:
-        self._mec.push({"x": self.array(size)}, targets=0, block=True)
-        with Stopwatch() as watch:
-            (value,) = self._mec.pull("x", targets=0, block=True)
-        expect(float(value[0]), float(self.seed))
-        return watch.seconds
-
-    def measure_broadcast(self, size: int, engines: int) -> float:
-        value, targets = self.array(size), list(range(engines))
-        with Stopwatch() as watch:
-            self._mec.push({"x": value}, targets=targets, block=True)
-        self._check(*targets)
-        return watch.seconds
+    def fetch(self, held: Any) -> Any:
+        (value,) = self._mec.pull("x", targets=0, block=True)
+        return value
 
     def measure_scatter(self, size: int, engines: int) -> float:
         value, targets = self.array(size), list(range(engines))
         with Stopwatch() as watch:
             self._mec.scatter("x", value, targets=targets, block=True)
-        self._check(0)
+        expect(self.first(None, 0), float(self.seed))
         return watch.seconds

@@ -11,7 +11,7 @@ import psutil
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters
+from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters, long
 
 ALL = """
 import os, sys, warnings
@@ -257,6 +257,7 @@ class ClusterTests(ProgramCase):
         self.assertNotIn("\nready", program.output)
         await self.assert_nothing_left(family)
 
+    @long
     @asynchronous
     async def test_side_by_side_and_wrong(self) -> None:
         """Clusters without names do not meet, in threads too; errors are those that ipcluster would tell."""
@@ -273,6 +274,7 @@ class ClusterTests(ProgramCase):
         self.assertIn("wrong: -n is not for ssh", said)
         await self.assert_nothing_left()
 
+    @long
     @asynchronous
     async def test_kept(self) -> None:
         """A cluster that is kept outlives its program, and another program finds it by its name."""

@@ -26,7 +26,14 @@ from ipython1.kernel.scripts.ipcluster import parse
 from ipython1.kernel.scripts.ipcluster_common import FAILED, FINE, NOT_RUNNING, RUNNING, WRONG
 from ipython1.kernel.scripts.ipcluster_start import passed_on
 from ipython1.kernel.scripts.options import configured
-from ipython1.kernel.tests.program import Program, asynchronous, clusters_processes, end_clusters, search_path
+from ipython1.kernel.tests.program import (
+    Program,
+    asynchronous,
+    clusters_processes,
+    end_clusters,
+    long,
+    search_path,
+)
 
 
 def engines(options: Any) -> int | None:
@@ -182,6 +189,7 @@ class OutputTests(ClusterCase):
             self.assertEqual(await program.ended(), 0, program.output)
             self.assertEqual(program.output, f"status {status}\n")
 
+    @long
     @asynchronous
     async def test_unread_start(self) -> None:
         """A cluster in the background starts, whether anybody reads that it does or not."""
@@ -264,6 +272,7 @@ class ForegroundTests(ClusterCase):
         self.assertEqual(await cluster.ended(), FINE)
         self.assert_gone(family)
 
+    @long
     @asynchronous
     async def test_too_often(self) -> None:
         """What dies too often is not started again: the cluster ends, and the reason is kept until it is cleaned."""
@@ -291,6 +300,7 @@ class ForegroundTests(ClusterCase):
             self.assertEqual(cluster.output.count("cannot listen"), 1)
             self.assert_nothing_left()
 
+    @long
     @asynchronous
     async def test_killed_by_a_client(self) -> None:
         """A client that kills the engines leaves the controller; one that kills that too ends the cluster."""
@@ -394,6 +404,7 @@ class BackgroundTests(ClusterCase):
             with self.assertRaisesRegex(ClusterError, problem):
                 await ask_async(reactor, control, verb, args)
 
+    @long
     @asynchronous
     async def test_side_by_side(self) -> None:
         """Two clusters of different names do not know of each other; kill -9 of one is not seen by the other."""
@@ -411,6 +422,7 @@ class BackgroundTests(ClusterCase):
             await self.said("stop", "--cluster-id", name)
         self.assert_nothing_left()
 
+    @long
     @asynchronous
     async def test_no_folder(self) -> None:
         """In a folder that was removed, no cluster can be started."""

@@ -19,7 +19,7 @@ from ipython1.kernel.error import ControllerCreationError, SecurityError
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipcontroller import Config, parse
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 
 
 class OptionTests(SynchronousTestCase):
@@ -231,6 +231,7 @@ class ProcessTests(TestCase):
         self.assertEqual(self.files(), before)
         await self.stop(program)
 
+    @long
     @asynchronous
     async def test_side_by_side(self) -> None:
         """Controllers of different names run side by side in one folder, each with engines and clients of its own."""

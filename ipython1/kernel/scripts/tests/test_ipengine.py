@@ -16,7 +16,7 @@ from ipython1.kernel.controller.config import READY
 from ipython1.kernel.engine.connect import Address
 from ipython1.kernel.places import Places
 from ipython1.kernel.scripts.ipengine import parse
-from ipython1.kernel.tests.program import Program, asynchronous
+from ipython1.kernel.tests.program import Program, asynchronous, long
 
 NOBODY = "pb://abcdefghijklmnopqrstuvwxyz234567@127.0.0.1:1/secret"
 
@@ -109,6 +109,7 @@ class ProcessTests(TestCase):
         self.assertEqual(await agent.ended(), 1)
         self.assertIn("127.0.0.1:1", agent.output.splitlines()[-1])
 
+    @long
     @asynchronous
     async def test_wrong_furls(self) -> None:
         """No FURL, the FURL of another role, or one of an earlier run: said at once."""
@@ -202,6 +203,7 @@ class ProcessTests(TestCase):
         self.assertIn("[1] [0]", user.output)
         await agent.said("engine 0 lost its interpreter .it used")
 
+    @long
     @asynchronous
     async def test_memory_limit_too_low(self) -> None:
         """A limit that no interpreter can keep is no reason to start one after the other."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.shared_memory import system
 from ipython1.kernel.shared_memory.tests.scenarios import LEAST
-from ipython1.kernel.tests.program import Program, RealCluster, asynchronous
+from ipython1.kernel.tests.program import Program, RealCluster, asynchronous, long
 
 OFF = {"IPYTHON1_CLIENT_SHARED_MEMORY": "no"}
 SHORT_GRACE = {"IPYTHON1_CONTROLLER_GRACE": "3"}
@@ -44,6 +44,7 @@ class SharedMemoryTests(TestCase):
         await self.scenario(cluster, "off", **OFF)
         await self.scenario(cluster, "come_and_go")
 
+    @long
     @asynchronous
     async def test_turned_off(self) -> None:
         """It can be turned off for engines."""
