@@ -30,9 +30,9 @@ class LiveTests(TestCase):
     timeout = 110
 
     async def start(self) -> None:
-        cluster = RealCluster(self, 2)
-        self.prompt = Prompt(self, cluster.environment)
-        await cluster.ready()
+        self.cluster = RealCluster(self, 2)
+        self.prompt = Prompt(self, self.cluster.environment)
+        await self.cluster.ready()
         await self.prompt.ready()
         await self.prompt.enter("from ipython1.kernel import client; mec = client.MultiEngineClient(); mec.activate()")
 
@@ -102,6 +102,27 @@ class LiveTests(TestCase):
         shown = await self.prompt.rest()
         self.assertTrue(shown.endswith(": True"), shown)
         self.assertNotIn("begun 0", shown)
+
+    @asynchronous
+    async def test_transfer(self) -> None:
+        """How much of a large value has gone is shown, while there is more to go; and how many items of a map are done."""
+        await self.start()
+        (engines,) = self.cluster.processes("ipengine")
+        await self.prompt.enter("import os; os.environ['IPYTHON1_CLIENT_SHARED_MEMORY'] = 'false'")
+        await self.prompt.enter("far = client.MultiEngineClient(); far.progress = 0; tc = client.TaskClient(); tc.progress = 0")
+        self.assertEqual(await self.prompt.enter("far.push({'a': 5})"), "Out[4]: [None, None]")
+        engines.suspend()
+        self.prompt.begin("far.push({'a': bytes(16 << 20)})")
+        await self.prompt.rest(re.compile(r"push: +\d+%.*/16\.0M .*B/s"))
+        engines.resume()
+        shown = await self.prompt.rest()
+        self.assertIn("16.0M/16.0M", shown)
+        self.assertTrue(shown.endswith("Out[5]: [None, None]"), shown)
+        here = Arrivals(self)
+        self.prompt.begin(f"len(tc.map(lambda n, wait={here.waits!r}: n == 299 and exec(wait), range(300)))")
+        await self.prompt.rest(re.compile(r"map: +\d+%.*/300 "))
+        here.let_go()
+        self.assertIn("300/300 ", await self.prompt.rest())
 
     @asynchronous
     async def test_interrupted(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import psutil
 from twisted.internet import threads
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -141,11 +140,7 @@ class InterruptTests(PromptTestCase):
             self.assertIn(failed, await self.prompt.enter("tc.queue_status()"))
         self.prompt.begin("tc.run(task, block=True)")
         await self.prompt.rest(BEGUN)
-        (controller,) = [
-            process
-            for process in psutil.Process(self.cluster.program.pid).children(recursive=True)
-            if "ipcontroller" in process.cmdline()
-        ]
+        (controller,) = self.cluster.processes("ipcontroller")
         controller.suspend()
         self.prompt.press(CTRL_C)
         await self.prompt.rest(re.compile(r"Interrupting the engines; Ctrl-C again does not wait for them.\r?\n"))
