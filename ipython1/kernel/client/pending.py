@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -27,6 +27,7 @@ from ipython1.kernel.error import (
     CallInterrupted,
     CallTimeout,
     ClientError,
+    CompositeError,
     InvalidDeferredID,
     KernelError,
     ResultNotCompleted,
@@ -130,7 +131,8 @@ class PendingResult(Parts, Future[Any]):
                     raise self._chain_error
                 if self._chained:
                     return self._chained[0]
-        e = super().exception(0)
+        cancelled = CancelledError(f"{self._name} was cancelled") if self.cancelled() else None
+        e = cancelled or super().exception(0)
         if e is None:
             return super().result(0)
         # It is raised each time that it is asked for; where that was before, and how it came here, tells nobody anything.
@@ -168,6 +170,8 @@ class PendingResult(Parts, Future[Any]):
 
         False if the result is there already.
         """
+        if self.cancelled():
+            return True
         if not super().cancel():
             return False
         self.set_running_or_notify_cancel()
@@ -212,9 +216,23 @@ class PendingResult(Parts, Future[Any]):
                 place += 1
             if request.replies is None or request.replies.total != place:
                 break
-        # What is left when all has come is in the result.
-        result = self.result()
+        # What is left when all has come is in the result, or in what says that a part of it has failed.
+        try:
+            result = self.result()
+        except CompositeError as problem:
+            if not self._iterates or not problem.results or self.callbacks:
+                raise
+            result = self._results_or_error(problem.results)
         yield from itertools.islice(iter(result), given, None)
+
+    def _results_or_error(self, parts: Sequence[Any]) -> Iterator[Any]:
+        """The values of the parts, until one has failed."""
+        joined = self._requests[-1].joined
+        for part in parts:
+            if isinstance(part, BaseException):
+                show_briefly(part)
+                raise part
+            yield from part if joined else [part]
 
     def _wait_for_part(self, request: Request, place: int) -> bool:
         """Wait for what comes of a target; False if all has come, or there is no such target."""
@@ -236,6 +254,7 @@ class PendingResult(Parts, Future[Any]):
             return self.result()  # type: ignore[no-any-return] # an error of the whole
         found = outcome_of(request, message)
         if found.error is not None:
+            show_briefly(found.error)
             raise found.error
         return found.value if request.joined else [found.value]  # type: ignore[no-any-return]
 
