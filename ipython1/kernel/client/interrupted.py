@@ -39,15 +39,25 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
     name = running[0].name
     try:
         engines = told(calls.reactor.submit(calls.connection.interrupt, requests))
-        if not engines:
-            return outcome.result(OUTCOME_WITHIN)
     except (TimeoutError, KernelError) as problem:
         if outcome.done():  # the problem is what came of the commands
             return outcome.result()
         raise StillRunning(f"{name} is not waited for any more, and may go on: {problem}") from None
     except KeyboardInterrupt:
         raise StillRunning(f"{name} is not waited for any more, and may go on") from None
-    raise StillRunning(_goes_on(name, engines), engines) from None
+    if engines:
+        raise StillRunning(_goes_on(name, engines), engines) from None
+    return _outcome(outcome, name)
+
+
+def _outcome(outcome: Future[T], name: str) -> T:
+    """What came of commands that have stopped, if it follows soon."""
+    try:
+        return outcome.result(OUTCOME_WITHIN)
+    except (TimeoutError, KeyboardInterrupt):
+        if outcome.done():  # it is what came of them
+            raise
+    raise CallInterrupted(f"{name} was interrupted; what came of it, which may be large, is not waited for", [])
 
 
 def all_stopped(

@@ -156,16 +156,19 @@ class TaskClient(ConnectedClient):
         until = None if timeout is None else time.monotonic() + timeout
         pending = [member for member in members if isinstance(member, PendingResult)]
         others = task_ids([member for member in members if not isinstance(member, PendingResult)])
+        listened: list[PendingResult] = []
         if is_wanted(self._calls.live) or bar_after(self._calls.progress) is not None:
-            pending += map(self._printed, others[:LISTENED])
+            listened = [self._printed(task) for task in others[:LISTENED]]
             others = others[LISTENED:]
         try:
-            done = wait_for_all(pending, "barrier", self._calls.progress, timeout)
+            done = wait_for_all([*pending, *listened], "barrier", self._calls.progress, timeout)
         except KeyboardInterrupt:
-            all_stopped(pending, "barrier", {self._calls: others})
+            all_stopped([*pending, *listened], "barrier", {self._calls: others})
         if not done:
             waits_for = self._calls.connection.waits_for
             raise CallTimeout(f"barrier was not done within {timeout:g} s{waits_for}")
+        for member in listened:
+            member.result(0)  # it raises what kept us from being told, as that there is no connection
         left = None if until is None else max(0.0, until - time.monotonic())
         if others:
             self._perform(Tasks().barrier(others, left), "barrier")
