@@ -135,9 +135,14 @@ class ReactorThread:
 
     def _hand_over(self, reactor: Any, function: Callable[..., Any], *args: Any) -> None:
         self._handed.append((function, args))
-        if not self._told:
+        if self._told:
+            return
+        try:
             self._told = True
             reactor.callFromThread(self._take_over)
+        except BaseException:  # Ctrl-C, which may strike here: the reactor must be told with what comes next
+            self._told = False
+            raise
 
     def _take_over(self) -> None:
         # Before it is taken: what comes now is among it, or makes this be called again.

@@ -91,6 +91,7 @@ class LiveTests(TestCase):
         self.prompt.begin("tc.barrier([tc.run(task), tc.run(task)])")
         shown = await self.prompt.rest(re.compile(r"begun(?s:.*)begun\r?\n"))
         self.assertNotIn("done", shown)
+        await here.come(2)
         here.let_go()
         shown += await self.prompt.rest()
         self.assertEqual([shown.count(f"] {word}") for word in ("begun", "done")], [2, 2], shown)
@@ -98,6 +99,7 @@ class LiveTests(TestCase):
         await self.prompt.enter(f"exec({work!r})")
         self.prompt.begin("tc.map(work, range(300)) == list(range(300))")
         await self.prompt.rest(re.compile(r"begun 0\r?\n"))
+        await here.come(1)
         here.let_go()
         shown = await self.prompt.rest()
         self.assertTrue(shown.endswith(": True"), shown)
@@ -121,6 +123,7 @@ class LiveTests(TestCase):
         here = Arrivals(self)
         self.prompt.begin(f"len(tc.map(lambda n, wait={here.waits!r}: n == 299 and exec(wait), range(300)))")
         await self.prompt.rest(re.compile(r"map: +\d+%.*/300 "))
+        await here.come(1)
         here.let_go()
         self.assertIn("300/300 ", await self.prompt.rest())
 

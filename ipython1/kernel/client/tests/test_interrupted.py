@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.client import interrupted
+from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.error import CallInterrupted, CallTimeout, StillRunning
 from ipython1.kernel.request import Request
 
@@ -62,3 +63,25 @@ class StoppedTests(SynchronousTestCase):
         """What no interpreter runs is not waited for."""
         text = str(self.assertRaises(CallInterrupted, self.stop, [], "wait_tasks"))
         self.assertEqual(text, "it is not waited for any more")
+
+
+class Struck:
+    """A reactor that Ctrl-C strikes while it is first told something."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def callFromThread(self, function: Any) -> None:
+        self.told += 1
+        if self.told == 1:
+            raise KeyboardInterrupt
+        function()
+
+
+class HandOverTests(SynchronousTestCase):
+    def test_struck(self) -> None:
+        """Ctrl-C in the middle of telling the reactor does not keep it from being told what comes next."""
+        thread, reactor, called = ReactorThread(), Struck(), list[int]()
+        self.assertRaises(KeyboardInterrupt, thread._hand_over, reactor, called.append, 1)
+        thread._hand_over(reactor, called.append, 2)
+        self.assertEqual(called, [1, 2])
