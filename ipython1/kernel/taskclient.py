@@ -479,7 +479,12 @@ def _send(batch: list[Submit], group: Group, numbers: list[int]) -> Steps[None]:
     """Submit the tasks of `batch`, and put their ids to `numbers`."""
     for request in batch:
         request.group = group
-    answers = yield list(batch)
+    try:
+        answers = yield list(batch)
+    except CallInterrupted:
+        # They are to be aborted with the others, as far as they have been sent.
+        numbers += [request.args["task"] for request in batch if request.args.get("task") is not None]
+        raise
     for request, answer in zip(batch, answers, strict=True):
         numbers.append(whole_result(request, answer))
 
