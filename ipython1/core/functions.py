@@ -61,6 +61,28 @@ def find(module: str, qualname: str) -> Any:
     return found
 
 
+_SENT_AS = "_ipython1_sent_as"
+
+
+def standing_for(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`wrapper` as a decorated `function`: engines get the function itself in its place, which is called where it is."""
+    functools.wraps(function)(wrapper)
+    # With its code, as decorators of others copy what a function has to functions of theirs.
+    wrapper.__dict__[_SENT_AS] = (wrapper.__code__, function)
+    return wrapper
+
+
+def sent_as(function: types.FunctionType) -> Any:
+    """What is sent in the place of a function; None if that is itself."""
+    code, instead = function.__dict__.get(_SENT_AS, (None, None))
+    return instead if code is function.__code__ else None
+
+
+def itself(value: Any) -> Any:
+    """`value`"""
+    return value
+
+
 def is_importable(function: Any) -> bool:
     """Whether the function's module and qualified name lead to this very function."""
     name, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)

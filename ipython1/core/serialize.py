@@ -126,6 +126,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no 
         return super().reducer_override(obj)
 
     def _reduce_function(self, function: types.FunctionType) -> Any:
+        instead = functions.sent_as(function)
+        if instead is not None:
+            return functions.itself, (instead,)
         if function is self._by_value:
             return functions.reduce_function(function, None)
         if not functions.is_importable(function):

@@ -16,8 +16,11 @@ LARGEST = 64 << 20
 """So many bytes of source a package may have."""
 
 
+_COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+
+
 class Source(NamedTuple):
-    """The source of one module."""
+    """The source of one module; a package that has no file of its own has no `path` either."""
 
     text: bytes
     path: str
@@ -40,7 +43,7 @@ def collect(package: str | types.ModuleType) -> tuple[str, dict[str, Source]]:
         raise ValueError(f"{name!r:.80} is no package of yours: it cannot be found here, or it is Python's own")
     folders = list(spec.submodule_search_locations or ())
     if folders:
-        found = {each: source for folder in folders for each, source in _folder(name, Path(folder))}
+        found = _with_parents(dict(each for folder in folders for each in _folder(name, Path(folder))))
     elif spec.origin is not None and spec.origin.endswith(".py"):
         found = {name: Source(Path(spec.origin).read_bytes(), spec.origin, False)}
     else:
@@ -54,6 +57,10 @@ def collect(package: str | types.ModuleType) -> tuple[str, dict[str, Source]]:
 
 
 def _folder(name: str, folder: Path) -> list[tuple[str, Source]]:
+    compiled = next((path for path in folder.rglob("*") if path.name.endswith(_COMPILED)), None)
+    if compiled is not None:
+        # Without it the package would not be one that engines can import any more.
+        raise ValueError(f"{name} has modules that are compiled, as {compiled}, which cannot be sent")
     found = []
     for path in sorted(folder.rglob("*.py")):
         parts = list(path.relative_to(folder).with_suffix("").parts)
@@ -61,6 +68,16 @@ def _folder(name: str, folder: Path) -> list[tuple[str, Source]]:
         module = ".".join([name, *(parts[:-1] if is_package else parts)])
         if all(part.isidentifier() for part in module.split(".")):
             found.append((module, Source(path.read_bytes(), str(path), is_package)))
+    return found
+
+
+def _with_parents(found: dict[str, Source]) -> dict[str, Source]:
+    """`found`, and the packages around these modules that have no file of their own."""
+    for module in list(found):
+        parent = module.rpartition(".")[0]
+        while parent and parent not in found:
+            found[parent] = Source(b"", "", True)
+            parent = parent.rpartition(".")[0]
     return found
 
 
@@ -74,8 +91,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         source = self.sources.get(fullname)
         if source is None:
             return None
+        if not source.path:
+            return self._namespace(fullname, path)
         spec = importlib.machinery.ModuleSpec(fullname, self, origin=source.path, is_package=source.is_package)
         spec.has_location = True
+        return spec
+
+    def _namespace(self, fullname: str, path: Any) -> importlib.machinery.ModuleSpec:
+        """A package without a file; others may have put modules into it here, which stay."""
+        spec = importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        here = importlib.machinery.PathFinder.find_spec(fullname, path)
+        spec.submodule_search_locations = list((here and here.submodule_search_locations) or ())
         return spec
 
     def get_source(self, fullname: str) -> str:

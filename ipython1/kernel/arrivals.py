@@ -128,6 +128,10 @@ class Arrivals:
         if not refs:
             return succeed(message)
         sinks = {ref.number: self._collecting(ref) for ref in refs}
+        if message.traffic is not None:
+            for sink in sinks.values():
+                if isinstance(sink, Collector):
+                    sink.count(message.traffic)
         return Deferred.fromCoroutine(self._collected(message, sinks))
 
     async def _collected(self, message: Message, sinks: dict[int, Sink]) -> Message:

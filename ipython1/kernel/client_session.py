@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -81,6 +82,8 @@ class ClientSession:
     def _transmit(self, number: int, call: Call) -> None:
         assert self.link is not None
         request = call.request
+        if call.sequence and request.traffic is not None:
+            request.traffic.again()
         try:
             call.sequence = self.link.send(request.message((self.id, number), call.hold, again=call.sequence > 0))
         except ConnectionError as problem:
@@ -104,20 +107,25 @@ class ClientSession:
             self.hosts_changed()
         elif message.fields.get("memory") is not None:
             if self._reopening is None:  # else it is asked again, as below
-                assert self.link is not None
                 # What was printed may be large, too, and does not lie there.
-                whole = self.link.collect(message) if message.streams() else succeed(message)
+                whole = self._collected(message) if message.streams() else succeed(message)
                 # What has to be copied is copied in another thread, as that takes its time.
                 taken = whole.addCallback(self._taken)
                 taken.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         elif message.streams():
             if self._reopening is not None:
                 return  # It overtook the link itself, and will be sent again: what it answers is asked again.
-            assert self.link is not None
-            collected = self.link.collect(message)
+            collected = self._collected(message)
             collected.addCallbacks(self._replied, self._stream_broke, errbackArgs=(message,))
         else:
             self._replied(message)
+
+    def _collected(self, message: Message) -> Deferred[Message]:
+        """Fires with a reply whose streams have come, or fails."""
+        assert self.link is not None
+        call = self._calls.get(message.fields["id"][1])
+        message.traffic = None if call is None else call.request.traffic
+        return self.link.collect(message)
 
     def _taken(self, message: Message) -> Deferred[Message]:
         """Fires with a reply whose values lie in memory of an agent, with them; the agent is told so."""
@@ -415,7 +423,7 @@ class Connection:
         return [outcome for _, outcome in done]
 
     def _limited(self, request: Request, answer: Deferred[Answer]) -> Deferred[Answer]:
-        if request.timeout is None:
+        if request.timeout is None or request.timeout == math.inf:
             return answer
         goes_on = "; what runs of it on the engines goes on until interrupt() stops it" if request.runs else ""
         return limited(

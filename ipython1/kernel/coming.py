@@ -19,12 +19,13 @@ Done = Callable[[Answer | Exception], None]
 
 
 class Coming:
-    """The outcome of something that one may wait for."""
+    """The outcome of something that one may wait for; of so many `items` of `group`, if that is told."""
 
-    __slots__ = ("group", "outcome", "_waiting")
+    __slots__ = ("group", "items", "outcome", "_waiting")
 
-    def __init__(self, group: Group | None = None) -> None:
+    def __init__(self, group: Group | None = None, items: int = 1) -> None:
         self.group = group
+        self.items = items
         self.outcome: Answer | Exception | None = None
         self._waiting: Sequence[Done] = ()
 
@@ -32,7 +33,7 @@ class Coming:
         """It is there; tells whether somebody waited."""
         self.outcome = outcome
         if self.group is not None:
-            self.group.ended()
+            self.group.ended(self.items)
         waiting, self._waiting = self._waiting, ()
         for done in waiting:
             done(outcome)

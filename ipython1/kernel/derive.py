@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from ipython1.kernel.request import Finished, Steps, advance
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.terminal import show_briefly
 
 CLEARED_UP_WITHIN = 5.0
 """Seconds that a verb has for its last requests when its time is over."""
@@ -94,7 +96,10 @@ def _derived(
 
     def begin(self: Face, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VerbCall:
         timeout = kwargs.pop("timeout", None) if takes_timeout else None
-        bound = signature.bind(interface, *args, **kwargs)
+        try:
+            bound = signature.bind(interface, *args, **kwargs)
+        except TypeError as problem:
+            raise TypeError(f"{function.__name__.strip('_')}(): {problem}") from None
         bare, block = False, True
         if takes_targets:
             targets, block = self._defaults()
@@ -106,13 +111,18 @@ def _derived(
         steps = function(*bound.args, **bound.kwargs)
         if timeout is None and bound.arguments.get("timeout") is None:
             timeout = self.timeout
-        if timeout is not None:
-            steps = limited(steps, check_timeout(timeout))
+        limit = check_timeout(timeout)
+        if limit is not None:
+            steps = limited(steps, limit)
         return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"), info.iterates and not bare)
 
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:
-        return self._begin(lambda: begin(self, args, kwargs))
+        try:
+            return self._begin(lambda: begin(self, args, kwargs))
+        except Exception as problem:
+            show_briefly(problem)
+            raise
 
     # The hints of the generator are not those of the method: what it returns depends on `block`.
     method.__signature__ = shown.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
@@ -131,8 +141,10 @@ def _with_timeout(signature: inspect.Signature) -> tuple[inspect.Signature, bool
     return signature.replace(parameters=parameters), True
 
 
-def check_timeout(timeout: Any) -> float:
-    """`timeout` as seconds; ValueError for what is no time."""
+def check_timeout(timeout: Any) -> float | None:
+    """`timeout` as seconds, None if it is infinite or none; ValueError for what is no time."""
+    if timeout is None or timeout == math.inf:
+        return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ValueError(f"timeout is {timeout!r:.80}; it must be a number of seconds above 0, or None")
     return float(timeout)

@@ -37,12 +37,30 @@ class StreamRef(NamedTuple):
 
 
 @dataclass
+class Traffic:
+    """How many bytes of streams have come or gone, of how many that there are as far as is known."""
+
+    done: int = 0
+    total: int = 0
+
+    def begun(self, size: int) -> None:
+        """A stream of that size was begun."""
+        self.total += size
+
+    def again(self) -> None:
+        """All of it begins anew."""
+        self.done = self.total = 0
+
+
+@dataclass
 class Message:
     """A kind, its fields (plain data), and its bodies (bytes, or references to streams)."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
     bodies: list[Bytes | StreamRef] = field(default_factory=list)
+    traffic: Traffic | None = field(default=None, compare=False, repr=False)
+    """Where it is counted what of its streams has come or gone, if somebody wants to know."""
 
     def streams(self) -> list[StreamRef]:
         """The bodies that travel beside this message."""

@@ -18,7 +18,7 @@ from ipython1.kernel import batches, messages
 from ipython1.kernel.arrivals import Arrivals
 from ipython1.kernel.connection import Absence, Carrier
 from ipython1.kernel.error import ConnectionError, ProtocolError
-from ipython1.kernel.framing import MAX_HEADER, Bytes, Message, StreamRef, encode
+from ipython1.kernel.framing import MAX_HEADER, Bytes, Message, StreamRef, Traffic, encode
 from ipython1.kernel.offers import Offers
 from ipython1.kernel.peer import Ending, Link, Receiver
 from ipython1.kernel.room import Room
@@ -159,9 +159,10 @@ class SessionLink:
             )
         large = batches.large_bodies(message)
         if large:
+            traffic = message.traffic
             message = Message(message.kind, message.fields, list(message.bodies))
             for index in large:
-                message.bodies[index] = self._send_body(message.bodies[index])
+                message.bodies[index] = self._send_body(message.bodies[index], traffic)
         parts = encode(message, self._max_header)
         number = self._session.send(parts, sum(map(len, parts)))
         self._schedule_flush()
@@ -184,10 +185,12 @@ class SessionLink:
             self._carrier.cut_off()
         self._reactor.callLater(0, self.over, text)
 
-    def _send_body(self, body: Any) -> StreamRef:
+    def _send_body(self, body: Any, traffic: Traffic | None) -> StreamRef:
         ref = self._new_stream(memoryview(body).nbytes)
         self._room.body_sent(ref.size)
-        self._starting.append(Outgoing(self, ref, body))
+        if traffic is not None:
+            traffic.begun(ref.size)
+        self._starting.append(Outgoing(self, ref, body, traffic))
         return ref
 
     def _new_stream(self, size: int) -> StreamRef:

@@ -68,8 +68,8 @@ class Budget:
 class Screen:
     """Where lines of several engines meet: each begins with a label, and none is broken by another one's."""
 
-    def __init__(self, write: Callable[[str, str], None] | None = None) -> None:
-        self._write = write or _write
+    def __init__(self, show: Callable[[str, str], None] | None = None) -> None:
+        self._write = show or write
         self.budget = Budget()
         # Whose line it is at the moment, and whether its next text begins anew there.
         self._line: tuple[str, int] | None = None
@@ -77,6 +77,8 @@ class Screen:
 
     def put(self, kind: str, engine: int, text: str) -> None:
         """Show what an engine has printed to the stream `kind`."""
+        if not text:
+            return  # which does not end another one's line
         if self._line != (kind, engine):
             self.end_line()
         shown: list[str] = []
@@ -101,7 +103,8 @@ class Screen:
         self._begins = True
 
 
-def _write(kind: str, text: str) -> None:
+def write(kind: str, text: str) -> None:
+    """Write text to the stream of that name, if there is one."""
     stream = getattr(sys, kind)
     if stream is not None:
         put(stream, text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ipython1.core.functions import standing_for
 from ipython1.kernel.targets import check_block
 from ipython1.kernel.task import BaseTask
 
@@ -77,4 +77,4 @@ class ParallelFunction:
         if isinstance(func, str):
             call_function.__doc__ = f"Applies {func} on the engines to the items of sequences."
             return call_function
-        return functools.wraps(func)(call_function)
+        return standing_for(call_function, func)

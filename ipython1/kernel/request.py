@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ipython1.core.remote_error import rebuild
 from ipython1.core.serialize import Serialized, join, split
 from ipython1.kernel.error import CompositeError, ProtocolError
-from ipython1.kernel.framing import Bytes, Message, unpack
+from ipython1.kernel.framing import Bytes, Message, Traffic, unpack
 from ipython1.kernel.label import label
 from ipython1.kernel.messages import CommandId, without_output
 from ipython1.kernel.replies import Replies
@@ -55,6 +55,8 @@ class Request:
     """Whether that is a list, whose items are the caller's."""
     group: Any = None
     """The tasks (a `Group`) of which it is about some, if it is about such."""
+    traffic: Traffic | None = None
+    """Where it is counted how much of large values has come or gone, if somebody wants to know."""
     memory: Memory | None = None
     answer_in: list[Any] | None = None
 
@@ -115,7 +117,7 @@ class Request:
             fields["hold"] = hold
         if again:
             fields["again"] = True
-        return Message("command", fields, list(bodies))
+        return Message("command", fields, list(bodies), self.traffic)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
-from ipython1.kernel.framing import Bytes, StreamRef
+from ipython1.kernel.framing import Bytes, StreamRef, Traffic
 
 THRESHOLD = 64 * 1024
 """Bodies above this size (bytes) travel as streams."""
@@ -40,13 +40,22 @@ class Collector:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._traffic: Traffic | None = None
         self._pieces: list[Bytes] = []
         self._body: Bytes | None = None
         self._reason: str | None = None
         self._waiting: list[Deferred[None]] = []
 
+    def count(self, traffic: Traffic) -> None:
+        """Count there what comes, and has come."""
+        traffic.begun(self._size)
+        traffic.done += self._size if self._body is not None else sum(map(len, self._pieces))
+        self._traffic = traffic
+
     def piece(self, data: Bytes) -> Deferred[bool]:
         self._pieces.append(data)
+        if self._traffic is not None:
+            self._traffic.done += len(data)
         return succeed(True)
 
     def complete(self) -> None:
@@ -146,8 +155,9 @@ class OutgoingPieces(Protocol):
 class Outgoing:
     """Sends one body that is here as a whole, `WINDOW` pieces ahead of the answers."""
 
-    def __init__(self, link: OutgoingPieces, ref: StreamRef, body: Bytes) -> None:
+    def __init__(self, link: OutgoingPieces, ref: StreamRef, body: Bytes, traffic: Traffic | None = None) -> None:
         self._link = link
+        self._traffic = traffic
         self._ref = ref
         self._view: memoryview | None = memoryview(body).cast("B")
         self._offset = 0
@@ -159,10 +169,12 @@ class Outgoing:
             data = self._view[self._offset : self._offset + PIECE]
             offset, self._offset = self._offset, self._offset + len(data)
             self._under_way += 1
-            self._link.offer(self._ref.number, offset, data).addCallback(self._answered)
+            self._link.offer(self._ref.number, offset, data).addCallback(self._answered, len(data))
 
-    def _answered(self, wanted: bool) -> None:
+    def _answered(self, wanted: bool, size: int) -> None:
         self._under_way -= 1
+        if self._traffic is not None:
+            self._traffic.done += size
         if not wanted or self._offset >= self._ref.size:
             self._view = None
         else:

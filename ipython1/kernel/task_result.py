@@ -115,6 +115,9 @@ class TaskResult:
         self.raise_exception()
         return self.results[name]
 
+    # With __getitem__ alone, Python would try 0, 1, 2, ... for it.
+    __iter__ = None
+
     def raise_exception(self) -> None:
         """Raise what the task raised, if it failed."""
         if self._error is not None:

@@ -77,10 +77,10 @@ class SubmitTogether(Request):
 class Pace(Request):
     """Answered here, when no more than `limit` of the tasks of `group` are left.
 
-    Its result is whether all of the tasks `first` have ended.
+    Its result is whether all of the tasks `first` have ended, which are those that are next to be asked for.
     """
 
-    group: Group = field(default_factory=Group)
+    group: Group = field(default_factory=lambda: Group(0))
     limit: int = 0
     first: Sequence[int] = ()
 
@@ -313,7 +313,7 @@ class TaskSession(ClientSession):
         number, values = request.task, request.values or ()
         assert number is not None
         if request.watch:
-            self._watched[number] = Coming(request.group)
+            self._watched[number] = Coming(request.group, request.items)
         if request.group is not None:
             request.group.begun()
         if request.verb == "resubmit":

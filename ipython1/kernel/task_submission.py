@@ -21,25 +21,21 @@ LISTS = ("after", "follow")
 class Group:
     """Tasks of which no more than so many are to be on the way: how many have not ended.
 
-    `total` is how many there will be; None if that is not known.  `closing` is called when nobody waits for them any more.
+    They are made of `total` items, of which `done` are done.  `closing` is called when nobody waits for them any more.
     """
 
-    def __init__(self, total: int | None = None) -> None:
+    def __init__(self, total: int) -> None:
         self.count = 0
         self.total = total
+        self.done = 0
         self.closing: Callable[[], None] | None = None
         self.meter: Any = None
-        self._begun = 0
+        self.listened: dict[int, Any] = {}
+        """What was shown of those that somebody has listened to already, by their ids."""
         self._waiting: list[tuple[int, Callable[[], None]]] = []
-
-    @property
-    def done(self) -> int:
-        """How many have ended."""
-        return self._begun - self.count
 
     def begun(self) -> None:
         """One of them was sent."""
-        self._begun += 1
         self.count += 1
 
     def close(self) -> None:
@@ -47,9 +43,10 @@ class Group:
         if self.closing is not None:
             self.closing()
 
-    def ended(self) -> None:
-        """One of them has ended."""
+    def ended(self, items: int) -> None:
+        """One of them, of so many items, has ended."""
         self.count -= 1
+        self.done += items
         due = [function for limit, function in self._waiting if self.count <= limit]
         self._waiting = [entry for entry in self._waiting if self.count > entry[0]]
         for function in due:
@@ -87,8 +84,8 @@ class Submit(Request):
     verb ``submit`` they go together with those of others.  `depends_on` are the ids of other tasks that it names.
     `watch` is whether this client wants the outcome as soon as it is there (else it asks for it when it wants it).
     `owners` are the clients whose pending results are among its arguments.  `functions` are those that the steps name
-    only by their digests: the session sends each once.  `group` is told when a watched task has ended.  With `confirm` it
-    is answered only when the controller has the task.
+    only by their digests: the session sends each once.  `group` is told when a watched task, of so many `items`, has ended.
+    With `confirm` it is answered only when the controller has the task.
     """
 
     task: int | None = None
@@ -98,6 +95,7 @@ class Submit(Request):
     owners: Sequence[Any] = ()
     functions: Sequence[SharedFunction] = ()
     group: Group | None = None
+    items: int = 1
     confirm: bool = False
 
 

@@ -9,12 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.kernel.derive import verb
-from ipython1.kernel.error import ConnectionError
+from ipython1.kernel.error import CallInterrupted, ConnectionError, StillRunning
 from ipython1.kernel.framing import Message
 from ipython1.kernel.hello import check_name
 from ipython1.kernel.history import History, past
@@ -118,9 +118,13 @@ class Tasks:
 
         CallTimeout if they have not.  Ids that the controller does not know are not waited for.
         """
-        request = Request("wait_tasks", {"tasks": task_ids(taskids)}, method="barrier", timeout=timeout)
+        numbers = task_ids(taskids)
+        request = Request("wait_tasks", {"tasks": numbers}, method="barrier", timeout=timeout)
         request.label = label("barrier", taskids if isinstance(taskids, int | list | tuple) else "...")
-        yield from ask_controller(request)
+        try:
+            yield from ask_controller(request)
+        except CallInterrupted:
+            yield from interrupted("barrier", numbers)
 
     # -- coming back -------------------------------------------------------------------------------------
 
@@ -267,9 +271,7 @@ class Tasks:
                 engines = yield from ask_controller(Request("count_engines"))
                 size = _Sizes(len(items), engines or SOME_ENGINES)
         chunks = chunk_requests(func, iter(items), size, choices)
-        # Of chunks whose size is found on the way, nobody knows how many there will be.
-        group = Group(-(-len(items) // size) if isinstance(size, int) else None)
-        return (yield from _paced(chunks, size != 1, group, size if isinstance(size, _Sizes) else None))
+        return (yield from _paced(chunks, size != 1, Group(len(items)), size if isinstance(size, _Sizes) else None))
 
     @verb()
     def _spread(
@@ -325,7 +327,9 @@ def chunk_requests(
     function = shared(serialize(called, name_of(func), carry_code=True))
     calls = AlikeCalls(function, choices, label("map", func))
     while chunk := list(itertools.islice(items, size.now if isinstance(size, _Sizes) else size)):
-        yield calls.submission(chunk[0] if size == 1 else (chunk,), {})
+        request = calls.submission(chunk[0] if size == 1 else (chunk,), {})
+        request.items = len(chunk)
+        yield request
 
 
 class _Sizes:
@@ -351,9 +355,31 @@ def watched(request: Submit, task: BaseTask | None = None) -> Steps[Any]:
     return (yield from _outcome(number, "submit"))
 
 
-def abandon(numbers: Sequence[int]) -> Steps[None]:
-    """Abort those of these tasks that have not ended."""
-    yield [Request("abort_task", {"task": number}) for number in numbers]
+def abandon(numbers: Sequence[int]) -> Steps[int]:
+    """Abort those of these tasks that have not ended; how many there were."""
+    answers = yield [Request("abort_task", {"task": number}) for number in numbers]
+    return sum(answer.whole is not None and answer.whole.fields["ok"] for answer in answers)
+
+
+def interrupted(what: str, numbers: Sequence[int]) -> Steps[NoReturn]:
+    """Ctrl-C was pressed in a call that waits for these tasks: abort those that have not ended, and raise what came of it."""
+    try:
+        count = yield from abandon(numbers)
+    except KeyboardInterrupt:
+        raise not_aborted(what) from None
+    raise CallInterrupted(aborted(what, count), []) from None
+
+
+def aborted(what: str, count: int) -> str:
+    """What is said when so many tasks were aborted, as Ctrl-C was pressed."""
+    if not count:
+        return f"{what} came to its end before it was interrupted"
+    return f"{what} was interrupted: {'its task was' if count == 1 else f'{count} tasks were'} aborted"
+
+
+def not_aborted(what: str) -> StillRunning:
+    """What is raised when Ctrl-C was pressed again, before tasks were aborted."""
+    return StillRunning(f"{what} is not waited for any more, and its tasks may go on")
 
 
 def abandon_waiting(numbers: Sequence[int]) -> Steps[None]:
@@ -377,7 +403,10 @@ def _submit(request: Submit) -> Steps[int]:
 
 def _outcome(number: int, method: str, block: bool = True) -> Steps[Any]:
     request = outcome_request(number, method, block)
-    (answer,) = yield [request]
+    try:
+        (answer,) = yield [request]
+    except CallInterrupted:
+        yield from interrupted(request.name, [number])
     return outcome(request, answer)
 
 
@@ -404,7 +433,7 @@ def _paced(
             began = time.monotonic()
             yield from _send(list(itertools.islice(chunks, sizes.probes)), group, left[0])
             # All engines have something to do meanwhile.
-            yield from ask_controller(Pace("spin", group=group, limit=len(left[0]) - 1))
+            yield from ask_controller(Pace("spin", group=group, limit=len(left[0]) - 1, first=left[0]))
             sizes.measured(time.monotonic() - began)
         while batch := list(itertools.islice(chunks, BATCH)):
             if sizes is None:
@@ -417,6 +446,8 @@ def _paced(
             results += yield from _gather(left, chunked, group)
     except (GeneratorExit, ConnectionError):  # nobody is asked any more
         raise
+    except CallInterrupted:
+        yield from interrupted("map", [number for numbers in left for number in numbers])
     except BaseException:  # what the user's function raised, whatever it is; or an item that cannot be serialized
         if any(left):
             yield from abandon([number for numbers in left for number in numbers])
@@ -430,7 +461,12 @@ def _send(batch: list[Submit], group: Group, numbers: list[int]) -> Steps[None]:
     """Submit the tasks of `batch`, and put their ids to `numbers`."""
     for request in batch:
         request.group = group
-    answers = yield list(batch)
+    try:
+        answers = yield list(batch)
+    except CallInterrupted:
+        # They are to be aborted with the others, as far as they have been sent.
+        numbers += [request.args["task"] for request in batch if request.args.get("task") is not None]
+        raise
     for request, answer in zip(batch, answers, strict=True):
         numbers.append(whole_result(request, answer))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar, cast
+
+M = TypeVar("M", bound=Callable[..., Any])
 
 _COLOURS = {"green": "\x1b[0;32m", "blue": "\x1b[0;34m", "red": "\x1b[0;31m"}
 _NORMAL = "\x1b[0m"
@@ -96,6 +99,26 @@ def shown_traceback(error: BaseException, lines: Sequence[tuple[str, str]] = ())
         name, colon, rest = text.partition(":")
         shown = shown.replace(label + text, paint("green", label) + paint("red", name) + colon + rest, 1)
     return shown.split("\n")
+
+
+def show_briefly(error: BaseException) -> None:
+    """Have the IPython that one is in, if there is one, show `error` without frames of ours, whatever it is."""
+    if running_shell() is not None and not hasattr(error, "_render_traceback_"):
+        error._render_traceback_ = functools.partial(shown_traceback, error)  # type: ignore[attr-defined]
+
+
+def shown_briefly(method: M) -> M:
+    """A decorator: what the method raises is shown by `show_briefly`."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as problem:
+            show_briefly(problem)
+            raise
+
+    return cast(M, call)
 
 
 def _users_frames(chain: TracebackType | None) -> TracebackType | None:

@@ -133,6 +133,8 @@ _TABLE = (
     Verb("task_result", Route.CONTROLLER, {"task": (int,), "block": (bool,)}, interface="task"),
     # What an attempt of a task has written from these offsets on; of a later attempt, from its beginning. None: it has ended.
     Verb("task_output", Route.CONTROLLER, _OUTPUT_ARGS, interface="task"),
+    # As ``task_result`` that waits, but of what came only what was printed; None if there is no such task.
+    Verb("task_printed", Route.CONTROLLER, {"task": (int,)}, interface="task"),
     Verb("wait_tasks", Route.CONTROLLER, {"tasks": (list,)}, interface="task"),
     # For a session that has come back: ``task_done`` of those that have ended is sent again, and that of the others will
     # be sent; its answer is which of them are unknown.

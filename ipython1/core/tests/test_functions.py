@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.core.functions import EngineName, map_part, receiving
+from ipython1.core.functions import EngineName, map_part, receiving, standing_for
 from ipython1.core.serialize import serialize, serialize_function
 
 factor = 10
@@ -308,6 +309,23 @@ class ClassTests(FunctionTestCase):
         """A bound method travels with its instance."""
         child = self.define(self.source)["Child"]()
         self.assertEqual(self.travel(child.who)(), "child of base")
+
+
+class DecoratedTests(FunctionTestCase):
+    def test_sent_as(self) -> None:
+        """A decorated function is sent as what was decorated, also within a class; other decorators stay."""
+        lock = threading.Lock()  # as a client has one
+
+        def remote(function: Any) -> Any:
+            return standing_for(lambda *args: lock.acquire() and function(*args), function)
+
+        def noted(function: Any) -> Any:
+            return functools.wraps(function)(lambda x: ("noted", function(x)))
+
+        method = remote(lambda self: 2 * self.v)
+        made = self.travel(type("P", (), {"double": method, "v": 4, "__module__": "__main__"}))
+        self.assertEqual(made().double(), 8)
+        self.assertEqual(self.travel(noted(remote(lambda x: x + 1)))(5), ("noted", 6))
 
 
 class EngineNameTests(FunctionTestCase):

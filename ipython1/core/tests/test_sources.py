@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import sys
 import types
 from collections.abc import Iterator
@@ -72,6 +73,10 @@ class SourceTests(SynchronousTestCase):
         for name in ("os", "sys", "no_such_package", "", "__main__"):
             self.assertRaises(ValueError, sources.collect, name)
         self.assertRaises(TypeError, sources.collect, 5)
+        compiled = self.folder / "shipped" / f"fast{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+        compiled.touch()
+        self.assertIn("modules that are compiled", str(self.assertRaises(ValueError, sources.collect, "shipped")))
+        compiled.unlink()
         self.patch(sources, "LARGEST", 10)
         self.assertIn("more than 10 are not sent", str(self.assertRaises(ValueError, sources.collect, "shipped")))
 
@@ -88,6 +93,19 @@ class SourceTests(SynchronousTestCase):
         self.assertIsNot(self.main["C"], old["C"])
         self.assertEqual(self.main["g"](), 2)
         self.assertEqual(self.main["shipped"].__file__, str(self.folder / "shipped" / "__init__.py"))
+
+    def test_without_files(self) -> None:
+        """Folders without an ``__init__`` are packages, too; what others have put there elsewhere is found as before."""
+        (self.folder / "shipped" / "__init__.py").unlink()
+        self.write("bare/leaf", "value = 5\n")
+        elsewhere = Path(self.mktemp()).absolute()
+        (elsewhere / "shipped").mkdir(parents=True)
+        (elsewhere / "shipped" / "other.py").write_text("value = 6\n")
+        name, found = sources.collect("shipped")
+        self.patch(sys, "path", [str(elsewhere)])
+        sources.install(name, {module: tuple(source) for module, source in found.items()})
+        exec("import shipped.bare.leaf, shipped.other", self.main)
+        self.assertEqual((self.main["shipped"].bare.leaf.value, self.main["shipped"].other.value), (5, 6))
 
     def test_broken(self) -> None:
         """What cannot be loaded changes nothing."""

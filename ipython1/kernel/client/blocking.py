@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ipython1.core.functions import standing_for
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.debugger import debug, failed_engine
 from ipython1.kernel.contexts import RemoteContextBase, SyncImports
@@ -14,6 +15,7 @@ from ipython1.kernel.derive import VerbCall, derive
 from ipython1.kernel.mapper import MultiEngineMapper, ParallelFunction
 from ipython1.kernel.multiengine import MultiEngine
 from ipython1.kernel.targets import check_block
+from ipython1.kernel.terminal import shown_briefly
 
 
 @derive(MultiEngine)
@@ -51,6 +53,7 @@ class BlockingMultiEngine(RemoteContextBase):
 
     # -- at a prompt -------------------------------------------------------------------------------------
 
+    @shown_briefly
     def activate(self, suffix: str = "") -> None:
         """Make this the client of the magics ``%px``, ``%autopx`` and ``%result`` of the IPython one is in.
 
@@ -132,7 +135,7 @@ class BlockingMultiEngine(RemoteContextBase):
         def call_function(*args: Any, **kwargs: Any) -> Any:
             return self._apply(func, args, kwargs, targets=targets, block=block, timeout=timeout)
 
-        return functools.wraps(func)(call_function)
+        return standing_for(call_function, func)
 
     # -- dictionary interface ----------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from ipython1.kernel.client.interrupted import as_interrupted, stopped
+from ipython1.kernel.client.interrupted import as_interrupted, stopped, told
 from ipython1.kernel.client.live import Feed, is_wanted, prints
 from ipython1.kernel.client.pending import PendingResult
-from ipython1.kernel.client.progress import Choice, Meter, bar_after
+from ipython1.kernel.client.progress import Choice, Meter, Transferred, bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.waiting import Wait
 from ipython1.kernel.client.worker import results_worker
@@ -23,12 +23,17 @@ from ipython1.kernel.error import (
     KernelError,
     NoEnginesRegistered,
 )
+from ipython1.kernel.framing import Traffic
 from ipython1.kernel.live import Screen
 from ipython1.kernel.replies import Replies
 from ipython1.kernel.request import Answer, Finished, Request, Steps, advance
 from ipython1.kernel.result_id import new_result_id
+from ipython1.kernel.task_session import Pace
 
 T = TypeVar("T")
+
+TRANSFERS = ("push", "pull", "apply")
+"""What brings large values to engines, and from them."""
 
 
 class Calls:
@@ -43,17 +48,18 @@ class Calls:
         """Whether there are bars of progress, or after how many seconds; see `ipython1.kernel.client.progress`."""
         self._unfetched: weakref.WeakValueDictionary[str, PendingResult] = weakref.WeakValueDictionary()
 
-    def run(self, call: VerbCall) -> Any:
+    def run(self, call: VerbCall, stopping: bool = False) -> Any:
         """Carry out a call, here and now; its value, or what it raises.
 
         Ctrl-C interrupts it on the engines, and raises what came of that (see `ipython1.kernel.client.interrupted`).
+        With `stopping`, that is what it is about itself.
         """
         interrupted = False
         steps = self.connection.ways.carried(call.steps)
         try:
             requests = advance(steps, None)
             while True:
-                answers, now = self._waited_for(requests, call.name)
+                answers, now = self._waited_for(requests, call.name, stopping or interrupted)
                 interrupted = interrupted or now
                 requests = advance(steps, answers)
                 if now and not isinstance(answers, KeyboardInterrupt):
@@ -69,7 +75,9 @@ class Calls:
             e = as_interrupted(problem) if interrupted else problem.with_traceback(None)
             raise e from problem.__cause__
 
-    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
+    def _waited_for(
+        self, requests: list[Request], name: str, stopping: bool = False
+    ) -> tuple[list[Answer] | BaseException, bool]:
         """The answers, and whether somebody has pressed Ctrl-C meanwhile; a KeyboardInterrupt if there are none then."""
         self.reactor.check_can_wait(name)
         at_once = self._answers_at_once(requests)
@@ -78,7 +86,7 @@ class Calls:
         future: Future[list[Answer]] = Future()
         try:
             self.reactor.submit_into(future, self.connection.perform, self._followed(requests))
-            return self._wait(future, requests, name), False
+            return told(future) if stopping else self._wait(future, requests, name), False
         except KeyboardInterrupt:
             return self._stopped(requests, future), True
         except Exception as problem:  # whatever it is, the verb may have something to say to it
@@ -97,26 +105,37 @@ class Calls:
         for request in requests:
             if (live and prints(request)) or (counted and request.joined):
                 request.replies = Replies()
+            if counted and request.verb in TRANSFERS:
+                request.traffic = Traffic()
         return requests
 
     def _wait(self, future: Future[T], requests: list[Request], name: str) -> T:
         """Wait for the outcome of requests, and show what they print."""
         followed = [request for request in requests if request.replies is not None]
         meter = self._meter(requests, name)
-        if followed or meter is not None:
+        feed = self._feed(followed or _listened_to(requests))
+        if followed or feed is not None or meter is not None:
             self.reactor.check_can_wait(name)
             future.add_done_callback(partial(_told, requests))
-            feeds = [Feed(self.reactor, self.connection, followed)] if is_wanted(self.live) and followed else []
             replies = [request.replies for request in followed if request.replies is not None]
-            Wait([future], feeds, replies, meter).run()
-            screen = Screen()
-            for feed in feeds:
+            Wait([future], [] if feed is None else [feed], replies, meter).run()
+            if feed is not None:
+                screen = Screen(None if meter is None else meter.write)
                 feed.finish(screen, all_of_it=False)
-            screen.end_line()
+                screen.end_line()
+                if not followed:
+                    requests[0].group.listened = feed.listened
         return self.reactor.wait(future, name)
 
+    def _feed(self, requests: list[Request]) -> Feed | None:
+        """What these print, if somebody is to see that."""
+        if not requests or not is_wanted(self.live):
+            return None
+        group = requests[0].group
+        return Feed(self.reactor, self.connection, requests, None if group is None else group.listened)
+
     def _meter(self, requests: list[Request], name: str) -> Meter | None:
-        """A bar for a map: how many of its tasks have ended, or how many engines are done with their share."""
+        """A bar: how many items of a map are done, or how many engines with their share; how much of large values is there."""
         group = next((request.group for request in requests if request.group is not None), None)
         if group is not None:
             if group.closing is None:
@@ -125,7 +144,8 @@ class Calls:
             return group.meter  # type: ignore[no-any-return]
         joined = [request.replies for request in requests if request.joined and request.replies is not None]
         if not joined:
-            return None
+            traffic = [request.traffic for request in requests if request.traffic is not None]
+            return Meter(name, Transferred(traffic), self.progress, unit="B") if traffic else None
         return Meter(name, lambda: (sum(map(len, joined)), len(joined)), self.progress)
 
     def _answers_at_once(self, requests: list[Request]) -> list[Answer] | None:
@@ -203,6 +223,15 @@ class Calls:
             return pending._take(block)
         except InvalidDeferredID:
             raise KeyError(result_id) from None
+
+
+def _listened_to(requests: list[Request]) -> list[Request]:
+    """What is listened to while a map waits: the tasks that it asks for next, as if it did so now."""
+    tasks = requests[0].first if requests and isinstance(requests[0], Pace) else ()
+    listened = [Request("task_result", {"task": task, "block": True}, group=requests[0].group) for task in tasks]
+    for request in listened:
+        request.replies = Replies()
+    return listened
 
 
 def _told(requests: list[Request], done: Future[list[Answer]]) -> None:

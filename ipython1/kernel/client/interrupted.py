@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import CallInterrupted, CompositeError, KernelError, StillRunning
 from ipython1.kernel.request import Request
+from ipython1.kernel.taskclient import abandon, aborted, not_aborted
 
 if TYPE_CHECKING:
     from ipython1.kernel.client.calls import Calls
@@ -31,47 +33,77 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
     """What comes of commands that are to stop, in `outcome`; StillRunning where that may take for ever."""
     running = [request for request in requests if request.runs]
     if not running:
-        # Tasks go on without those who wait for them.
+        # The verb may have tasks to abort.
         name = requests[0].name if requests else "the call"
         raise CallInterrupted(f"{name} is not waited for any more", []) from None
     name = running[0].name
     try:
-        engines = _told(calls.reactor.submit(calls.connection.interrupt, requests))
-        if not engines:
-            return outcome.result(OUTCOME_WITHIN)
+        engines = told(calls.reactor.submit(calls.connection.interrupt, requests))
     except (TimeoutError, KernelError) as problem:
         if outcome.done():  # the problem is what came of the commands
             return outcome.result()
         raise StillRunning(f"{name} is not waited for any more, and may go on: {problem}") from None
     except KeyboardInterrupt:
         raise StillRunning(f"{name} is not waited for any more, and may go on") from None
-    raise StillRunning(_goes_on(name, engines), engines) from None
+    if engines:
+        raise StillRunning(_goes_on(name, engines), engines) from None
+    return _outcome(outcome, name)
 
 
-def all_stopped(pending: Sequence[PendingResult], what: str) -> NoReturn:
-    """Raise what comes of several results, which are to stop together; those of tasks are only not waited for any more."""
-    waiting = [member for member in pending if not member.done() and member.taskid is None]
-    for calls in {member.client._calls for member in waiting}:
-        requests = [request for member in waiting if member.client._calls is calls for request in member._requests]
+def _outcome(outcome: Future[T], name: str) -> T:
+    """What came of commands that have stopped, if it follows soon."""
+    try:
+        return outcome.result(OUTCOME_WITHIN)
+    except (TimeoutError, KeyboardInterrupt):
+        if outcome.done():  # it is what came of them
+            raise
+    raise CallInterrupted(f"{name} was interrupted; what came of it, which may be large, is not waited for", [])
+
+
+def all_stopped(
+    pending: Sequence[PendingResult], what: str, tasks: Mapping[Calls, Sequence[int]] | None = None
+) -> NoReturn:
+    """Raise what comes of several results, which are to stop together: commands are interrupted, tasks aborted.
+
+    With `tasks`, these of clients are aborted, too.
+    """
+    waiting = [member for member in pending if not member.done()]
+    commands = [member for member in waiting if member.taskid is None]
+    for calls in {member.client._calls for member in commands}:
+        requests = [request for member in commands if member.client._calls is calls for request in member._requests]
         outcome: Future[None] = Future()
         outcome.set_result(None)
         stopped(calls, requests, outcome)
+    numbers = {calls: list(of_client) for calls, of_client in (tasks or {}).items() if of_client}
+    for member in waiting:
+        if member.taskid is not None:
+            numbers.setdefault(member.client._calls, []).append(member.taskid)
+    count = sum(_aborted(calls, of_client, what) for calls, of_client in numbers.items())
     concurrent.futures.wait(waiting, OUTCOME_WITHIN)
     problems = [member.exception(0) for member in waiting if member.done()]
     failures = [entry for problem in problems if isinstance(problem, CompositeError) for entry in problem.elist]
-    raise CallInterrupted(f"{what} was interrupted", failures) from None
+    raise CallInterrupted(aborted(what, count) if numbers else f"{what} was interrupted", failures) from None
 
 
-def _told(engines: Future[list[int]]) -> list[int]:
-    """Which engines go on, when they have said so."""
+def _aborted(calls: Calls, tasks: Sequence[int], what: str) -> int:
+    """Have tasks aborted; how many there were that had not ended."""
     try:
-        return engines.result(SOON)
+        count: int = calls.run(VerbCall(abandon(tasks), True, what), stopping=True)
+    except KeyboardInterrupt:
+        raise not_aborted(what) from None
+    return count
+
+
+def told(answer: Future[T]) -> T:
+    """What engines have said that were asked to stop, when they have said so."""
+    try:
+        return answer.result(SOON)
     except TimeoutError:
-        if engines.done():  # it is what came of it
+        if answer.done():  # it is what came of it
             raise
     if sys.stderr is not None:
         print("Interrupting the engines; Ctrl-C again does not wait for them.", file=sys.stderr, flush=True)
-    return engines.result()
+    return answer.result()
 
 
 def _goes_on(name: str, engines: list[int]) -> str:

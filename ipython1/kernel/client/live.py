@@ -62,8 +62,9 @@ class _Source:
     def question(self) -> Request | None:
         """Asks for what was not shown; None if it was not sent."""
         offsets = {kind: self.shown[kind].offset if self.shown else 0 for kind in STREAMS}
-        if self.request.verb == "task_result":
-            return Request("task_output", {"task": self.request.args["task"], "attempt": self.attempt, **offsets})
+        task = task_of(self.request)
+        if task is not None:
+            return Request("task_output", {"task": task, "attempt": self.attempt, **offsets})
         if self.request.command is None:
             return None
         args = {"only": list(self.request.command), **offsets}
@@ -75,10 +76,17 @@ class _Source:
 class Feed:
     """What the commands of some requests print, as far as it was not shown.
 
-    Its events are functions, for the thread that waits; that is never more than one at a time.
+    Its events are functions, for the thread that waits; that is never more than one at a time.  `listened` has what other
+    feeds have shown of tasks, by their ids; this one goes on there.
     """
 
-    def __init__(self, reactor: ReactorThread, connection: Connection, requests: Sequence[Request]) -> None:
+    def __init__(
+        self,
+        reactor: ReactorThread,
+        connection: Connection,
+        requests: Sequence[Request],
+        listened: dict[int, Any] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._connection = connection
         self._requests = [request for request in requests if prints(request) and request.replies is not None]
@@ -86,6 +94,12 @@ class Feed:
         self.shown_at: dict[tuple[int, int], int] = {}
         """Where the user was (the number of the prompt) when all that a command printed was shown."""
         self._screen = Screen()
+        for place, request in enumerate(self._requests):
+            task = task_of(request)
+            earlier = listened.pop(task, None) if listened and task is not None else None
+            if earlier is not None:
+                earlier.request = request
+                self._sources[place, 0] = earlier
         self._events: queue.SimpleQueue[Event] | None = None
         # Counts the times that somebody began to wait: what was asked for before is of no use.
         self._turn = 0
@@ -94,6 +108,12 @@ class Feed:
     def has_commands(self) -> bool:
         """Whether there is anything that could print."""
         return bool(self._requests)
+
+    @property
+    def listened(self) -> dict[int, Any]:
+        """What it has shown of tasks, by their ids."""
+        of_tasks = {task_of(source.request): source for source in self._sources.values()}
+        return {task: source for task, source in of_tasks.items() if task is not None}
 
     def begin(self, events: queue.SimpleQueue[Event], screen: Screen) -> None:
         """In the thread that waits: give events to it from now on."""
@@ -143,7 +163,7 @@ class Feed:
         for source in known:
             self._ask(turn, place, source)
         # A task is at one engine; how many "all" are, only the controller knows.
-        wanted = 1 if request.verb == "task_result" else request.targets
+        wanted = request.targets if task_of(request) is None else 1
         if not known or isinstance(wanted, str | dict) or (isinstance(wanted, list) and len(known) < len(wanted)):
             self._ask(turn, place, _Source(request, 0, self._screen))
 
@@ -237,7 +257,13 @@ class Feed:
 def prints(request: Request) -> bool:
     """Whether what is printed for a request can be listened to."""
     verb = VERBS.get(request.verb)
-    return (verb is not None and verb.prints) or (request.verb == "task_result" and bool(request.args["block"]))
+    return (verb is not None and verb.prints) or task_of(request) is not None
+
+
+def task_of(request: Request) -> int | None:
+    """The task whose end is waited for by a request; None if there is none."""
+    waits = request.verb == "task_printed" or (request.verb == "task_result" and request.args["block"])
+    return request.args["task"] if waits else None
 
 
 def _not_told(failure: Failure) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 from ipython1.kernel.show import GROUPS
@@ -30,6 +32,11 @@ class Options:
     name: str | None = None
     progress: float | None = None
     timeout: float | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """The timeout as calls take it, with which 0 is none at all; None where that is not said."""
+        return math.inf if self.timeout == 0 else self.timeout
 
 
 def parse(magic: str, line: str, allowed: Iterable[str]) -> tuple[Options, str]:
@@ -76,7 +83,10 @@ def targets(text: str) -> Any:
             return text
         if ":" in text:
             parts = text.split(":")
-            return slice(*(int(part) if part.strip() else None for part in parts))
+            chosen = slice(*(int(part) if part.strip() else None for part in parts))
+            if chosen.step == 0:
+                raise ValueError
+            return chosen
         if text.startswith("[") or "," in text:
             return [int(part) for part in text.strip("[]").split(",") if part.strip()]
         return int(text)
@@ -101,7 +111,7 @@ def _group(name: str, text: str) -> str:
 
 
 def _identifier(name: str, text: str) -> str:
-    if not text.isidentifier():
+    if not text.isidentifier() or iskeyword(text):
         raise OptionError(f"--{name} {text}: that is no name of a variable")
     return text
 
@@ -132,7 +142,7 @@ _OPTIONS: Mapping[str, _Option] = {
     "group-outputs": _Option("group_outputs", "show the outputs by engine, order or type", _group),
     "name": _Option("name", "the variable that gets the result", _identifier),
     "progress": _Option("progress", "show how far it is after so many seconds", _seconds),
-    "timeout": _Option("timeout", "seconds that it may take", _seconds),
+    "timeout": _Option("timeout", "seconds that it may take; 0 is for ever", _seconds),
 }
 
 

@@ -7,14 +7,17 @@ on the one that was made active with that suffix.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from IPython.core.display_functions import display
 from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.magic import Magics, magics_class, no_var_expand
+from IPython.lib.pretty import pretty
 
 from ipython1.kernel.client.magic_options import (
     OptionError,
@@ -24,6 +27,7 @@ from ipython1.kernel.client.magic_options import (
     shown_targets,
     targets,
 )
+from ipython1.kernel.terminal import in_notebook
 
 NO_CLIENT = "No client is active: make one with mec = client.MultiEngineClient(), then call mec.activate({suffix})"
 NOT_IPYTHON = "The magics %px, %autopx and %result work in IPython only, which this is not."
@@ -31,6 +35,8 @@ NOT_IPYTHON = "The magics %px, %autopx and %result work in IPython only, which t
 PX = ("targets", "block", "noblock", "local", "group-outputs", "name", "progress", "timeout")
 CONFIG = ("targets", "block", "noblock", "group-outputs", "progress", "timeout")
 RESULT = ("targets", "group-outputs", "timeout")
+
+_MAGIC = re.compile(r"\s*(%%?)(\w+)")
 
 LINE_MAGICS = ("px", "autopx", "result", "pxconfig", "pxinterrupt", "pxdebug")
 CELL_MAGICS = ("px", "autopx_input")
@@ -93,9 +99,10 @@ class ParallelMagics(Magics):  # type: ignore[misc]
         progress = self.progress if options.progress is None else options.progress
         print(f"Parallel execution on engines: {shown_targets(chosen)}")
         at_once = block and progress is None and not options.local
-        result = client.execute(code, targets=chosen, block=at_once, timeout=options.timeout or None)
-        if options.local:
-            self.shell.run_cell(code)
+        result = client.execute(code, targets=chosen, block=at_once, timeout=options.limit)
+        if options.local and isinstance(self.shell.run_cell(code).error_in_exec, KeyboardInterrupt):
+            # Whoever pressed Ctrl-C sees the code as one, wherever it runs.
+            result.abort()
         if block and not at_once:
             if progress is not None:
                 result.wait_interactive(after=progress)
@@ -121,7 +128,7 @@ class ParallelMagics(Magics):  # type: ignore[misc]
                 number: int | None = int(rest)
             except ValueError:
                 number = None
-            found = client.get_result(number, targets=options.targets, block=True, timeout=options.timeout or None)
+            found = client.get_result(number, targets=options.targets, block=True, timeout=options.limit)
             if options.group_outputs is None:
                 return found
             found.display_outputs(options.group_outputs)
@@ -179,6 +186,9 @@ class ParallelMagics(Magics):  # type: ignore[misc]
                 print("Auto Parallel Disabled")
             else:
                 self._client()
+                for other in _all_magics(self.shell):
+                    if other.auto:
+                        other.autopx("")  # input goes to one client
                 self.auto = True
                 self.shell.input_transformers_cleanup.append(self._transform)
                 print(f"Auto Parallel Enabled\nType %autopx{self.suffix} to disable")
@@ -186,7 +196,11 @@ class ParallelMagics(Magics):  # type: ignore[misc]
     def autopx_input(self, line: str, cell: str = "") -> None:
         """What becomes of an input while ``%autopx`` is on; not meant to be typed."""
         if self._compiles(cell):
-            print(repr(self.active.execute(cell.rstrip("\n"))))
+            result = self.active.execute(cell.rstrip("\n"))
+            if in_notebook():
+                display(result)
+            else:
+                print(pretty(result))
 
     def _compiles(self, cell: str) -> bool:
         """Whether an input is Python; if not, what is wrong with it is shown, before it runs anywhere."""
@@ -225,9 +239,22 @@ class _AutoParallel:
     def __call__(self, lines: list[str]) -> list[str]:
         source = "".join(lines)
         suffix = self._magics.suffix
-        if source.strip() in (f"%autopx{suffix}", f"autopx{suffix}"):
+        if source.strip() == f"autopx{suffix}" or self._is_ours(source):
             return lines
         return [f"get_ipython().run_cell_magic('autopx_input{suffix}', '', {source!r})\n"]
+
+
+    def _is_ours(self, source: str) -> bool:
+        """Whether an input is one of these magics, for any client: it runs here."""
+        found = _MAGIC.match(source)
+        names = CELL_MAGICS if found is not None and found[1] == "%%" else LINE_MAGICS
+        suffixes = [magics.suffix for magics in _all_magics(self._magics.shell)]
+        return found is not None and found[2] in [name + suffix for name in names for suffix in suffixes]
+
+
+def _all_magics(shell: Any) -> list[ParallelMagics]:
+    """Those of all clients."""
+    return [magics for magics in shell.magics_manager.registry.values() if isinstance(magics, ParallelMagics)]
 
 
 def magics_of(shell: Any, suffix: str = "") -> ParallelMagics:
@@ -248,15 +275,16 @@ def load_ipython_extension(shell: Any) -> None:
 
 def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext ipython1``: input runs here again; the magics stay, and have no client."""
-    for magics in shell.magics_manager.registry.values():
-        if isinstance(magics, ParallelMagics):
-            if magics.auto:
-                magics.autopx("")
-            magics.active = None
+    for magics in _all_magics(shell):
+        if magics.auto:
+            magics.autopx("")
+        magics.active = None
 
 
 def activate(client: Any, suffix: str = "") -> None:
     """Make `client` the one of the magics of that suffix, in the running IPython; says so if there is none."""
+    if not isinstance(suffix, str):
+        raise TypeError(f"a suffix is text, not {suffix!r:.50}")
     if suffix and not f"_{suffix}".isidentifier():
         raise ValueError(f"{suffix!r:.50} cannot be at the end of a name, such as %px{suffix:.50}")
     shell = get_ipython()

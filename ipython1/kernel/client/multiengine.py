@@ -103,7 +103,7 @@ class MultiEngineClient(ConnectedClient, BlockingMultiEngine):
         they are not done within `timeout` seconds.
         """
         timeout = self.timeout if timeout is None else timeout
-        limit = None if timeout is None else check_timeout(timeout)
+        limit = check_timeout(timeout)
         # One of them could be iterated, too.
         members = [pending_results] if isinstance(pending_results, PendingResult) else list(pending_results)
         for member in members:

@@ -8,13 +8,14 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from ipython1.core.references import reduce_result
-from ipython1.kernel.client.interrupted import as_interrupted, stopped
+from ipython1.kernel.client.awaiting import interruptible
+from ipython1.kernel.client.interrupted import all_stopped, as_interrupted, stopped
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.parts import Parts
 from ipython1.kernel.client.progress import Choice, Meter
@@ -26,6 +27,7 @@ from ipython1.kernel.error import (
     CallInterrupted,
     CallTimeout,
     ClientError,
+    CompositeError,
     InvalidDeferredID,
     KernelError,
     ResultNotCompleted,
@@ -34,8 +36,8 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.replies import Replies, without_value
 from ipython1.kernel.request import Answer, Request, outcome_of
 from ipython1.kernel.results import Result
-from ipython1.kernel.taskclient import outcome_request
-from ipython1.kernel.terminal import is_watched
+from ipython1.kernel.taskclient import abandon, outcome_request
+from ipython1.kernel.terminal import is_watched, show_briefly
 
 AT_ONCE = 0.2
 """Seconds after which who waits with a bar sees it."""
@@ -103,7 +105,7 @@ class PendingResult(Parts, Future[Any]):
         if self.done():
             return
         if self.taskid is not None:
-            self.client.abort(self.taskid)
+            self.client._perform(abandon([self.taskid]), "abort")
             return
         outcome: Future[Any] = Future()
         super().add_done_callback(lambda done: outcome.set_result(None))
@@ -126,18 +128,19 @@ class PendingResult(Parts, Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """The result, waiting for it at most `timeout` seconds (CallTimeout); see `get_result`."""
         self._wait(timeout)
-        if self._chain_lock is None:
-            return super().result(0)
-        with self._chain_lock:
-            self._run_callbacks()
-            if self._chain_error is not None:
-                raise self._chain_error
-            if self._chained:
-                return self._chained[0]
-        e = super().exception(0)
+        if self._chain_lock is not None:
+            with self._chain_lock:
+                self._run_callbacks()
+                if self._chain_error is not None:
+                    raise self._chain_error
+                if self._chained:
+                    return self._chained[0]
+        cancelled = CancelledError(f"{self._name} was cancelled") if self.cancelled() else None
+        e = cancelled or super().exception(0)
         if e is None:
             return super().result(0)
         # It is raised each time that it is asked for; where that was before, and how it came here, tells nobody anything.
+        show_briefly(e)
         raise e.with_traceback(None) if isinstance(e, KernelError) else e
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -171,6 +174,8 @@ class PendingResult(Parts, Future[Any]):
 
         False if the result is there already.
         """
+        if self.cancelled():
+            return True
         if not super().cancel():
             return False
         self.set_running_or_notify_cancel()
@@ -188,7 +193,11 @@ class PendingResult(Parts, Future[Any]):
             asyncio.get_running_loop()
         except RuntimeError:
             return self._await_reactor()
-        return asyncio.wrap_future(self).__await__()
+        return self._await_loop()
+
+    def _await_loop(self) -> Generator[Any, Any, Any]:
+        with interruptible(self):
+            return (yield from asyncio.wrap_future(self).__await__())
 
     def _await_reactor(self) -> Generator[Any, Any, Any]:
         done: Deferred[None] = Deferred()
@@ -211,9 +220,23 @@ class PendingResult(Parts, Future[Any]):
                 place += 1
             if request.replies is None or request.replies.total != place:
                 break
-        # What is left when all has come is in the result.
-        result = self.result()
+        # What is left when all has come is in the result, or in what says that a part of it has failed.
+        try:
+            result = self.result()
+        except CompositeError as problem:
+            if not self._iterates or not problem.results or self.callbacks:
+                raise
+            result = self._results_or_error(problem.results)
         yield from itertools.islice(iter(result), given, None)
+
+    def _results_or_error(self, parts: Sequence[Any]) -> Iterator[Any]:
+        """The values of the parts, until one has failed."""
+        joined = self._requests[-1].joined
+        for part in parts:
+            if isinstance(part, BaseException):
+                show_briefly(part)
+                raise part
+            yield from part if joined else [part]
 
     def _wait_for_part(self, request: Request, place: int) -> bool:
         """Wait for what comes of a target; False if all has come, or there is no such target."""
@@ -235,6 +258,7 @@ class PendingResult(Parts, Future[Any]):
             return self.result()  # type: ignore[no-any-return] # an error of the whole
         found = outcome_of(request, message)
         if found.error is not None:
+            show_briefly(found.error)
             raise found.error
         return found.value if request.joined else [found.value]  # type: ignore[no-any-return]
 
@@ -329,6 +353,8 @@ class PendingResult(Parts, Future[Any]):
 
     def _stop(self) -> None:
         """Ctrl-C was pressed while it was waited for: raise what came of that."""
+        if self.taskid is not None:
+            all_stopped([self], self._name)
         outcome: Future[Any] = Future()
         super().add_done_callback(lambda done: outcome.set_result(None))
         stopped(self.client._calls, self._requests, outcome)

@@ -6,9 +6,11 @@ import contextlib
 import importlib.util
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ipython1.kernel.framing import Traffic
+from ipython1.kernel.live import write
 from ipython1.kernel.terminal import in_notebook, is_watched
 
 AFTER = 2.0
@@ -16,8 +18,11 @@ AFTER = 2.0
 EVERY = 0.1
 """Seconds between two looks."""
 
+LARGE = 1 << 20
+"""Bytes from which values are large enough for a bar of their own."""
+
 Choice = bool | float | None
-Count = Callable[[], tuple[int, int | None]]
+Count = Callable[[], tuple[int, int | None] | None]
 
 
 def bar_after(choice: Choice) -> float | None:
@@ -35,11 +40,15 @@ def bar_after(choice: Choice) -> float | None:
 class Meter:
     """A bar for something that has come as far as `count` says: how many parts are done, of how many if that is known.
 
-    One that is `lasting` goes on after somebody has waited for a part of it.
+    While it says None there is nothing to be shown.  The parts are `unit`.  One that is `lasting` goes on after somebody
+    has waited for a part of it.
     """
 
-    def __init__(self, what: str, count: Count, choice: Choice = None, lasting: bool = False) -> None:
+    def __init__(
+        self, what: str, count: Count, choice: Choice = None, lasting: bool = False, unit: str = ""
+    ) -> None:
         self.lasting = lasting
+        self._unit = unit
         self._what = what
         self._count = count
         after = bar_after(choice)
@@ -57,10 +66,20 @@ class Meter:
         if self._at is None or time.monotonic() < self._at:
             return
         self._at = time.monotonic() + EVERY
-        done, total = self._count()
+        counted = self._count()
+        if counted is None:
+            return
+        done, total = counted
         if self._bar is None:
             self._bar = _bar_class()(
-                total=total, desc=self._what, initial=0, unit="", dynamic_ncols=True, file=sys.stderr
+                total=total,
+                desc=self._what,
+                initial=0,
+                unit=self._unit,
+                unit_scale=bool(self._unit),
+                unit_divisor=1024,
+                dynamic_ncols=True,
+                file=sys.stderr,
             )
             # It tells how long all of it takes, and not how long there has been a bar.
             self._bar.start_t -= time.monotonic() - self._started
@@ -80,6 +99,11 @@ class Meter:
         finally:
             self._bar.refresh()
 
+    def write(self, kind: str, text: str) -> None:
+        """Show text of the stream `kind` above it."""
+        with self.hidden():
+            write(kind, text)
+
     def close(self) -> None:
         """It is over: show how far it has come."""
         if self._bar is not None:
@@ -87,6 +111,20 @@ class Meter:
             self.update()
             self._bar.close()
             self._bar = None
+
+
+class Transferred:
+    """A `Count` for large values: how many bytes of them have come or gone."""
+
+    def __init__(self, traffic: Sequence[Traffic]) -> None:
+        self._traffic = traffic
+        self._shown = False
+
+    def __call__(self) -> tuple[int, int] | None:
+        done, total = sum(each.done for each in self._traffic), sum(each.total for each in self._traffic)
+        # Where all is there at the first look, it is something else that is waited for.
+        self._shown = self._shown or (total >= LARGE and done < total)
+        return (done, total) if self._shown else None
 
 
 def _bar_class() -> Any:

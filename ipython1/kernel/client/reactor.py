@@ -21,6 +21,7 @@ from weakref import WeakSet
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from ipython1.kernel.client.ending import watch_end
 from ipython1.kernel.error import ClientError
 
 T = TypeVar("T")
@@ -116,6 +117,7 @@ class ReactorThread:
             )
             self._thread.start()
             running.wait()
+            watch_end()
             atexit.register(self._stop)
         reactor.addSystemEventTrigger("during", "shutdown", self._stopped)  # type: ignore[attr-defined]
         self._reactor = reactor
@@ -151,9 +153,14 @@ class ReactorThread:
 
     def _hand_over(self, reactor: Any, function: Callable[..., Any], *args: Any) -> None:
         self._handed.append((function, args))
-        if not self._told:
+        if self._told:
+            return
+        try:
             self._told = True
             reactor.callFromThread(self._take_over)
+        except BaseException:  # Ctrl-C, which may strike here: the reactor must be told with what comes next
+            self._told = False
+            raise
 
     def _take_over(self) -> None:
         # Before it is taken: what comes now is among it, or makes this be called again.

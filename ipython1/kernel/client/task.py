@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ipython1.core.functions import standing_for
 from ipython1.kernel.client.calls import Calls
 from ipython1.kernel.client.connected import ConnectedClient
 from ipython1.kernel.client.executor import TaskExecutor
 from ipython1.kernel.client.imap import imap
 from ipython1.kernel.client.interrupted import all_stopped
 from ipython1.kernel.client.leaving import confirm_at_exit
+from ipython1.kernel.client.live import is_wanted
 from ipython1.kernel.client.pending import PendingResult, wait_for_all
+from ipython1.kernel.client.progress import bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.task_calls import TaskCalls
 from ipython1.kernel.client_session import Connection, Dial
@@ -27,8 +30,12 @@ from ipython1.kernel.mapper import ParallelFunction, TaskMapper
 from ipython1.kernel.request import Request, Steps, ask_controller
 from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import task_connection
-from ipython1.kernel.task_submission import Submit, task_id
+from ipython1.kernel.task_submission import Submit, task_id, task_ids
 from ipython1.kernel.taskclient import Tasks, call_submission
+from ipython1.kernel.terminal import show_briefly, shown_briefly
+
+LISTENED = 1000
+"""To so many tasks, of those that a barrier is given by their ids, it is listened."""
 
 
 @derive(Tasks)
@@ -95,7 +102,11 @@ class TaskClient(ConnectedClient):
 
         Gives a `PendingResult`, which is a `concurrent.futures.Future`; its `taskid` is the task's.
         """
-        pending = self._later(call_submission(func, args, kwargs))
+        try:
+            pending = self._later(call_submission(func, args, kwargs))
+        except Exception as problem:  # whatever it is: it is raised on, and shown without our frames
+            show_briefly(problem)
+            raise
         if isinstance(func, BaseTask):
             func.taskid = pending.taskid
         return pending
@@ -108,27 +119,41 @@ class TaskClient(ConnectedClient):
     def _perform(self, steps: Steps[Any], name: str) -> Any:
         return self._calls.run(VerbCall(steps, True, name))
 
+    @shown_briefly
     def barrier(self, taskids: Any, timeout: float | None = None) -> None:
         """Wait until these tasks (ids, or what `submit` gave) have ended, however; at most `timeout` seconds.
 
-        CallTimeout if they have not.  Ids that the controller does not know are not waited for.  Of what `submit` gave it
-        is shown meanwhile what is printed, and how many have ended.
+        CallTimeout if they have not.  Ids that the controller does not know are not waited for.  What the tasks print is
+        shown meanwhile, and how many have ended.  Ctrl-C aborts those that have not.
         """
         members = [taskids] if isinstance(taskids, int | PendingResult) else list(taskids)
         timeout = self.timeout if timeout is None else timeout
         until = None if timeout is None else time.monotonic() + timeout
         pending = [member for member in members if isinstance(member, PendingResult)]
+        others = task_ids([member for member in members if not isinstance(member, PendingResult)])
+        listened: list[PendingResult] = []
+        if is_wanted(self._calls.live) or bar_after(self._calls.progress) is not None:
+            listened = [self._printed(task) for task in others[:LISTENED]]
+            others = others[LISTENED:]
         try:
-            done = wait_for_all(pending, "barrier", self._calls.progress, timeout)
+            done = wait_for_all([*pending, *listened], "barrier", self._calls.progress, timeout)
         except KeyboardInterrupt:
-            all_stopped(pending, "barrier")
+            all_stopped([*pending, *listened], "barrier", {self._calls: others})
         if not done:
             waits_for = self._calls.connection.waits_for
             raise CallTimeout(f"barrier was not done within {timeout:g} s{waits_for}")
+        for member in listened:
+            member.result(0)  # it raises what kept us from being told, as that there is no connection
         left = None if until is None else max(0.0, until - time.monotonic())
-        others = [member for member in members if not isinstance(member, PendingResult)]
         if others:
             self._perform(Tasks().barrier(others, left), "barrier")
+
+    def _printed(self, task: int) -> PendingResult:
+        """Is done when a task has ended, and knows what that has printed."""
+        request = Request("task_printed", {"task": task}, label=label("barrier", task))
+        pending: PendingResult = self._calls.submit(VerbCall(ask_controller(request), False, "barrier"), self)
+        pending.taskid = task
+        return pending
 
     def as_completed(self, tasks: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
         """Gives each of `tasks` (ids, or what `submit` gave) when it has ended, the first to end first.
@@ -141,15 +166,20 @@ class TaskClient(ConnectedClient):
     def _as_completed(self, members: dict[Any, Any], timeout: float | None) -> Iterator[Any]:
         try:
             for future in concurrent.futures.as_completed(members, timeout):
-                yield members[future]
+                yield members.pop(future)
+        except KeyboardInterrupt:
+            all_stopped([future for future in members if isinstance(future, PendingResult)], "as_completed")
         except concurrent.futures.TimeoutError as problem:
             raise CallTimeout(f"not all tasks ended within {timeout:g} s: {problem}") from None
 
     def _future(self, task: Any) -> concurrent.futures.Future[Any]:
         if isinstance(task, concurrent.futures.Future):
             return task
-        request = Request("wait_tasks", {"tasks": [task_id(task)]}, label=label("as_completed", task))
-        return self._calls.submit(VerbCall(ask_controller(request), False, "as_completed"), self)
+        number = task_id(task)
+        request = Request("wait_tasks", {"tasks": [number]}, label=label("as_completed", number))
+        pending: PendingResult = self._calls.submit(VerbCall(ask_controller(request), False, "as_completed"), self)
+        pending.taskid = number
+        return pending
 
     def imap(
         self,
@@ -182,7 +212,7 @@ class TaskClient(ConnectedClient):
         def submit_function(*args: Any, **kwargs: Any) -> PendingResult:
             return self.submit(MapTask(func, args, kwargs, **options))
 
-        return functools.wraps(func)(submit_function)
+        return standing_for(submit_function, func)
 
     # -- map ---------------------------------------------------------------------------------------------
 

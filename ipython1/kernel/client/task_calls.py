@@ -85,9 +85,11 @@ class TaskCalls(Calls):
                     )
         return None
 
-    def _waited_for(self, requests: list[Request], name: str) -> tuple[list[Answer] | BaseException, bool]:
+    def _waited_for(
+        self, requests: list[Request], name: str, stopping: bool = False
+    ) -> tuple[list[Answer] | BaseException, bool]:
         problem = self._foreign(requests)
-        return (problem, False) if problem is not None else super()._waited_for(requests, name)
+        return (problem, False) if problem is not None else super()._waited_for(requests, name, stopping)
 
     @property
     def _session(self) -> TaskSession | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import math
 import queue
 import time
 from collections import deque
@@ -46,7 +47,7 @@ class Wait:
         self._meter = meter if meter is not None and meter.is_wanted else None
         self._enough = enough
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._screen = Screen()
+        self._screen = Screen(None if self._meter is None else self._meter.write)
 
     @property
     def is_over(self) -> bool:
@@ -59,6 +60,7 @@ class Wait:
 
     def run(self, timeout: float | None = None) -> bool:
         """Wait, at most `timeout` seconds; tells whether it is over."""
+        timeout = None if timeout == math.inf else timeout
         until = None if timeout is None else time.monotonic() + timeout
         if self._enough is None and self._futures:
             simple = not self._feeds and self._meter is None
@@ -116,7 +118,6 @@ class Wait:
         with contextlib.suppress(queue.Empty):
             event = self._events.get(timeout=left)
             if event is not None:
-                with contextlib.nullcontext() if self._meter is None else self._meter.hidden():
-                    event()
+                event()
         if self._meter is not None:
             self._meter.update()

@@ -44,6 +44,7 @@ _UNCONCERNED = (
     "keep_function",
     "task_history",
     "task_output",
+    "task_printed",
     "wait_tasks",
     "task_status",
     "count_engines",
@@ -269,6 +270,22 @@ class TaskController:
         else:
             call.whole()
 
+    def _task_printed(self, call: Call, message: Message) -> None:
+        task = call.args["task"]
+        if task in self.course.live:
+            self.course.when_ended(task, lambda: self._tell_printed(call, task))
+        else:
+            self._tell_printed(call, task)
+
+    def _tell_printed(self, call: Call, task: int) -> None:
+        result = self.results.get(task)
+        if result is None:
+            call.whole()
+            return
+        told = result.fields.get("output") or 0
+        fields = {"index": None, "of": 0, "ok": True, "result": result.record, "output": told}
+        call.repeat(fields, result.bodies[len(result.bodies) - told :])
+
     def _tell(self, call: Call, task: int) -> None:
         result = self.results.get(task)
         if result is None:
@@ -385,6 +402,7 @@ class TaskController:
         "submit": _submit,
         "task_result": _task_result,
         "task_output": _task_output,
+        "task_printed": _task_printed,
         "wait_tasks": _wait,
         "watch_tasks": _watch,
         "abort_task": _abort,

@@ -216,6 +216,11 @@ class RealCluster:
         """Return when all engines are there."""
         await self.program.said("The cluster is ready")
 
+    def processes(self, script: str) -> list[psutil.Process]:
+        """Those that run this one of our programs for it."""
+        own = psutil.Process(self.program.pid).children(recursive=True)
+        return [process for process in own if script in process.cmdline()]
+
     async def stop(self) -> None:
         """Stop it in good order."""
         self.program.signal("TERM")

@@ -25,6 +25,12 @@ class ScreenTests(SynchronousTestCase):
             self.screen.put("stdout", 0, text)
         self.assertEqual(self.text, "[stdout:0] ab\n[stdout:0] c\n[stdout:0] d")
 
+    def test_nothing(self) -> None:
+        """Where another stream has nothing, it does not break a line that comes in pieces."""
+        for kind, text in (("stdout", "."), ("stderr", ""), ("stdout", ".")):
+            self.screen.put(kind, 0, text)
+        self.assertEqual(self.text, "[stdout:0] ..")
+
     def test_engines(self) -> None:
         """A line is not broken by that of another engine or stream: it is ended, and goes on in one of its own."""
         self.screen.put("stdout", 0, "a")

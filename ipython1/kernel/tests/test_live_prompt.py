@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.excerpt import HEAD, TAIL
 from ipython1.kernel.tests.program import RealCluster, asynchronous, long
-from ipython1.kernel.tests.prompt import CTRL_C, Prompt
+from ipython1.kernel.tests.prompt import CTRL_C, Arrivals, Prompt
 
 LINES = 10**6
 
@@ -30,9 +30,9 @@ class LiveTests(TestCase):
     timeout = 110
 
     async def start(self) -> None:
-        cluster = RealCluster(self, 2)
-        self.prompt = Prompt(self, cluster.environment)
-        await cluster.ready()
+        self.cluster = RealCluster(self, 2)
+        self.prompt = Prompt(self, self.cluster.environment)
+        await self.cluster.ready()
         await self.prompt.ready()
         await self.prompt.enter("from ipython1.kernel import client; mec = client.MultiEngineClient(); mec.activate()")
 
@@ -80,6 +80,52 @@ class LiveTests(TestCase):
         self.assertIn("\\x1bc", shown)
         self.assertNotRegex(shown, "[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b[^\\[]")
         self.assertIn("Out[2]: '\\x1bc'", shown)
+
+    @asynchronous
+    async def test_tasks(self) -> None:
+        """What tasks print that are waited for by their ids, and the first ones of a large map, is shown; each line once."""
+        await self.start()
+        here = Arrivals(self)
+        code = f"print('begun'); {here.waits}; print('done')"
+        await self.prompt.enter(f"tc = client.TaskClient(); task = client.StringTask({code!r})")
+        self.prompt.begin("tc.barrier([tc.run(task), tc.run(task)])")
+        shown = await self.prompt.rest(re.compile(r"begun(?s:.*)begun\r?\n"))
+        self.assertNotIn("done", shown)
+        await here.come(2)
+        here.let_go()
+        shown += await self.prompt.rest()
+        self.assertEqual([shown.count(f"] {word}") for word in ("begun", "done")], [2, 2], shown)
+        work = f"def work(n, wait={here.waits!r}): print('begun' if n < 1 else '', n); n < 1 and exec(wait); return n"
+        await self.prompt.enter(f"exec({work!r})")
+        self.prompt.begin("tc.map(work, range(300)) == list(range(300))")
+        await self.prompt.rest(re.compile(r"begun 0\r?\n"))
+        await here.come(1)
+        here.let_go()
+        shown = await self.prompt.rest()
+        self.assertTrue(shown.endswith(": True"), shown)
+        self.assertNotIn("begun 0", shown)
+
+    @asynchronous
+    async def test_transfer(self) -> None:
+        """How much of a large value has gone is shown, while there is more to go; and how many items of a map are done."""
+        await self.start()
+        (engines,) = self.cluster.processes("ipengine")
+        await self.prompt.enter("import os; os.environ['IPYTHON1_CLIENT_SHARED_MEMORY'] = 'false'")
+        await self.prompt.enter("far = client.MultiEngineClient(); far.progress = 0; tc = client.TaskClient(); tc.progress = 0")
+        self.assertEqual(await self.prompt.enter("far.push({'a': 5})"), "Out[4]: [None, None]")
+        engines.suspend()
+        self.prompt.begin("far.push({'a': bytes(16 << 20)})")
+        await self.prompt.rest(re.compile(r"push: +\d+%.*/16\.0M .*B/s"))
+        engines.resume()
+        shown = await self.prompt.rest()
+        self.assertIn("16.0M/16.0M", shown)
+        self.assertTrue(shown.endswith("Out[5]: [None, None]"), shown)
+        here = Arrivals(self)
+        self.prompt.begin(f"len(tc.map(lambda n, wait={here.waits!r}: n == 299 and exec(wait), range(300)))")
+        await self.prompt.rest(re.compile(r"map: +\d+%.*/300 "))
+        await here.come(1)
+        here.let_go()
+        self.assertIn("300/300 ", await self.prompt.rest())
 
     @asynchronous
     async def test_interrupted(self) -> None:

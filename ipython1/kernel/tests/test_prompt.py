@@ -16,6 +16,7 @@ from ipython1.kernel.tests.prompt import CTRL_C, CTRL_D, DEBUGGER, Arrivals, Pro
 CONNECT = "from ipython1.kernel import client; mec = client.MultiEngineClient(); mec.activate()"
 PATIENT = "import ipython1.kernel.client_session; ipython1.kernel.client_session.STOPPED_WITHIN = 50.0"
 """What ends after an interrupt may take long to do so on a machine that is busy."""
+BEGUN = re.compile(r"\] begun\r?\n$")
 INTERRUPTED = "[0:execute]: KeyboardInterrupt\n[1:execute]: KeyboardInterrupt"
 
 
@@ -67,6 +68,11 @@ class InterruptTests(PromptTestCase):
             output = await self.interrupt("exec(knock); pr.r", engines=1)
         self.assertIn(INTERRUPTED, output)
         self.assertIn("CompositeError", await self.prompt.enter("pr.r"))
+        await self.prompt.enter("pr = mec.execute('import time; time.sleep(1000)', block=False)")
+        output = ""
+        while "CompositeError" not in output:
+            output = await self.interrupt("exec(knock); await pr", engines=1)
+        self.assertIn(INTERRUPTED, output)
         await self.prompt.enter("prs = [mec.execute('import time; time.sleep(1000)', i, block=False) for i in (0, 1)]")
         output = ""
         while "CallInterrupted: barrier was interrupted" not in output:
@@ -111,13 +117,47 @@ class InterruptTests(PromptTestCase):
 
     @asynchronous
     async def test_tasks(self) -> None:
+        """Ctrl-C in a call that waits for tasks aborts them, and says so; a second one does not wait for that."""
+        await self.start()
+        code = "import time; print('begun'); time.sleep(1000)"
+        await self.prompt.enter(f"tc = client.TaskClient(); task = client.StringTask({code!r})")
+        for number, (call, name) in enumerate(
+            (
+                ("tc.run(task, block=True)", r"run\(\d+\)"),
+                ("tc.submit(task).r", r"submit\(\d+\)"),
+                ("tc.get_task_result(tc.run(task), block=True)", r"get_task_result\(\d+\)"),
+                ("tc.barrier(tc.run(task))", "barrier"),
+                ("tc.barrier([tc.submit(task)])", "barrier"),
+            )
+        ):
+            self.prompt.begin(call)
+            await self.prompt.rest(BEGUN)
+            self.prompt.press(CTRL_C)
+            output = await self.prompt.rest()
+            self.assertRegex(output, rf"CallInterrupted: {name} was interrupted: its task was aborted\Z")
+            self.assertNotIn("another exception occurred", output)
+            failed = f"'pending': 0, 'succeeded': 0, 'failed': {number + 1}}}"
+            self.assertIn(failed, await self.prompt.enter("tc.queue_status()"))
+        self.prompt.begin("tc.run(task, block=True)")
+        await self.prompt.rest(BEGUN)
+        (controller,) = self.cluster.processes("ipcontroller")
+        controller.suspend()
+        self.prompt.press(CTRL_C)
+        await self.prompt.rest(re.compile(r"Interrupting the engines; Ctrl-C again does not wait for them.\r?\n"))
+        self.prompt.press(CTRL_C)
+        output = await self.prompt.rest()
+        controller.resume()
+        self.assertRegex(output, r"StillRunning: run\(\d+\) is not waited for any more, and its tasks may go on\Z")
+
+    @asynchronous
+    async def test_map_of_tasks(self) -> None:
         """Ctrl-C in a map of tasks aborts them."""
         await self.start()
         await self.prompt.enter(f"tc = client.TaskClient(); knock = {self.here.code!r}")
         self.prompt.begin("tc.map(lambda t, k=knock: (exec(k), __import__('time').sleep(t)), range(1000, 1020))")
         await self.here.come(2)
         self.prompt.press(CTRL_C)
-        self.assertIn("CallInterrupted: ", await self.prompt.rest())
+        self.assertIn("CallInterrupted: map was interrupted: 20 tasks were aborted", await self.prompt.rest())
         self.assertEqual(
             await self.prompt.enter("tc.queue_status()"),
             "Out[5]: {'scheduled': 0, 'pending': 0, 'succeeded': 0, 'failed': 20}",

@@ -56,6 +56,14 @@ STORY = [
     ("%pxinterrupt me", f"UsageError: me: {TARGETS}"),
     ("%pxdebug me", "UsageError: 'me' is no engine id"),
     ("%pxdebug2 1", "---------------------------------------------------------------------------\nNothingToDebug ..."),
+    ("%px --name class 1", "UsageError: --name class: that is no name of a variable"),
+    ("%px --targets ::0 1", f"UsageError: --targets ::0: {TARGETS}"),
+    ("mec.activate(5)", f"{'-' * 75}\nTypeError ..."),
+    ("%autopx2", "Auto Parallel Enabled\nType %autopx2 to disable"),
+    ("%pxconfig2", "targets: 0\n..."),
+    ("%autopx", "Auto Parallel Disabled\nAuto Parallel Enabled\nType %autopx to disable"),
+    ("%px --targets 0 --block c = 3", f"{RUNS}0"),
+    ("%autopx", "Auto Parallel Disabled"),
     ("%unload_ext ipython1", ""),
     ("%px a", "No client is active: make one with mec = client.MultiEngineClient(), then call mec.activate()"),
     ("%result2", "No client is active: make one with mec = client.MultiEngineClient(), then call mec.activate('2')"),
@@ -81,6 +89,31 @@ class MagicTests(PromptTestCase):
             if wanted.endswith("..."):
                 came, wanted = came[: len(wanted) - 3], wanted[:-3]
             self.assertEqual(came, wanted, line)
+
+    @asynchronous
+    async def test_errors(self) -> None:
+        """What is wrong with the arguments of a call is said without frames of ours; what is printed is said once."""
+        await self.start()
+        await self.prompt.enter("tc = client.TaskClient()")
+        for call, problem in (
+            ("mec.push()", "TypeError: push(): missing a required argument: 'namespace'"),
+            ("mec.map(5, [1])", "TypeError: 5 is neither callable nor the name of something that is"),
+            ("tc.submit(5)", "TypeError: 5 is neither callable nor a task"),
+            ("tc.barrier('a')", "TypeError: 'a' is not the id of a task"),
+            ("tc.submit(lambda: 1/0).r", "ZeroDivisionError: division by zero"),
+            ("mec.execute('1/0', 0, block=False).r", "CompositeError: one or more exceptions from call to method: execute"),
+        ):
+            shown = await self.prompt.enter(call)
+            self.assertIn(f"\n{problem}", shown)
+            self.assertNotIn("File ", shown)
+        await self.prompt.enter("mec.timeout = 0.1")
+        self.assertIn("CallTimeout", await self.prompt.enter("%px import time; time.sleep(0.5)"))
+        self.assertNotIn("CallTimeout", await self.prompt.enter("%px --timeout 0 time.sleep(0.5)"))
+        self.assertNotIn("Error", await self.prompt.enter("mec.execute('time.sleep(0.5)', timeout=float('inf'))"))
+        await self.prompt.enter("mec.timeout = None")
+        await self.prompt.enter("%autopx")
+        shown = await self.prompt.enter("import time; print(2 * 'a'); time.sleep(0.4)")
+        self.assertEqual(len(re.findall("aa$", shown, re.M)), 2, shown)
 
     @asynchronous
     async def test_colours(self) -> None:

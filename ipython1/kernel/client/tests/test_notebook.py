@@ -39,6 +39,11 @@ CELLS = (
     "def loud(n):\n    import time\n    print('task', n)\n    time.sleep(0.5)\n    import pandas\n"
     "    from IPython.display import display\n    display(pandas.DataFrame({'y': [n]}))\n    return n\n"
     "tc.submit(loud, 3).r",
+    # Those of the picture in the documentation.
+    "mec.activate()",
+    "%%px --group-outputs engine\nimport matplotlib.pyplot as plt, pandas, time\nfor step in range(2):\n"
+    "    print('step', step)\n    time.sleep(0.3)\npandas.DataFrame({'engine': [id, id], 'n': [id, id ** 2]})",
+    "%%px --group-outputs engine\nplt.figure(figsize=(2.6, 1.3))\nplt.plot([x ** (id + 1) for x in range(5)]);",
 )
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -67,7 +72,7 @@ class NotebookTests(TestCase):
             self, sys.executable, "-c", RUN, environment=environment, stdin=json.dumps(CELLS).encode()
         )
         self.assertEqual(await program.ended(), 0, program.output)
-        start, live, rich, figure, awaited, bar, task = json.loads(program.output.split("outputs:")[1])
+        start, live, rich, figure, awaited, bar, task, *picture = json.loads(program.output.split("outputs:")[1])
 
         self.assertEqual([output["output_type"] for output in start], ["execute_result"], start)
         lines = sorted(self.printed(live).splitlines())
@@ -95,3 +100,15 @@ class NotebookTests(TestCase):
         self.assertRegex(self.printed(task), text)
         self.assertIn("<th>y</th>", self.data(task, "display_data")[0]["text/html"])
         self.assertEqual(self.data(task, "execute_result")[0]["text/plain"], "3")
+        self.check_picture(*picture)
+
+    def check_picture(self, active: list[Any], tables: list[Any], figures: list[Any]) -> None:
+        """What the picture in the documentation shows is so."""
+        self.assertEqual(active, [])
+        lines = self.printed(tables).splitlines()
+        self.assertEqual(lines[0], "Parallel execution on engines: all")
+        self.assertEqual(sorted(lines[1:5]), [f"[stdout:{engine}] step {step}" for engine in (0, 1) for step in (0, 1)])
+        self.assertRegex(self.printed(tables), r"Out\[0:\d+\]:\nOut\[1:\d+\]:\n$")
+        self.assertEqual(["<th>engine</th>" in shown["text/html"] for shown in self.data(tables, "display_data")], [True, True])
+        self.assertTrue(self.printed(figures).endswith("[output:0]\n[output:1]\n"), self.printed(figures))
+        self.assertEqual(["image/png" in shown for shown in self.data(figures, "display_data")], [True, True])

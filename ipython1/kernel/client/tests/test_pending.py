@@ -14,6 +14,10 @@ from ipython1.kernel import client, error
 from ipython1.kernel.client.tests.test_blocking import BlockingTestCase, in_thread
 
 
+def inverse(x: int) -> float:
+    return 1 / x
+
+
 class PendingResultTests(BlockingTestCase):
     def held(self, *arguments: Any, **options: Any) -> client.PendingResult:
         """A call that is not carried out until `go_on`."""
@@ -75,6 +79,7 @@ class PendingResultTests(BlockingTestCase):
         self.assertEqual(waits.result(10).done, {pending})
         waiting.shutdown()
         self.assertTrue(pending.cancelled() and pending.done() and pending.raised)
+        self.assertTrue(pending.cancel())
         self.assertRaises(concurrent.futures.CancelledError, pending.result)
         self.go_on()
         done = self.mec.execute("1", block=False)
@@ -123,6 +128,17 @@ class PendingResultTests(BlockingTestCase):
         self.go_on()
         values = iter(pending)
         self.assertRaises((error.CompositeError, ZeroDivisionError), next, values)
+        # Also when all has come before one looks.
+        some = self.mec.execute("1/(id-2)", block=False)
+        some.wait()
+        values = iter(some)
+        self.assertEqual([next(values)["id"] for _ in range(2)], [0, 1])
+        self.assertRaises(ZeroDivisionError, next, values)
+        mapped = self.mec.map(inverse, range(-5, 3), block=False)
+        mapped.wait()
+        values = iter(mapped)
+        self.assertEqual([next(values) for _ in range(4)], [-0.2, -0.25, -1 / 3, -0.5])
+        self.assertRaises(ZeroDivisionError, next, values)
 
     @in_thread
     def test_what_was_printed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from twisted.internet import reactor, utils
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from ipython1.kernel.tests.program import RealCluster, search_path
+from ipython1.kernel.tests.program import Program, RealCluster, search_path
 
 DURING_IMPORT = """
 import {module}
@@ -37,6 +38,15 @@ mec.interrupt()
 while any(status['pending'] != 'None' for engine, status in mec.queue_status()):
     pass
 print(mec.execute('6*7', targets=0)[0]['display']['repr'])
+"""
+
+WAITS = """
+import atexit
+from ipython1.kernel import client
+mec = client.MultiEngineClient()
+mec.live_output = True
+atexit.register(print, 'at the end')
+mec.execute('import time; print("waits"); time.sleep(1000)', targets=0)
 """
 
 FORKS = """
@@ -140,6 +150,17 @@ class ProgramTests(TestCase):
         self.assertEqual((status, errors.decode()), (0, ""), f"{program}\n{output.decode()}")
         self.assertLess(reactor.seconds() - started, 15, program)  # type: ignore[attr-defined]
         return str(output.decode())
+
+    async def test_interrupted(self) -> None:
+        """A program that Ctrl-C ends while it waits ends by the signal, as others do; not one that goes on after it."""
+        for options, status in (([], -signal.SIGINT), (["-i"], 0)):
+            command = [sys.executable, *options, "-c", WAITS]
+            waiting = Program(self, *command, environment=self.environment, stdin=b"")
+            await waiting.said(r"\[stdout:0\] waits")
+            waiting.signal("INT")
+            self.assertEqual(await waiting.ended(), status, waiting.output)
+            self.assertIn("CallInterrupted: ", waiting.errors)
+            self.assertIn("at the end", waiting.output)
 
     async def test_programs(self) -> None:
         """What clients do outside of a prompt: in imports, signals, forks, at the end."""

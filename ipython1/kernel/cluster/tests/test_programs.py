@@ -222,12 +222,9 @@ class ClusterTests(ProgramCase):
 
     @asynchronous
     async def test_ends(self) -> None:
-        """However the program ends, the cluster ends with it.
-
-        Python's own status for Ctrl-C is for KeyboardInterrupt itself; this is one that tells of the engines.
-        """
+        """However the program ends, the cluster ends with it."""
         for source, signal, status, said in (
-            (BLOCK + "    mec.execute('import time; time.sleep(100)')\n", "INT", 1, "KeyboardInterrupt"),
+            (BLOCK + "    mec.execute('import time; time.sleep(100)')\n", "INT", -2, "KeyboardInterrupt"),
             (BLOCK + "    time.sleep(100)\n", "KILL", -9, ""),
             (BLOCK + LEAVES_COPY, "", 0, "copy"),
             (BY_HAND, "in", 3, ""),

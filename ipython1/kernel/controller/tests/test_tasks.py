@@ -280,6 +280,19 @@ class RunTests(TaskCase):
         self.finish(0)
         self.assertIn(waiting, self.client.replies)
 
+    def test_printed(self) -> None:
+        """What a task has printed is told when it has ended, without its values; nothing, of one that is not known."""
+        self.client.submit(0)
+        waiting = self.client.call("task_printed", {"task": 0}, None)
+        self.assertNotIn(waiting, self.client.replies)
+        self.finish(0, body=b"five")
+        later = self.client.call("task_printed", {"task": 0}, None)
+        self.cluster.settle()
+        for number in (waiting, later):
+            (reply,) = self.client.replies[number]
+            self.assertEqual((reply.fields["result"]["engine"], reply.bodies), (0, []))
+        self.assertEqual(self.ask("task_printed", task=77), None)
+
     def test_status_and_clear(self) -> None:
         """What there is is counted and listed; what has ended can be forgotten."""
         for task in range(8):
