@@ -66,6 +66,7 @@ class LifeTests(ClusterTestCase):
         """Endless commands can be interrupted."""
         await self.scenario(await self.cluster(2), "interrupt")
 
+    @long
     async def test_gil(self) -> None:
         """An engine that holds the GIL disturbs no other."""
         await self.scenario(await self.cluster(3), "gil")

@@ -46,6 +46,7 @@ class PageTests(TestCase):
         """README"""
         await self.check("README")
 
+    @long
     @asynchronous
     async def test_introduction(self) -> None:
         """parallel_intro.txt"""
@@ -76,6 +77,7 @@ class PageTests(TestCase):
         """large_values.txt"""
         await self.check("docs/source/large_values.txt")
 
+    @long
     @asynchronous
     async def test_coming_back(self) -> None:
         """coming_back.txt"""
@@ -87,6 +89,7 @@ class PageTests(TestCase):
         """custom_interfaces.txt"""
         await self.check("docs/source/custom_interfaces.txt")
 
+    @long
     @asynchronous
     async def test_configuration(self) -> None:
         """configuration.txt"""

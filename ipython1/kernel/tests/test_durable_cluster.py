@@ -60,6 +60,7 @@ class KilledControllerTests(TestCase):
         """Each task ends as it should; those that may run once did."""
         await self.survives("tasks")
 
+    @long
     @asynchronous
     async def test_bursts(self) -> None:
         """Each of very many tasks, which go together, runs once, and has one outcome."""

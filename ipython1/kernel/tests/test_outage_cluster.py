@@ -144,6 +144,7 @@ class CutTests(OutageTestCase):
         await self.done(waiting, "sleep")
         await self.done(late, "away")
 
+    @long
     @asynchronous
     async def test_engine_away(self) -> None:
         """Engines whose agent cannot be reached are shown as away, and go on when it is back."""
@@ -196,6 +197,7 @@ class StopTests(OutageTestCase):
 class EndTests(OutageTestCase):
     grace = 1.0
 
+    @long
     @asynchronous
     async def test_agent_stays_away(self) -> None:
         """An agent that does not come back is given up, with its engines, and gives up itself."""

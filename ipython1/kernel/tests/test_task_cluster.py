@@ -151,6 +151,7 @@ class OutcomeTests(TaskClusterCase):
         fourth = session.submit(string_step("a = 1", pull=["a"]), after=[failed], after_any=True)
         self.assertEqual(await session.outcome(fourth), [1])
 
+    @long
     async def test_results_of_others(self) -> None:
         """A task takes the results of others, large ones too; those of source text by their names."""
         session = await self.start()
@@ -231,6 +232,7 @@ class EndTests(TaskClusterCase):
         after = session.submit(string_step("a = 2", pull=["a"]), targets=0)
         self.assertEqual(await session.outcome(after), [2])
 
+    @long
     async def test_depend_without_end(self) -> None:
         """A depend function that takes too long is stopped, and its engine works on; why says so."""
         session = await self.start()

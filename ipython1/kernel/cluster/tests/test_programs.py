@@ -284,6 +284,7 @@ class ClusterTests(ProgramCase):
         await deferToThread(psutil.wait_procs, family, timeout=15)
         self.assertEqual([process for process in family if process.is_running()], [])
 
+    @long
     @asynchronous
     async def test_supervisor_killed(self) -> None:
         """When what looks after the cluster is killed, nothing hangs, and stopping puts things in order."""

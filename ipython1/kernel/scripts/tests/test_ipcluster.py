@@ -243,6 +243,7 @@ class ForegroundTests(ClusterCase):
         self.assert_nothing_left()
         self.assertIn("no cluster 'default' runs", await self.said("status", status=NOT_RUNNING))
 
+    @long
     @asynchronous
     async def test_stopped_early(self) -> None:
         """SIGTERM while it is starting is no failure."""
@@ -436,6 +437,7 @@ class BackgroundTests(ClusterCase):
         self.assertEqual(program.output.count("\n"), 1, program.output)
         self.assertIn("the current folder does not exist any more", program.errors)
 
+    @long
     @asynchronous
     async def test_engine_does_not_start(self) -> None:
         """An engine that cannot start is an error with what it has said, and nothing is left of the cluster."""

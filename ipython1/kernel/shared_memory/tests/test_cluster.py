@@ -50,6 +50,7 @@ class SharedMemoryTests(TestCase):
         """It can be turned off for engines."""
         await self.scenario(await self.cluster(**OFF_FOR_ENGINES), "refused_by_agent")
 
+    @long
     @asynchronous
     async def test_nothing_is_left(self) -> None:
         """However it ends."""
