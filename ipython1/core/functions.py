@@ -32,9 +32,9 @@ class EngineName(NamedTuple):
         return eval(compile(self.text.strip(), "<engine name>", "eval", dont_inherit=True), namespace)
 
 
-def map_part(function: Callable[..., Any], items: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """What an engine does of a parallel map: apply `function` to each tuple of arguments."""
-    return [function(*arguments) for arguments in items]
+def map_part(function: Callable[..., Any], columns: tuple[Iterable[Any], ...]) -> list[Any]:
+    """What an engine does of a parallel map: apply `function` to the items of the columns, one for each argument."""
+    return [function(*arguments) for arguments in zip(*columns, strict=True)]
 
 
 @contextmanager

@@ -19,12 +19,13 @@ from ipython1.core.functions import EngineName, map_part
 from ipython1.core.remote_names import Reference
 from ipython1.core.serialize import Serialized, serialize
 from ipython1.core.sources import collect, install
+from ipython1.kernel.columns import Columns
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import InvalidProperty, NoEnginesRegistered
 from ipython1.kernel.framing import pack
 from ipython1.kernel.history import History, past
 from ipython1.kernel.label import label
-from ipython1.kernel.mapping import Scatter, check_distribution, join, partition
+from ipython1.kernel.mapping import Scatter, check_distribution, join
 from ipython1.kernel.request import Request, Steps, ask, ask_controller
 from ipython1.kernel.results import Result, ResultList
 from ipython1.kernel.targets import Targets, WireTargets, pick, wire_targets
@@ -313,9 +314,9 @@ class MultiEngine:
         if not sequences:
             raise TypeError("map needs a function and at least one sequence")
         func = _function(func)
-        items = list(zip(*sequences, strict=True))
+        items = Columns(sequences)
         ids = yield from self._resolve(wire)
-        if items and not ids:
+        if len(items) and not ids:
             raise NoEnginesRegistered("there are items to map, and no engine among the targets")
         function = serialize(map_part)
         requests = [
@@ -328,7 +329,7 @@ class MultiEngine:
                 method="map",
                 joined=True,
             )
-            for engine, part in zip(ids, partition(items, len(ids)), strict=True)
+            for engine, part in zip(ids, items.divided(len(ids)) if ids else [], strict=True)
             if part
         ]
         parts = yield from ask(requests, "map", _load_one)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from ipython1.core.functions import map_part
 from ipython1.core.serialize import Serialized, serialize
+from ipython1.kernel.columns import Columns, Items
 from ipython1.kernel.derive import verb
 from ipython1.kernel.error import CallInterrupted, ConnectionError, StillRunning
 from ipython1.kernel.framing import Message
@@ -263,14 +264,14 @@ class Tasks:
         self, func: Any, sequences: Sequence[Iterable[Any]], choices: BaseTask, chunksize: int | None
     ) -> Steps[list[Any]]:
         """A map whose tasks have the retries etc. of the task `choices`."""
-        items = list(zip(*check_map(func, sequences), strict=True))
+        items = Columns(check_map(func, sequences))
         size: int | _Sizes | None = chunk_size(choices, chunksize)
         if size is None:
             size = 1
             if len(items) > CHUNKS:
                 engines = yield from ask_controller(Request("count_engines"))
                 size = _Sizes(len(items), engines or SOME_ENGINES)
-        chunks = chunk_requests(func, iter(items), size, choices)
+        chunks = chunk_requests(func, items, size, choices)
         return (yield from _paced(chunks, size != 1, Group(len(items)), size if isinstance(size, _Sizes) else None))
 
     @verb()
@@ -278,10 +279,10 @@ class Tasks:
         self, func: Any, sequences: Sequence[Iterable[Any]], choices: BaseTask, chunksize: int | None
     ) -> Steps[list[int]]:
         """A map that does not wait: the ids of its tasks, one for each item (or chunk, if `chunksize` is given)."""
-        items = list(zip(*check_map(func, sequences), strict=True))
+        items = Columns(check_map(func, sequences))
         size = chunk_size(choices, chunksize) or 1
         numbers = []
-        for request in chunk_requests(func, iter(items), size, choices):
+        for request in chunk_requests(func, items, size, choices):
             request.watch = False
             numbers.append((yield from _submit(request)))
         return numbers
@@ -320,15 +321,15 @@ def chunk_size(choices: BaseTask, chunksize: int | None) -> int | None:
 
 
 def chunk_requests(
-    func: Callable[..., Any], items: Iterator[tuple[Any, ...]], size: int | _Sizes, choices: BaseTask
+    func: Callable[..., Any], items: Items, size: int | _Sizes, choices: BaseTask
 ) -> Iterator[Submit]:
     """The submissions of a map's chunks, as `items` come; the function is serialized once for all of them."""
     called = func if size == 1 else functools.partial(map_part, func)
     function = shared(serialize(called, name_of(func), carry_code=True))
     calls = AlikeCalls(function, choices, label("map", func))
-    while chunk := list(itertools.islice(items, size.now if isinstance(size, _Sizes) else size)):
-        request = calls.submission(chunk[0] if size == 1 else (chunk,), {})
-        request.items = len(chunk)
+    while part := items.take(size.now if isinstance(size, _Sizes) else size):
+        request = calls.submission(tuple(column[0] for column in part) if size == 1 else (part,), {})
+        request.items = len(part[0])
         yield request
 
 
@@ -465,7 +466,7 @@ def _send(batch: list[Submit], group: Group, numbers: list[int]) -> Steps[None]:
         answers = yield list(batch)
     except CallInterrupted:
         # They are to be aborted with the others, as far as they have been sent.
-        numbers += [request.args["task"] for request in batch if request.args.get("task") is not None]
+        numbers += [request.task for request in batch if request.task is not None]
         raise
     for request, answer in zip(batch, answers, strict=True):
         numbers.append(whole_result(request, answer))

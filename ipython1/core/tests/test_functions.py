@@ -343,7 +343,7 @@ class EngineNameTests(FunctionTestCase):
 
 class MapPartTests(SynchronousTestCase):
     def test_map_part(self) -> None:
-        """Each tuple is one call's arguments."""
+        """Each column has one of the arguments of all calls."""
         add: Callable[[int, int], int] = lambda a, b: a + b  # noqa: E731
-        self.assertEqual(map_part(add, [(1, 2), (3, 4)]), [3, 7])
-        self.assertEqual(map_part(add, []), [])
+        self.assertEqual(map_part(add, ([1, 3], [2, 4])), [3, 7])
+        self.assertEqual(map_part(add, ([], [])), [])

@@ -199,7 +199,7 @@ class VerbTests(ProcessTestCase):
         reply = self.engine.ask("apply", values=[serialize(lambda x, y=0: x - y), serialize(((5,), {"y": 3}))])
         self.assertEqual(self.values(reply), [2])
         self.engine.execute("def f(x): return [x]")
-        arguments = ((EngineName("f"), [(1,), (2,)]), {})
+        arguments = ((EngineName("f"), ([1, 2],)), {})
         self.assertEqual(self.values(self.engine.ask("apply", values=[serialize(map_part), serialize(arguments)])), [[[1], [2]]])
         reply = self.engine.ask("apply", values=[serialize(EngineName("lambda: f(3)")), serialize(((), {}))])
         self.assertEqual(self.values(reply), [[3]])
@@ -207,7 +207,7 @@ class VerbTests(ProcessTestCase):
     def test_apply_fails(self) -> None:
         """The traceback of a function shows its own frames, and none of ours."""
         self.engine.execute("def f(x):\n    return 1 / x")
-        arguments = serialize(((EngineName("f"), [(1,), (0,)]), {}))
+        arguments = serialize(((EngineName("f"), ([1, 0],)), {}))
         error = self.error(self.engine.ask("apply", values=[serialize(map_part), arguments]))
         self.assertIsInstance(error, ZeroDivisionError)
         self.assertIn("----> 2     return 1 / x", error._ipython_traceback_text)

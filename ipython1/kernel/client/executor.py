@@ -12,6 +12,7 @@ from typing import Any
 
 from ipython1.core.functions import map_part
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.columns import Endless
 from ipython1.kernel.taskclient import abandon_waiting
 
 
@@ -53,8 +54,8 @@ class TaskExecutor(concurrent.futures.Executor):
             )
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout)
-        items = zip(*iterables)
-        chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
+        items = Endless(iterables)
+        chunks = iter(lambda: items.take(chunksize), ())
         parts = super().map(functools.partial(map_part, fn), chunks, timeout=timeout)
         return itertools.chain.from_iterable(parts)
 

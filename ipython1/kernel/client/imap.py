@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.columns import Endless
 from ipython1.kernel.task import BaseTask
 from ipython1.kernel.task_submission import Submit
 from ipython1.kernel.taskclient import BATCH, abandon, check_map, chunk_requests, chunk_size, forget
@@ -27,7 +28,7 @@ def imap(
     size = chunk_size(choices, chunksize) or 1
     if max_outstanding < 1:
         raise ValueError(f"max_outstanding is 1 or more, not {max_outstanding}")
-    requests = chunk_requests(func, zip(*check_map(func, iterables)), size, choices)
+    requests = chunk_requests(func, Endless(check_map(func, iterables)), size, choices)
     return _results(client, requests, (_Ordered if ordered else _Unordered)(), max_outstanding, size > 1)
 
 
