@@ -165,6 +165,8 @@ class Loop:
                 # Nothing begins before the agent has read it: what is written later belongs to another command.
                 self._tickets.round = work.round + 1
             else:
+                # An attempt before may have found something, of which the agent was not told.
+                self._tickets.round = work.round
                 messages[0].fields["quiet"] = True
             if version != self._told_properties:
                 messages.insert(0, Message("properties", {"properties": dict(self._interpreter.properties)}))

@@ -6,7 +6,9 @@ reading theirs.  Whoever reads a ticket has it: so both know for certain what ha
 and what is taken back from behind a task that takes long need not wait for that.
 
 Tickets are read in their order, and the commands that have lost theirs are passed over.  A command without a number needs
-no ticket: it was sent when nothing ran.
+no ticket: it was sent when nothing ran.  To pass over a command the interpreter may have to read the ticket of a later one,
+with which it has not begun then: so the agent gives none as long as there may be commands that are to be passed over, that
+is until a command has been answered which it has sent after them.
 
 *Rounds.*  Output belongs to the command that runs when it is written, and the agent finds out which one that is by the
 replies.  So when something is in the pipes of the output at the end of a command, the interpreter says so in its reply, and

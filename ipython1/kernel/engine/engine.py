@@ -17,6 +17,7 @@ from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Begin, Command, CommandQueue, Feed, Instruction, Refuse
+from ipython1.kernel.engine.tickets import Ticket
 from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
@@ -109,6 +110,10 @@ class Engine:
         self._delayed_start: Any = None
         self._fed_at = 0.0
         self._was_fed = False
+        # Whether the interpreter may still have to pass over commands that were taken back, and what it was sent after
+        # them: until that is answered it is given none ahead (see `ipython1.core.tickets`).
+        self._passed_over = False
+        self._behind_them: Command | None = None
         # What has begun in this turn of the reactor; as a rule it has ended before it would be said.
         self._unsaid: Command | None = None
         self._turn_end: IDelayedCall | None = None
@@ -132,7 +137,8 @@ class Engine:
         """Start an interpreter."""
         self._delayed_start = None
         self.generation += 1
-        self._was_fed = False
+        self._was_fed = self._passed_over = False
+        self._behind_them = None
         self.interpreter = self._launch(self)
         try:
             self.interpreter.start()
@@ -391,6 +397,8 @@ class Engine:
         if not again:
             self._begin(command)
         command.ticket = None
+        if self._passed_over:
+            self._behind_them = command
         self.interpreter.send(self._message(command))
 
     def _begin(self, command: Command) -> None:
@@ -414,7 +422,7 @@ class Engine:
         self._turn_end = None
         self._carry_out(self.queue.go_on())
         self._say_begun()
-        commands = self.queue.next_ahead()
+        commands = [] if self._passed_over else self.queue.next_ahead()
         if commands:
             assert self.interpreter is not None
             tickets = self.interpreter.run_next([self._message(command) for command in commands])
@@ -424,8 +432,15 @@ class Engine:
     def _call_back(self) -> None:
         """Have the interpreter begin with nothing after what runs, so that it can be decided anew what that is to be."""
         if self.queue.ahead:
-            assert self.interpreter is not None
-            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+            self._carry_out(self.queue.recalled(self._taken_back()))
+
+    def _taken_back(self) -> set[Ticket]:
+        """Take back what the interpreter has not begun with; the tickets of that."""
+        assert self.interpreter is not None
+        taken = self.interpreter.take_back()
+        if taken:
+            self._passed_over = True
+        return taken
 
     def _output_comes(self) -> None:
         """Something was written, and is about to be read: by then it must be clear whose it is."""
@@ -468,6 +483,8 @@ class Engine:
         if message.fields["id"] != list(command.id) or (documents and len(message.bodies) != documents):
             self.interpreter.kill("answered what it was not asked")
             return
+        if command is self._behind_them:
+            self._passed_over, self._behind_them = False, None
         bodies: list[Bytes] = message.bodies  # type: ignore[assignment]  # nothing travels beside the pipe
         number = message.fields.get("number")
         # What was displayed; an execute's result document has that itself.
@@ -500,8 +517,7 @@ class Engine:
         """What a command has printed is taken."""
         if not quiet:
             # The interpreter begins with nothing that it was given meanwhile.
-            assert self.interpreter is not None
-            self._carry_out(self.queue.recalled(self.interpreter.take_back()))
+            self._carry_out(self.queue.recalled(self._taken_back()))
         # Whose output is whose could not be told before the reply came: those that print run one at a time.
         self.queue.feeds_ahead = quiet and not printed
 

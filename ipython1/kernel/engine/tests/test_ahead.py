@@ -18,6 +18,23 @@ from ipython1.kernel.framing import Message
 PATIENCE = 60
 """Seconds; it takes a moment."""
 _SAYS = "print(file=open('BEGUN', 'w'), flush=True)"
+# The interpreter looks for tickets only when the agent has done what it does on a reply.
+_SLOW = """
+import time
+from ipython1.core.tickets import Tickets
+may_begin = Tickets.may_begin
+Tickets.may_begin = lambda self, ticket: time.sleep(0.01) or may_begin(self, ticket)
+"""
+# The agent has not read yet what was printed when the command has ended.
+_UNREAD = """
+from ipython1.core import loop
+look = loop.unread
+def found_once(descriptor):
+    loop.unread = look
+    return True
+loop.unread = found_once
+print('said')
+"""
 _PRINTS = """
 import os
 if {n} % 4 == 1: print({n}, flush=True)
@@ -78,6 +95,17 @@ class AheadTests(AgentCase):
         self.assertLess(x, 15)
         outcomes = await gatherResults(tasks)
         self.assertEqual([pickle.loads(outcome.bodies[0]) for outcome in outcomes], list(range(20)))
+
+    async def test_commands_that_print(self) -> None:
+        """So does one that prints; the tasks that were taken back on its account, and given again, run all the same."""
+        await self.start()
+        self.assertTrue((await self.controller.execute(_SLOW)).ok)
+        tasks = [self.controller.task(f"import time; time.sleep({0.2 * (n == 0)})") for n in range(20)]
+        await self.until(lambda: len(self.agent.engines[0].queue.ahead) == 19)
+        said = await self.controller.execute(_UNREAD)
+        self.assertEqual(said.stdout, "said\n")
+        for outcome in await gatherResults(tasks):
+            self.assertTrue(outcome.ok)
 
     async def test_death(self) -> None:
         """Of many that were given, that is lost which ended the interpreter, and none other has begun or is lost."""
