@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from ipython1.kernel.request import Finished, Steps, advance
 from ipython1.kernel.targets import check_block
-from ipython1.kernel.terminal import show_briefly
+from ipython1.kernel.terminal import shown_briefly
 
 CLEARED_UP_WITHIN = 5.0
 """Seconds that a verb has for its last requests when its time is over."""
@@ -116,13 +116,10 @@ def _derived(
             steps = limited(steps, limit)
         return VerbCall(_entry(steps) if bare else steps, block, function.__name__.strip("_"), info.iterates and not bare)
 
+    @shown_briefly
     @functools.wraps(function)
     def method(self: Face, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return self._begin(lambda: begin(self, args, kwargs))
-        except Exception as problem:
-            show_briefly(problem)
-            raise
+        return self._begin(lambda: begin(self, args, kwargs))
 
     # The hints of the generator are not those of the method: what it returns depends on `block`.
     method.__signature__ = shown.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ def shown_briefly(method: M) -> M:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
-        except Exception as problem:
+        except Exception as problem:  # whatever it is, it is raised on
             show_briefly(problem)
             raise
 

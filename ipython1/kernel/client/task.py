@@ -32,7 +32,7 @@ from ipython1.kernel.task import BaseTask, Depend, MapTask
 from ipython1.kernel.task_session import task_connection
 from ipython1.kernel.task_submission import Submit, task_id, task_ids
 from ipython1.kernel.taskclient import Tasks, call_submission
-from ipython1.kernel.terminal import show_briefly, shown_briefly
+from ipython1.kernel.terminal import shown_briefly
 
 LISTENED = 1000
 """To so many tasks, of those that a barrier is given by their ids, it is listened."""
@@ -97,16 +97,13 @@ class TaskClient(ConnectedClient):
 
     # -- results that come later -------------------------------------------------------------------------
 
+    @shown_briefly
     def submit(self, func: Callable[..., Any] | BaseTask, /, *args: Any, **kwargs: Any) -> PendingResult:
         """Have ``func(*args, **kwargs)`` called on some engine, or run a task; does not wait.
 
         Gives a `PendingResult`, which is a `concurrent.futures.Future`; its `taskid` is the task's.
         """
-        try:
-            pending = self._later(call_submission(func, args, kwargs))
-        except Exception as problem:  # whatever it is: it is raised on, and shown without our frames
-            show_briefly(problem)
-            raise
+        pending = self._later(call_submission(func, args, kwargs))
         if isinstance(func, BaseTask):
             func.taskid = pending.taskid
         return pending
