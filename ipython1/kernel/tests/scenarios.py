@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ipython1.kernel import client
@@ -24,8 +24,10 @@ SOON = 1.0
 """Seconds within which an error is to be there."""
 BACK = 3.0
 """Seconds within which a replaced engine is to work."""
-LEAK = 30_000
-"""Bytes of the controller's memory for each client that has left: less than half of what one takes while it is there."""
+TRIES = 3
+"""What is to be quick is so at one of these: now and then the machine is busy with something else."""
+LEAK = 10_000
+"""Bytes of the controller's memory for each client that has left: an eighth of what one takes while it is there."""
 
 
 def deaths() -> None:
@@ -39,7 +41,8 @@ def deaths() -> None:
         "os._exit(3)": "status 3",
         "os.abort()": "signal 6",
     }
-    for code, said in ways.items():
+
+    def die(code: str, said: str) -> tuple[float, float]:
         [pid] = mec.execute("os.getpid()", targets=1)
         pending = mec.execute(code, targets=1, block=False)
         if "sleep" in code:
@@ -47,12 +50,16 @@ def deaths() -> None:
             os.kill(int(pid["display"]["repr"]), signal.SIGKILL)
         begun = time.monotonic()
         error = raised(pending.get_result).elist[0][1]
-        assert time.monotonic() - begun < SOON, code
+        known = time.monotonic() - begun
         assert isinstance(error, EngineLost), error
         assert "engine 1" in str(error) and said in str(error), error
         assert mec.execute("print(id)", targets=1)[0]["stdout"] == "1\n"
-        assert time.monotonic() - begun < BACK, code
+        back = time.monotonic() - begun
         mec.execute("import os, ctypes, time", targets=1)
+        return known, back
+
+    for code, said in ways.items():
+        quickly((SOON, BACK), partial(die, code, said))
     assert mec.get_ids() == ids
     mec.execute("kept = 1", targets=1)
     error = raised(lambda: mec.execute("import sys; sys.exit(5)", targets=1)).elist[0][1]
@@ -64,60 +71,69 @@ def fork() -> None:
     """A forked child takes no message of its engine, and does not make a dead one seem alive."""
     mec = client.MultiEngineClient()
     mec.targets = 0
-    mec.execute("import os, time\nchild = os.fork()\nif child == 0:\n    time.sleep(100)\n    os._exit(0)")
-    [child] = mec.pull("child")
-    try:
-        for number in range(50):
-            mec.push({"n": number})
-            assert mec.pull("n") == [number]
-        begun = time.monotonic()
-        raised(lambda: mec.execute("os._exit(1)"))
-        assert time.monotonic() - begun < SOON
-        mec.execute("a = 1")
-        assert time.monotonic() - begun < BACK
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+
+    def die() -> tuple[float, float]:
+        mec.execute("import os, time\nchild = os.fork()\nif child == 0:\n    time.sleep(100)\n    os._exit(0)")
+        [child] = mec.pull("child")
+        try:
+            for number in range(50):
+                mec.push({"n": number})
+                assert mec.pull("n") == [number]
+            begun = time.monotonic()
+            raised(lambda: mec.execute("os._exit(1)"))
+            known = time.monotonic() - begun
+            mec.execute("a = 1")
+            return known, time.monotonic() - begun
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    quickly((SOON, BACK), die)
 
 
 def interrupt() -> None:
     """An endless loop is interrupted, and the engine keeps its namespace."""
     mec = client.MultiEngineClient()
     mec.execute("a = 1")
-    folder = tempfile.mkdtemp()
-    system = f"import os; os.system('touch {folder}/$$; exec sleep 1000')"
-    for code in ("while True: pass", "import time; time.sleep(1000)", system):
-        pending = mec.execute(code, block=False)
-        for engine in mec.get_ids():
-            until_running(mec, engine)
-        # Before there is a child, system() ignores an interrupt.
-        while code is system and len(os.listdir(folder)) < len(mec):
-            time.sleep(0.01)
-        begun = time.monotonic()
-        mec.interrupt()
-        if "system" in code:
-            # As in plain Python, the interrupt ends the child alone.
-            problem = pending.exception()
-            assert problem is None or "KeyboardInterrupt" in str(problem)
-        else:
-            assert "KeyboardInterrupt" in str(raised(pending.get_result))
-        assert time.monotonic() - begun < SOON, code
-    shutil.rmtree(folder)
+
+    def stop(code: str) -> tuple[float]:
+        with tempfile.TemporaryDirectory() as folder:
+            system = "os.system" in code
+            pending = mec.execute(code.format(folder=folder), block=False)
+            for engine in mec.get_ids():
+                until_running(mec, engine)
+            # Before there is a child, system() ignores an interrupt.
+            while system and len(os.listdir(folder)) < len(mec):
+                time.sleep(0.01)
+            begun = time.monotonic()
+            mec.interrupt()
+            if system:
+                # As in plain Python, the interrupt ends the child alone.
+                problem = pending.exception()
+                assert problem is None or "KeyboardInterrupt" in str(problem)
+            else:
+                assert "KeyboardInterrupt" in str(raised(pending.get_result))
+            return (time.monotonic() - begun,)
+
+    for code in (
+        "while True: pass",
+        "import time; time.sleep(1000)",
+        "import os; os.system('touch {folder}/$$; exec sleep 1000')",
+    ):
+        quickly((SOON,), partial(stop, code))
     assert mec.pull("a") == [1] * len(mec)
 
 
 def gil() -> None:
     """Code that holds the GIL for seconds disturbs nobody else."""
     mec = client.MultiEngineClient()
-    hold = "import ctypes; ctypes.PyDLL(None).sleep(4)"
+    hold = "import ctypes; ctypes.PyDLL(None).sleep(6)"
     pending = mec.execute(hold, targets=0, block=False)
     others = mec.get_ids()[1:]
-    begun = time.monotonic()
     for number in range(50):
         mec.push({"n": number}, targets=others)
         assert mec.pull("n", targets=others) == [number] * len(others)
     assert not pending.done()
-    assert time.monotonic() - begun < 4
     pending.get_result()
 
 
@@ -176,10 +192,9 @@ def come_and_go(rounds: str, controller: str) -> None:
 
     least(int(rounds) // 4)
     descriptors = len(os.listdir(f"/proc/{pid}/fd"))
-    # The allocator's pools make it go up and down by more than what is looked for; not so the least.
     memory = [least(int(rounds) // 2) for _ in range(2)]
-    assert len(os.listdir(f"/proc/{pid}/fd")) <= descriptors + 2
     assert memory[1] - memory[0] < LEAK * int(rounds) // 2, memory
+    assert len(os.listdir(f"/proc/{pid}/fd")) <= descriptors + 2
 
 
 def engines(number: str) -> None:
@@ -201,6 +216,16 @@ def resident(pid: int) -> int:
     """The resident memory of a process, in bytes."""
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def quickly(bounds: tuple[float, ...], attempt: Callable[[], tuple[float, ...]]) -> None:
+    """At one of some tries, what `attempt` says that it took is below the bounds, all in seconds."""
+    took = []
+    for _ in range(TRIES):
+        took.append(attempt())
+        if all(seconds < bound for seconds, bound in zip(took[-1], bounds, strict=True)):
+            return
+    raise AssertionError(f"took {took} s, and should take less than {bounds} s")
 
 
 def raised(call: Callable[[], Any]) -> client.CompositeError:

@@ -28,7 +28,8 @@ class Ipython1(System):
         self._folder.cleanup()
 
     def controllers(self) -> list[int]:
-        return [self._cluster.status()["controller"]["pid"]]
+        parts = self._cluster.status()["parts"]
+        return [part["process"]["pid"] for part in parts if part["label"] == "ipcontroller"]
 
     # Calls.
 

@@ -358,9 +358,8 @@ class OtherVerbsTests(AgentCase):
         wedged = self.controller.execute("import ctypes; ctypes.PyDLL(None).usleep(10_000_000)")
         await started
         for _ in range(20):
-            before = time.monotonic()
             self.assertTrue((await self.controller.execute("1", engine=1)).ok)
-            self.assertLess(time.monotonic() - before, 1)
+        self.assertFalse(wedged.called)
         restarted = self.controller.command("restart")
         self.assertIn("restarted on request", (await wedged).text)
         self.assertTrue((await restarted).ok)
