@@ -9,8 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from foolscap.api import Referenceable, RemoteException, RemoteInterface, Violation
-from foolscap.schema import ByteStringConstraint, ChoiceOf, IntegerConstraint, TupleOf, UnicodeConstraint
-from twisted.internet.defer import Deferred
+from foolscap.schema import (
+    ByteStringConstraint,
+    ChoiceOf,
+    IntegerConstraint,
+    ListOf,
+    TupleOf,
+    UnicodeConstraint,
+)
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -39,8 +46,11 @@ class RILink(RemoteInterface):
         return None
 
     def piece(number=_NUMBER, offset=_NUMBER, data=_PIECE):  # type: ignore[no-untyped-def]
-        """Take a piece of a stream; the answer comes when it has found its place: whether more is wanted."""
-        return bool
+        """Take a piece of a stream; the answer comes when it has found its place: whether more is wanted.
+
+        It is empty where the piece was not taken, since the session is not on this connection any more.
+        """
+        return ListOf(bool, maxLength=1)
 
     def close(reason=_REASON, goodbye=bool):  # type: ignore[no-untyped-def]
         """The session is over; with `goodbye`, so is the peer itself."""
@@ -85,14 +95,13 @@ class LinkEnd(Referenceable):
         elif self._early is not None:
             self._early.append(lambda: self.remote_deliver(batch))
 
-    def remote_piece(self, number: int, offset: int, data: bytes) -> Deferred[bool]:
+    def remote_piece(self, number: int, offset: int, data: bytes) -> Deferred[list[bool]]:
         if self._link is not None:
-            return self._link.piece_received(number, offset, data)
-        answer: Deferred[bool] = Deferred()
+            return self._link.piece_received(number, offset, data).addCallback(lambda wanted: [wanted])
         if self._early is None:
-            # No answer: a peer that has not heard yet that the session goes over to another connection would take it for
-            # one to this piece, which it has to send again there.
-            return answer
+            # A peer that has not heard yet that the session goes over to another connection has to send it again there.
+            return succeed([])
+        answer: Deferred[list[bool]] = Deferred()
 
         def pass_on() -> None:
             self.remote_piece(number, offset, data).chainDeferred(answer)
@@ -124,7 +133,8 @@ class FoolscapCarrier:
         self._remote.callRemoteOnly("deliver", batch)
 
     def piece(self, number: int, offset: int, data: Bytes) -> Deferred[bool | None]:
-        answer: Deferred[bool | None] = self._remote.callRemote("piece", number, offset, bytes(data))
+        asked: Deferred[list[bool]] = self._remote.callRemote("piece", number, offset, bytes(data))
+        answer: Deferred[bool | None] = asked.addCallback(lambda wanted: wanted[0] if wanted else None)
         return answer.addErrback(_not_answered)
 
     def let_go(self) -> None:

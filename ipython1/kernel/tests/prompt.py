@@ -18,6 +18,13 @@ PROMPT = re.compile(r"In \[\d+\]: $")
 DEBUGGER = re.compile(r"ipdb> $")
 CTRL_C = "\x03"
 CTRL_D = "\x04"
+PATIENT = (
+    "import ipython1.kernel.client_session; ipython1.kernel.client_session.STOPPED_WITHIN = 50.0;"
+    " ipython1.kernel.client.interrupted.OUTCOME_WITHIN = 50.0"
+)
+"""A line after which commands that were interrupted may take long to end: the machine may be busy."""
+SILENT = "ipython1.kernel.client.interrupted.SOON = 60.0"
+"""One after which it is not said, either, that they take long."""
 
 
 class Prompt:

@@ -88,8 +88,10 @@ class GoingOverTests(LineTestCase):
         await self.on_line(await self.dial(self.tub.furls["engine"], "engine"))
 
     async def test_while_much_is_sent(self) -> None:
-        """What is sent while the session goes over arrives once and in order, streams too."""
+        """What is sent while the session goes over arrives once and in order, streams too; no call stays unanswered."""
+        self.patch(tubs, "UNUSED", 60)
         client = await self.opened()
+        broker = self.carrier(client)._remote.tracker.broker
         bodies = [os.urandom(2 * PIECE + 5) for _ in range(3)]
         sent = 0
         while not isinstance(self.carrier(client), Line) or sent < 10:
@@ -103,6 +105,8 @@ class GoingOverTests(LineTestCase):
             numbers = sorted(message.fields["id"][1] for message in messages)
             self.assertEqual(numbers, list(range(1, sent + 1)))
             self.assertEqual([len(m.bodies) for m in messages if m.fields["id"][1] < 4], [3, 3, 3])
+        self.assertFalse(broker.disconnected)
+        await self.until(lambda: not broker.waitingForAnswers)
         self.assertEqual(client.reasons + client.away, [])
 
     async def test_acknowledged_meanwhile(self) -> None:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.excerpt import HEAD, TAIL
 from ipython1.kernel.tests.program import RealCluster, asynchronous, long
-from ipython1.kernel.tests.prompt import CTRL_C, Arrivals, Prompt
+from ipython1.kernel.tests.prompt import CTRL_C, PATIENT, Arrivals, Prompt
 
 LINES = 10**6
 
@@ -22,8 +22,6 @@ def timed(stream, text):
 live.put = timed
 """
 """Notes how long ago it was printed on an engine, what says when that was."""
-PATIENT = "import ipython1.kernel.client_session; ipython1.kernel.client_session.STOPPED_WITHIN = 50.0"
-"""What ends after an interrupt may take long to do so on a machine that is busy."""
 
 
 class LiveTests(TestCase):
