@@ -156,6 +156,7 @@ class Calls:
         """Submit a call now, so that it is in the queues when this returns; its outcome comes later.
 
         Errors of the arguments are raised here; what is wrong with the targets is known when the result is fetched.
+        A KeyboardInterrupt meanwhile stops what was submitted.
         """
         pending = PendingResult(client, new_result_id(), f"{call.name}")
         pending._iterates = call.iterates
@@ -170,6 +171,10 @@ class Calls:
             pending._settle(end.value)
         except (InvalidEngineID, NoEnginesRegistered) as problem:
             pending._settle(error=problem)
+        except KeyboardInterrupt:
+            # Nobody gets the result: what was submitted already is not to go on.
+            self.abort(pending)
+            raise
         return pending
 
     def _perform_later(self, steps: Steps[Any], requests: list[Request], pending: PendingResult) -> None:

@@ -91,6 +91,27 @@ class PendingResultTests(BlockingTestCase):
         self.assertEqual(stopped[0].fields["args"]["only"], executed.fields["id"])
 
     @in_thread
+    def test_struck(self) -> None:
+        """What Ctrl-C strikes when it has just been submitted does not go on: nobody gets its result."""
+        thread = self.mec._calls.reactor
+        begin = thread.begin
+
+        def struck(*call: Any) -> None:
+            thread.begin = begin  # type: ignore[method-assign]
+            begin(*call)
+            raise KeyboardInterrupt
+
+        self.cluster.held_back = True
+        thread.begin = struck  # type: ignore[method-assign]
+        self.assertRaises(KeyboardInterrupt, self.mec.execute, "1", block=False)
+        self.in_reactor(lambda: None)
+        self.go_on()
+        self.mec.pull("id")
+        verbs = ("execute", "interrupt")
+        executed, stopped = (message for message in self.cluster.received if message.fields["verb"] in verbs)
+        self.assertEqual(stopped.fields["args"]["only"], executed.fields["id"])
+
+    @in_thread
     def test_wait(self) -> None:
         """Waiting says whether it is there, and raises nothing of it."""
         pending = self.held("1/0")
