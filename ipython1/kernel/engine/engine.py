@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from enum import Enum
 from functools import partial
 from typing import Any, Protocol
@@ -10,22 +10,20 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ipython1.kernel.engine import outcomes
 from ipython1.kernel.engine.answers import Answers
+from ipython1.kernel.engine.feeder import Feeder
 from ipython1.kernel.engine.history import History, Record
 from ipython1.kernel.engine.listeners import Listeners
 from ipython1.kernel.engine.memories import Left, Memories
-from ipython1.kernel.engine.outbox import Answered, Outbox
+from ipython1.kernel.engine.outbox import Outbox
 from ipython1.kernel.engine.process import Interpreter, Owner
 from ipython1.kernel.engine.queue import Begin, Command, CommandQueue, Feed, Instruction, Refuse
-from ipython1.kernel.engine.tickets import Ticket
-from ipython1.kernel.error import EngineLost, MemoryLimitExceeded, ProtocolError
+from ipython1.kernel.engine.reports import Outlet, Reports
+from ipython1.kernel.error import EngineLost, MemoryLimitExceeded
 from ipython1.kernel.failures import failure_bodies
-from ipython1.kernel.framing import Bytes, Message, pack
+from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.messages import CommandId
-from ipython1.kernel.shared_memory.memory import Memory
-from ipython1.kernel.shared_memory.reference import Reference
-from ipython1.kernel.shared_memory.system import Unavailable
-from ipython1.kernel.verbs import VERBS
 
 MAX_STARTS = 5
 """So many interpreters in a row may end before they are ready; then the engine is given up."""
@@ -33,8 +31,6 @@ START_DELAY = 0.2
 """Seconds before the second of them is started; doubled each time."""
 TAIL = 2000
 """So many of the last bytes of an interpreter's stderr are shown when it could not be started."""
-
-_PASSED_ON = ("number", "values", "result", "took")
 
 
 class Fate(Enum):
@@ -45,29 +41,8 @@ class Fate(Enum):
     STOPPED = "stopped"
 
 
-class Outlet(Protocol):
+class Host(Outlet, Protocol):
     """What an engine has of its agent."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a controller at the moment."""
-
-    @property
-    def outlived(self) -> bool:
-        """Whether the controller, or the one before, is to be outlived: what it has asked for goes to its successor."""
-
-    def send(self, message: Message) -> int | None:
-        """Send a message to the controller, if there is one at the moment; the number that it was given."""
-
-    def acknowledged(self, number: int) -> bool:
-        """Whether the controller has the message of that number for good."""
-
-    def answered(self) -> None:
-        """An answer was put into the outbox."""
-
-    @property
-    def memories(self) -> Memories:
-        """The memory that is shared with clients."""
 
     def say(self, text: str) -> None:
         """Tell the person who started the agent."""
@@ -87,7 +62,7 @@ class Engine:
 
     log = Logger()
 
-    def __init__(self, place: int, reactor: Any, outlet: Outlet, launch: Launch, history: History) -> None:
+    def __init__(self, place: int, reactor: Any, host: Host, launch: Launch, history: History) -> None:
         self.place = place
         self.id: int | None = None
         self.generation = 0
@@ -97,25 +72,20 @@ class Engine:
         self.history = history
         self.interpreter: Interpreter | None = None
         self.outbox = Outbox()
-        self.answers = Answers(reactor, self.queue, history, self._send)
+        self._reports = Reports(host, self.outbox)
+        self.answers = Answers(reactor, self.queue, history, self._reports.send)
         self.listeners = Listeners(reactor, self.queue, lambda: self.interpreter, self.answers)
         self._reactor = reactor
-        self._outlet = outlet
+        self._host = host
         self._launch = launch
-        self._wanted: int | None = None
         self._offered: int | None = None
         self._properties: dict[str, Any] = {}
         self._fate = Fate.SUCCESSOR
         self._failed_starts = 0
         self._delayed_start: Any = None
+        # Of the interpreter, and of the one before until there is another one.
+        self._feeder: Feeder
         self._fed_at = 0.0
-        self._was_fed = False
-        # Whether the interpreter may still have to pass over commands that were taken back, and what it was sent after
-        # them: until that is answered it is given none ahead (see `ipython1.core.tickets`).
-        self._passed_over = False
-        self._behind_them: Command | None = None
-        # What has begun in this turn of the reactor; as a rule it has ended before it would be said.
-        self._unsaid: Command | None = None
         self._turn_end: IDelayedCall | None = None
         self._hopeless = False
         # What a command had printed with which the interpreter was lost.
@@ -124,7 +94,7 @@ class Engine:
     @property
     def memories(self) -> Memories:
         """The memory that its agent shares with clients."""
-        return self._outlet.memories
+        return self._host.memories
 
     @property
     def name(self) -> str:
@@ -137,9 +107,8 @@ class Engine:
         """Start an interpreter."""
         self._delayed_start = None
         self.generation += 1
-        self._was_fed = self._passed_over = False
-        self._behind_them = None
         self.interpreter = self._launch(self)
+        self._feeder = Feeder(self.interpreter, self.queue, self.memories)
         try:
             self.interpreter.start()
         except OSError as problem:
@@ -157,7 +126,7 @@ class Engine:
         elif message.kind == "properties":
             self._properties = message.fields["properties"]
             if self.id is not None:
-                self._send("properties", {"properties": self._properties})
+                self._reports.send("properties", {"properties": self._properties})
         elif not self.ready and self._fate is Fate.SUCCESSOR:
             self._became_ready()
 
@@ -169,12 +138,13 @@ class Engine:
         for said in (self.interpreter.stdout.take(), self.interpreter.stderr.take()):
             # Nobody's command wrote this.
             if said.strip():
-                self.log.warn("{name}: while it started: {said}", name=self.name, said=_text(said).rstrip())
+                text = outcomes.decoded(said).rstrip()
+                self.log.warn("{name}: while it started: {said}", name=self.name, said=text)
         if self.id is None:
             self.offer()
         else:
             self._open()
-            self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
+            self._reports.send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
             self.answers.ready()
 
     def interpreter_ended(self, reason: str) -> None:
@@ -188,7 +158,7 @@ class Engine:
             self._over(reason, failed=self._hopeless)
         elif was_ready:
             said = _tail(stderr)
-            self._outlet.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
+            self._host.say(f"{self.name} lost its interpreter ({reason}); starting another one{said}")
             self.start()
         else:
             self._start_failed(f"the interpreter {reason} while it started", stderr)
@@ -227,7 +197,7 @@ class Engine:
         """The interpreter uses too much memory: end it at once, and start another one."""
         if self.interpreter is None:
             return
-        if not self._was_fed and self._fate is Fate.SUCCESSOR:
+        if not self._feeder.was_fed and self._fate is Fate.SUCCESSOR:
             reason = f"{reason}, and it has not run anything yet: the limit is too low"
             # Its successor would use as much.
             self._fate = Fate.GONE
@@ -240,15 +210,15 @@ class Engine:
     def _lose(self, reason: str, interpreter: Interpreter, kind: type[EngineLost] = EngineLost) -> None:
         if self.queue.is_open and self.id is not None and self._fate is Fate.SUCCESSOR:
             # First of all: so that what waits in the controller is dropped on account of this.
-            self._send("died", {"generation": self.generation, "reason": reason})
+            self._reports.send("died", {"generation": self.generation, "reason": reason})
         self.queue.recalled(interpreter.take_back())
         running = self.queue.running
-        if running is not None and prints(running.verb):
+        if running is not None and outcomes.prints(running.verb):
             interpreter.stdout.drain()
             interpreter.stderr.drain()
             self._last_words = [interpreter.stdout.take(), interpreter.stderr.take()]
         if running is not None and running.verb == "execute":
-            self._record_loss(running, reason, self._last_words, kind)
+            self._record_loss(running, f"{kind.__name__}: {self.name} lost its interpreter ({reason})")
         self.history.namespace_lost()
         self._properties = {}
         self._carry_out(self.queue.died(reason, kind))
@@ -263,10 +233,10 @@ class Engine:
             self._delayed_start = None
         self.gone = reason
         if self.id is not None:
-            self._send("gone", {"reason": reason})
+            self._reports.send("gone", {"reason": reason})
         self.answers.gone(reason)
         self.listeners.end()
-        self._outlet.engine_gone(self, failed)
+        self._host.engine_gone(self, failed)
 
     # Registration with the controller.
 
@@ -276,13 +246,13 @@ class Engine:
             not self.ready
             or self._offered is not None
             or self.interpreter is None
-            or not self._outlet.connected
+            or not self._host.connected
         ):
             return
         self._offered = self.generation
         fields: dict[str, Any] = {
             "place": self.place,
-            "wanted": self._wanted,
+            "wanted": self._reports.engine,
             "generation": self.generation,
             "pid": self.interpreter.pid,
             "properties": self._properties,
@@ -290,7 +260,7 @@ class Engine:
         commands = self._commands()
         if commands:
             fields["commands"] = commands
-        self._outlet.send(Message("register", fields))
+        self._host.send(Message("register", fields))
 
     def _commands(self) -> list[Any]:
         """What an earlier controller asked for, as it is known here: see ``register`` in `ipython1.kernel.messages`."""
@@ -303,31 +273,19 @@ class Engine:
 
     def registered(self, engine_id: int) -> None:
         """The controller gave the engine its id."""
-        if engine_id != self._wanted:
+        if engine_id != self._reports.engine:
             self.abandoned()  # by its id the controller would have known what it had asked for
-        self.id = self._wanted = engine_id
+        self.id = self._reports.engine = engine_id
         self.queue.name = f"engine {engine_id}"
-        self._answer_again()
+        self._reports.answer_again()
         if self.generation != self._offered or not self.ready:
             reason = "it ended before it was registered"
-            self._send("died", {"generation": self._offered, "reason": reason})
+            self._reports.send("died", {"generation": self._offered, "reason": reason})
         if self.ready:
             assert self.interpreter is not None
             self._open()
             if self.generation != self._offered:
-                self._send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
-
-    def _answer_again(self) -> None:
-        """Send what an earlier controller may not have stored."""
-        for answered in self.outbox.all():
-            answered.message.fields["engine"] = self.id
-            answered.number = self._outlet.send(answered.message)
-
-    def _take_out_of_memory(self, answered: Answered) -> None:
-        said = answered.message.fields.pop("memory", None)
-        left = None if said is None else self.memories.left(said["nonce"])
-        if left is not None:
-            answered.message.bodies = left.take(answered.message.bodies)
+                self._reports.send("restarted", {"generation": self.generation, "pid": self.interpreter.pid})
 
     def abandoned(self) -> None:
         """What was asked of it is nobody's business any more."""
@@ -338,13 +296,11 @@ class Engine:
     def disconnected(self) -> None:
         """The controller is gone.  The interpreter lives on, and what it was asked for, if the controller is outlived."""
         self.id = self._offered = None
-        self._unsaid = None
         # Another controller does not know who was to take outcomes out of memory: they go with the connection.
         for command in self.queue.held:
             command.answer_in = None
-        for answered in self.outbox.all():
-            self._take_out_of_memory(answered)
-        if not self._outlet.outlived:
+        self._reports.disconnected()
+        if not self._host.outlived:
             self.abandoned()
         self.answers.drop()
         self.listeners.end()
@@ -388,31 +344,20 @@ class Engine:
                 # One that was running is lost; the others have not begun.
                 began = isinstance(instruction.error, EngineLost)
                 printed = self._last_words if began else []
-                self._answer(instruction.command, {"ok": False}, bodies, began, printed)
+                self._reports.answer(instruction.command, {"ok": False}, bodies, began, printed)
             else:
-                self._send("returned", {"id": list(instruction.command.id)})
+                self._reports.send("returned", {"id": list(instruction.command.id)})
 
     def _feed(self, command: Command, again: bool) -> None:
-        assert self.interpreter is not None
         if not again:
             self._begin(command)
-        command.ticket = None
-        if self._passed_over:
-            self._behind_them = command
-        self.interpreter.send(self._message(command))
+        self._feeder.feed(command)
 
     def _begin(self, command: Command) -> None:
-        self._say_begun()
-        self._unsaid = command
+        self._reports.begun(command)
         self._at_end_of_turn()
         self._fed_at = self._reactor.seconds()
-        self._was_fed = True
         self._set_capture(True)
-
-    def _say_begun(self) -> None:
-        command, self._unsaid = self._unsaid, None
-        if command is not None:
-            self._send("started", {"id": list(command.id)})
 
     def _at_end_of_turn(self) -> None:
         if self._turn_end is None:
@@ -421,26 +366,12 @@ class Engine:
     def _turn_ends(self) -> None:
         self._turn_end = None
         self._carry_out(self.queue.go_on())
-        self._say_begun()
-        commands = [] if self._passed_over else self.queue.next_ahead()
-        if commands:
-            assert self.interpreter is not None
-            tickets = self.interpreter.run_next([self._message(command) for command in commands])
-            for command, ticket in zip(commands, tickets, strict=True):
-                command.ticket = ticket
+        self._reports.say_begun()
+        self._feeder.feed_ahead()
 
     def _call_back(self) -> None:
-        """Have the interpreter begin with nothing after what runs, so that it can be decided anew what that is to be."""
         if self.queue.ahead:
-            self._carry_out(self.queue.recalled(self._taken_back()))
-
-    def _taken_back(self) -> set[Ticket]:
-        """Take back what the interpreter has not begun with; the tickets of that."""
-        assert self.interpreter is not None
-        taken = self.interpreter.take_back()
-        if taken:
-            self._passed_over = True
-        return taken
+            self._carry_out(self._feeder.call_back())
 
     def _output_comes(self) -> None:
         """Something was written, and is about to be read: by then it must be clear whose it is."""
@@ -456,17 +387,6 @@ class Engine:
             self.interpreter.take_replies()
             self._at_end_of_turn()
 
-    def _message(self, command: Command) -> Message:
-        """What the interpreter is sent."""
-        fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
-        if command.values is not None:
-            fields["values"] = command.values
-        if command.memory is not None:
-            fields["memory"] = command.memory.reference.to_plain()
-        if command.answer_in is not None and self.memories.has_room:
-            fields["answer_in"] = command.answer_in
-        return Message("command", fields, list(command.bodies))
-
     def _set_capture(self, running: bool) -> None:
         if self.interpreter is not None:
             self.interpreter.stdout.running(running)
@@ -478,35 +398,33 @@ class Engine:
         if command is None:
             # It was lost to its client when the end of the interpreter was asked for.
             return
-        ok = message.fields["ok"]
-        documents = _documents(command.verb, ok)
-        if message.fields["id"] != list(command.id) or (documents and len(message.bodies) != documents):
+        if not outcomes.is_answer(message, command):
             self.interpreter.kill("answered what it was not asked")
             return
-        if command is self._behind_them:
-            self._passed_over, self._behind_them = False, None
+        self._feeder.answered(command)
+        ok = message.fields["ok"]
         bodies: list[Bytes] = message.bodies  # type: ignore[assignment]  # nothing travels beside the pipe
         number = message.fields.get("number")
         # What was displayed; an execute's result document has that itself.
         shown: list[Any] = [bodies.pop()] if message.fields.get("displays") and bodies else []
         printed: list[Any] = []
-        if prints(command.verb):
+        if outcomes.prints(command.verb):
             printed = [self.interpreter.stdout.take(), self.interpreter.stderr.take(), *shown]
         self._heard_all(message.fields.get("quiet", False), any(printed[:2]))
         if command.verb == "execute":
             self.history.add(Record(number or self.history.last_number + 1, bodies[-1], printed[0], printed[1]))
             bodies, printed = ([bodies[0], *printed], []) if ok else (bodies[:2], printed)
-        if (command.verb == "reset" and ok) or _clears(command):
+        if outcomes.clears(command, ok):
             self.history.clear()
-        memory = self._opened(message)
+        said = message.fields.get("memory")
+        memory = None if said is None else outcomes.opened(said, partial(self._taken, self.generation))
         if self.queue.discarding and isinstance(memory, Left):
             memory.taken()
         elif not self.queue.discarding:
-            fields: dict[str, Any] = {"ok": ok}
-            fields.update((name, message.fields[name]) for name in _PASSED_ON if name in message.fields)
+            fields = outcomes.passed_on(message)
             if memory is not None:
-                fields, bodies = self._left_in(memory, command, fields, bodies)
-            self._answer(command, fields, bodies, True, printed)
+                fields, bodies = outcomes.left_in(memory, command, self.name, self.memories, fields, bodies)
+            self._reports.answer(command, fields, bodies, True, printed)
         self.carry_out(self.queue.finished(ok))
         if self.queue.running is None:
             self._set_capture(False)
@@ -517,24 +435,9 @@ class Engine:
         """What a command has printed is taken."""
         if not quiet:
             # The interpreter begins with nothing that it was given meanwhile.
-            self._carry_out(self.queue.recalled(self._taken_back()))
+            self._carry_out(self._feeder.call_back())
         # Whose output is whose could not be told before the reply came: those that print run one at a time.
         self.queue.feeds_ahead = quiet and not printed
-
-    def _opened(self, reply: Message) -> Left | str | None:
-        """The memory in which the values of a reply lie, or why they cannot be had; None if they are in the reply."""
-        said = reply.fields.get("memory")
-        if said is None:
-            return None
-        try:
-            reference = Reference.of(said)
-            memory = Memory.open(reference)
-        except (Unavailable, ProtocolError) as problem:
-            return str(problem)
-        left = Left(memory, partial(self._taken, self.generation, reference.nonce))
-        if reference.sealed:
-            left.opened()
-        return left
 
     def _taken(self, generation: int, nonce: bytes) -> None:
         """The interpreter need not keep its memory of that nonce any more."""
@@ -546,96 +449,12 @@ class Engine:
         if self.interpreter is not None and self.ready:
             self.interpreter.send(Message("trim"))
 
-    def _left_in(
-        self, memory: Left | str, command: Command, fields: dict[str, Any], bodies: list[Bytes]
-    ) -> tuple[dict[str, Any], list[Bytes]]:
-        """The answer with values that the interpreter has left in memory."""
-        try:
-            if isinstance(memory, str):
-                raise Unavailable(memory)
-            if command.answer_in is None:  # whoever asked for it is not asked to take them there any more
-                return fields, memory.take(bodies)
-        except Unavailable as problem:
-            error = EngineLost(f"the values of {command.label} were lost with the interpreter of {self.name}: {problem}")
-            return {"ok": False}, list(failure_bodies(error))
-        return {**fields, "memory": self.memories.leave(memory)}, bodies
-
-    def _answer(
-        self,
-        command: Command,
-        fields: dict[str, Any],
-        bodies: list[Bytes],
-        began: bool,
-        printed: Sequence[bytes] = (),
-    ) -> None:
-        """Answer a command of the queue, and keep the answer until the controller is known to have it.
-
-        What it has `printed`, to stdout and stderr, goes with it.
-        """
-        command.memory = None
-        if command is self._unsaid:
-            self._unsaid = None
-            fields = {**fields, "began": True}
-        if any(printed):
-            fields, bodies = {**fields, "output": len(printed)}, [*bodies, *printed]
-        try:
-            message, number = self._send("reply", {"id": list(command.id), **fields}, bodies)
-        except ProtocolError as problem:
-            # It was not too long for the pipe; the agent's link leaves room for what the controller adds.
-            fields = {**{name: fields[name] for name in fields if name == "began"}, "ok": False}
-            message, number = self._send("reply", {"id": list(command.id), **fields}, list(failure_bodies(problem)))
-        if self._outlet.outlived:
-            self.outbox.keep(Answered(command, message, began, number))
-            self._outlet.answered()
-
-    def _record_loss(
-        self, command: Command, reason: str, printed: Sequence[bytes], kind: type[EngineLost]
-    ) -> None:
-        """An execute during which the interpreter ended has a result too: what it had printed."""
-        source = _text(bytes(command.bodies[0]))
+    def _record_loss(self, command: Command, error: str) -> None:
         number = self.history.last_number + 1
-        document = {
-            "input": {"translated": source, "raw": source},
-            "number": number,
-            "started": self._fed_at,
-            "completed": self._reactor.seconds(),
-            "traceback": f"{kind.__name__}: {self.name} lost its interpreter ({reason})",
-        }
-        self.history.add(Record(number, pack(document), *printed))
-
-    # What the controller is told.
-
-    def _send(
-        self, kind: str, fields: dict[str, Any], bodies: list[Bytes] | None = None
-    ) -> tuple[Message, int | None]:
-        """The message, and the number that it was given if there is a controller."""
-        self._say_begun()
-        engine = self._wanted if self.id is None else self.id
-        message = Message(kind, {**fields, "engine": engine}, list(bodies or []))
-        return message, self._outlet.send(message)
-
-
-def prints(verb: str) -> bool:
-    """Whether what is written while a command of that verb runs is part of its outcome."""
-    return verb in VERBS and VERBS[verb].prints
-
-
-def _clears(command: Command) -> bool:
-    """Whether the command is a task that clears the namespace, before or after."""
-    return bool(command.args.get("clear_before") or command.args.get("clear_after"))
-
-
-def _documents(verb: str, ok: bool) -> int:
-    """How many bodies a reply of the interpreter must have; 0 if that depends on the values."""
-    if verb == "execute":
-        return 1 if ok else 3
-    return 0 if ok else 2
+        now = self._reactor.seconds()
+        self.history.add(outcomes.lost(command, number, self._fed_at, now, error, self._last_words))
 
 
 def _tail(stderr: bytes) -> str:
-    said = _text(stderr[-TAIL:]).strip()
+    said = outcomes.decoded(stderr[-TAIL:]).strip()
     return f"; it had written:\n{said}" if said else ""
-
-
-def _text(written: bytes) -> str:
-    return written.decode("utf-8", "replace")

@@ -280,7 +280,7 @@ class Agent:
     # What the engines say.
 
     def engine_gone(self, engine: Engine, failed: bool) -> None:
-        """See `Outlet`."""
+        """See `Host`."""
         del self.engines[engine.place]
         if not self._stopping:
             self.say(gone_text(engine.name, str(engine.gone)))
