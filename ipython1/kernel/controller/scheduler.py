@@ -16,16 +16,15 @@ not started.  Then its recovery task runs, under the same id.  A rejection is no
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ipython1.kernel.controller.balance import Balance
 from ipython1.kernel.controller.fleet import Deadlines, Fleet
 from ipython1.kernel.controller.task_state import Task
+from ipython1.kernel.controller.task_table import TaskTable
 from ipython1.kernel.controller.task_values import (
     NO_PROGRESS,
-    TRANSITIONS,
     AskDepend,
     Event,
     Finish,
@@ -43,13 +42,11 @@ from ipython1.kernel.controller.task_values import (
     TaskSpec,
     Verdict,
 )
-from ipython1.kernel.controller.waiting import Ticket, Waiting
+from ipython1.kernel.controller.waiting import Ticket
 from ipython1.kernel.controller.workers import PAUSE, Attempt, Worker
 from ipython1.kernel.error import (
     EngineLost,
-    IPythonError,
     TaskAborted,
-    TaskDependencyError,
     TaskRejectError,
     TaskTimeout,
 )
@@ -65,22 +62,19 @@ class Scheduler:
     """First in, first out; subclasses have another `order`."""
 
     def __init__(self) -> None:
-        self.tasks: dict[int, Task] = {}
+        self._table = TaskTable(self.order, self.moved, self._say)
+        self.tasks = self._table.tasks
+        self.waiting = self._table.waiting
         self.workers: dict[int, Worker] = {}
-        self.waiting = Waiting()
         self._fleet = Fleet(self.workers)
         self._balance = Balance(self._fleet, self._could_have)
         self._attempts: dict[tuple[int, int], Attempt] = {}
         self._deadlines = Deadlines()
         # What engines were asked and have begun with, by engine and function.
         self._judging: dict[tuple[int, str], Verdict] = {}
-        self._dependents: dict[int, list[int]] = {}
-        self._counts: Counter[State | Outcome] = Counter()
-        self._positions = 0
         self._marks = 0
         self._suspects = False
         self._todo: list[Instruction] = []
-        self._just_ended: deque[Task] = deque()
 
     def order(self, task: Task) -> Any:
         """What tasks that wait are sorted by, the least first.
@@ -95,28 +89,10 @@ class Scheduler:
         self, spec: TaskSpec, now: float, progress: Progress = NO_PROGRESS
     ) -> list[Instruction]:
         """A task came; all that it depends on must be known.  `progress` is how far it came before a restart."""
-        task = self.tasks[spec.id] = Task(
-            spec, step=progress.step, failures=progress.failures, attempts=progress.attempts
-        )
-        self._counts[State.NEW] += 1
-        self._line_up(task)
-        for other in spec.dependencies:
-            known = self.tasks[other]
-            if known.state is not State.ENDED:
-                task.blockers.add(other)
-                self._dependents.setdefault(other, []).append(spec.id)
-            elif self._prevents(known, task):
-                self._dependency_failed(task, known)
-                return self._done(now)
-            else:
-                self._learn_from(task, known)
-        if task.blockers:
-            self._move(task, Event.SUBMITTED, State.BLOCKED)
-        else:
-            self._ready(task, Event.SUBMITTED)
-            if not self.waiting.is_head(task.ticket):
-                # What is before it could not be sent, so neither can this.  It is so for most, when there is much to do.
-                return []
+        task = self._table.add(spec, progress)
+        if task.state is State.WAITING and not self.waiting.is_head(task.ticket):
+            # What is before it could not be sent, so neither can this.  It is so for most, when there is much to do.
+            return []
         return self._done(now)
 
     def progress(self, task_id: int) -> Progress:
@@ -131,7 +107,7 @@ class Scheduler:
             return []
         attempt = task.attempt
         error = TaskAborted(f"{task.name} was aborted")
-        self._finish(task, Event.ABORTED, Outcome.ABORTED, error)
+        self._table.finish(task, Event.ABORTED, Outcome.ABORTED, error)
         if attempt is not None:
             attempt.worker.stop(attempt, Event.ABORTED)
             if attempt.started is None:
@@ -142,33 +118,17 @@ class Scheduler:
 
     def cleared(self, task_ids: Iterable[int]) -> int:
         """Forget those of these tasks that have ended; how many there were."""
-        count = 0
-        for task_id in task_ids:
-            task = self.tasks.get(task_id)
-            if task is not None and task.outcome is not None:
-                del self.tasks[task_id]
-                self._counts[task.outcome] -= 1
-                count += 1
-        return count
+        return self._table.clear(task_ids)
 
     def status(self) -> dict[str, int]:
         """How many tasks there are of each kind; together all that were submitted and not cleared."""
-        counts = self._counts
-        return {
-            "scheduled": counts[State.BLOCKED] + counts[State.WAITING] + counts[State.SENT],
-            "pending": counts[State.RUNNING],
-            "succeeded": counts[Outcome.SUCCEEDED],
-            "failed": counts[Outcome.FAILED] + counts[Outcome.ABORTED],
-        }
+        return self._table.status()
 
     # After a restart of the controller.
 
     def ended_before(self, task_id: int, label: str, outcome: Outcome, engine: int | None = None) -> None:
         """A task of earlier ended so, on that engine."""
-        self.tasks[task_id] = Task(
-            TaskSpec(task_id, label=label), State.ENDED, engine=engine, outcome=outcome
-        )
-        self._counts[outcome] += 1
+        self._table.ended_before(task_id, label, outcome, engine)
 
     def sent_before(self, task_id: int, number: int, engine: int, now: float) -> None:
         """A task that waits was sent to an engine, as that attempt."""
@@ -269,7 +229,7 @@ class Scheduler:
         if task is None:
             self._act_against(attempt, now)
             return self._done(now)
-        self._move(task, Event.STARTED, State.RUNNING)
+        self._table.move(task, Event.STARTED, State.RUNNING)
         if attempt.timeout is not None:
             self._deadlines.set(attempt, now + attempt.timeout)
         return []  # it makes no room for others
@@ -278,31 +238,29 @@ class Scheduler:
         """It was done; that `took` so many seconds."""
         _, task = self._came(task_id, number, now, took=took)
         if task is not None:
-            self._finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
+            self._table.finish(task, Event.SUCCEEDED, Outcome.SUCCEEDED)
         return self._done(now)
 
     def failed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It failed; the error is in the reply that has just come."""
         _, task = self._came(task_id, number, now)
         if task is not None:
-            self._fail(task, Event.FAILED, None)
+            self._table.fail(task, Event.FAILED, None)
         return self._done(now)
 
     def rejected(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """It said that this engine lacks what it needs."""
         attempt, task = self._came(task_id, number, now)
         if task is not None and attempt is not None:
-            rejected = task.place.rejected | {attempt.worker.mark}
-            task.place = self._place(task, rejected, task.place.avoided)
             self._suspects = True
-            self._ready(task, Event.REJECTED)
+            self._table.rejected(task, attempt.worker.mark)
         return self._done(now)
 
     def missed(self, task_id: int, number: int, now: float) -> list[Instruction]:
         """Its engine did not have its function, so that it has not begun: it is to be sent with that."""
         _, task = self._came(task_id, number, now)
         if task is not None:
-            self._ready(task, Event.MISSED)
+            self._table.ready(task, Event.MISSED)
         return self._done(now)
 
     def returned(self, task_id: int, number: int, now: float) -> list[Instruction]:
@@ -311,7 +269,7 @@ class Scheduler:
         if attempt is not None and not attempt.returning:
             self._pause(attempt.worker, now)
         if task is not None:
-            self._ready(task, Event.RETURNED)
+            self._table.ready(task, Event.RETURNED)
         return self._done(now)
 
     def lost(self, task_id: int, number: int, reason: str, now: float) -> list[Instruction]:
@@ -320,12 +278,12 @@ class Scheduler:
         if task is None or attempt is None:
             pass
         elif attempt.started is not None:
-            self._fail(task, Event.LOST, EngineLost(f"{task.name} was lost with its engine: {reason}"))
+            self._table.fail(task, Event.LOST, EngineLost(f"{task.name} was lost with its engine: {reason}"))
         elif task.now.retries == 0:
             text = f"{task.name} may have started on engine {task.engine}, which was lost: {reason}"
-            self._fail(task, Event.LOST, EngineLost(text))
+            self._table.fail(task, Event.LOST, EngineLost(text))
         else:
-            self._ready(task, Event.RETURNED)
+            self._table.ready(task, Event.RETURNED)
         return self._done(now)
 
     # Time.
@@ -370,11 +328,7 @@ class Scheduler:
         """What an event comes to, with all that can be sent now."""
         if self._suspects:
             self._fail_rejected()
-        # One after the other: where each of many tasks comes after another, one end is the end of all.
-        while self._just_ended:
-            ended = self._just_ended.popleft()
-            for other in self._dependents.pop(ended.spec.id, ()):
-                self._dependency_ended(self.tasks.get(other), ended)
+        self._table.settle()
         if self.waiting:
             self._send_out(now)
         for attempt in self._balance.to_move(now):
@@ -385,33 +339,8 @@ class Scheduler:
     def moved(self, task: Task, row: Row) -> None:
         """A transition was taken; for those who watch."""
 
-    def _move(self, task: Task, event: Event, after: State, recovery: bool = False) -> None:
-        row = Row(task.state, event, after, recovery)
-        if row not in TRANSITIONS:
-            raise AssertionError(f"{task.name}: there is no transition {row}")
-        self._counts[task.state] -= 1
-        task.state = after
-        self._counts[task.outcome if task.outcome is not None else after] += 1
-        self.moved(task, row)
-
-    def _line_up(self, task: Task) -> None:
-        self._positions += 1
-        task.position = self._positions
-
-    def _ready(self, task: Task, event: Event, recovery: bool = False) -> None:
-        if event in (Event.SUBMITTED, Event.UNBLOCKED) or recovery:
-            task.place = self._place(task)
-        self._move(task, event, State.WAITING, recovery)
-        task.ticket = self.waiting.add(self.order(task), task.position, task.spec.id, task.place)
-
-    def _place(
-        self, task: Task, rejected: frozenset[int] = frozenset(), avoided: int | None = None
-    ) -> Place:
-        spec, targets = task.spec, task.spec.targets
-        if spec.follow:
-            led = frozenset(task.leaders)
-            targets = led if targets is None else targets & led
-        return Place(task.now.depend, targets, spec.resources, rejected, avoided)
+    def _say(self, finish: Finish) -> None:
+        self._todo.append(finish)
 
     def _changed(self, worker: Worker) -> Worker:
         worker.mark = self._new_mark()
@@ -439,7 +368,7 @@ class Scheduler:
         if started and attempt.started is None:
             attempt.started = now
             if task is not None:
-                self._move(task, Event.STARTED, State.RUNNING)
+                self._table.move(task, Event.STARTED, State.RUNNING)
         attempt.worker.ended(attempt, now, took)
         self._fleet.changed(attempt.worker)
         self._deadlines.drop(attempt)
@@ -453,68 +382,13 @@ class Scheduler:
         """The same; a task that has run out of time has failed by that, whatever came of it, and None is given."""
         attempt, task = self._over(task_id, number, now, started, took)
         if task is not None and attempt is not None and attempt.cause is Event.TIMED_OUT:
-            self._fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
+            self._table.fail(task, Event.TIMED_OUT, self._timeout(task, attempt))
             return attempt, None
         return attempt, task
 
     def _pause(self, worker: Worker, now: float) -> None:
         worker.paused_until = now + PAUSE
         self._fleet.changed(worker)
-
-    def _fail(self, task: Task, event: Event, error: IPythonError | None) -> None:
-        """The task's present step failed: it is tried again, or its recovery task is, or it has failed for good."""
-        task.failures += 1
-        if event is not Event.REJECTED_BY_ALL and task.failures <= task.now.retries:
-            self._line_up(task)
-            task.place = self._place(task, task.place.rejected, task.engine)
-            self._ready(task, event)
-        elif task.step + 1 < len(task.spec.steps):
-            task.step += 1
-            task.failures = 0
-            self._line_up(task)
-            self._ready(task, event, recovery=True)
-        else:
-            self._finish(task, event, Outcome.FAILED, error)
-
-    def _finish(self, task: Task, event: Event, outcome: Outcome, error: IPythonError | None = None) -> None:
-        self._leave_waiting(task)
-        task.attempt = None
-        task.outcome, task.error = outcome, error
-        self._move(task, event, State.ENDED)
-        self._todo.append(Finish(task.spec.id, outcome, task.engine, error))
-        self._just_ended.append(task)
-
-    def _leave_waiting(self, task: Task) -> None:
-        if task.ticket is not None:
-            self.waiting.remove(task.ticket)
-            task.ticket = None
-
-    def _dependency_ended(self, task: Task | None, ended: Task) -> None:
-        if task is None or task.state is not State.BLOCKED:
-            return
-        if self._prevents(ended, task):
-            self._dependency_failed(task, ended)
-            return
-        self._learn_from(task, ended)
-        task.blockers.discard(ended.spec.id)
-        if not task.blockers:
-            self._ready(task, Event.UNBLOCKED)
-
-    def _learn_from(self, task: Task, ended: Task) -> None:
-        if ended.spec.id in task.spec.follow and ended.engine is not None:
-            task.leaders.add(ended.engine)
-
-    def _prevents(self, ended: Task, task: Task) -> bool:
-        if ended.spec.id in task.spec.needs or (ended.spec.id in task.spec.after and not task.spec.after_any):
-            return ended.outcome is not Outcome.SUCCEEDED
-        # One that never was on an engine leads nowhere.
-        return ended.spec.id in task.spec.follow and ended.engine is None
-
-    def _dependency_failed(self, task: Task, ended: Task) -> None:
-        assert ended.outcome is not None
-        relation = "whose result it takes" if ended.spec.id in task.spec.needs else "which it comes after"
-        text = f"{task.name} cannot run: {ended.name}, {relation}, {_ENDED[ended.outcome]}"
-        self._finish(task, Event.DEPENDENCY_FAILED, Outcome.FAILED, TaskDependencyError(text))
 
     def _fail_rejected(self) -> None:
         """Fail the tasks that every engine which is fit for them has rejected."""
@@ -528,8 +402,8 @@ class Scheduler:
                 for ticket in self.waiting.at(place):
                     task = self.tasks[ticket.task]
                     text = f"{task.name} was rejected by every engine that it could run on: {names}"
-                    self._leave_waiting(task)
-                    self._fail(task, Event.REJECTED_BY_ALL, TaskRejectError(text))
+                    self._table.leave_waiting(task)
+                    self._table.fail(task, Event.REJECTED_BY_ALL, TaskRejectError(text))
 
     # Time-outs.
 
@@ -606,7 +480,7 @@ class Scheduler:
         self._todo.append(Send(task.spec.id, task.step, task.attempts, worker.engine))
 
     def _assign(self, task: Task, worker: Worker, now: float) -> None:
-        self._leave_waiting(task)
+        self._table.leave_waiting(task)
         task.attempts += 1
         task.engine = worker.engine
         step = task.now
@@ -615,7 +489,7 @@ class Scheduler:
         worker.attempts.append(attempt)
         self._fleet.changed(worker)
         self._attempts[attempt.task, attempt.number] = attempt
-        self._move(task, Event.SENT, State.SENT)
+        self._table.move(task, Event.SENT, State.SENT)
 
     def _could_have(self, worker: Worker, attempt: Attempt, now: float) -> bool:
         """Whether an engine could be sent the task of an attempt that another engine has."""
@@ -653,6 +527,3 @@ class PriorityScheduler(Scheduler):
 def _measure(taken: int) -> Measure:
     """What comes after so many measures."""
     return _MEASURES[min(taken, len(_MEASURES) - 1)]
-
-
-_ENDED = {Outcome.SUCCEEDED: "succeeded", Outcome.FAILED: "failed", Outcome.ABORTED: "was aborted"}
