@@ -1,7 +1,8 @@
 """The scheduler of tasks: which task runs when, and where.
 
 Plain state: each method is an event, at the time `now`, and returns the instructions that follow from it, to be
-carried out in order.  What can become of a task is written in `task_values.TRANSITIONS`.
+carried out in order.  What the tasks are, and what becomes of one when another has ended, is in `task_table`; which
+engines are fit for one in `fitness`; what they have to do in `workers` and `fleet`.
 
 A task waits until all that it comes after has ended, then for an engine that is fit for it: it is among the task's
 targets, its properties offer the resources that the task asks for and satisfy its depend function (which is asked
@@ -20,58 +21,45 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ipython1.kernel.controller.balance import Balance
+from ipython1.kernel.controller.fitness import Fitness
 from ipython1.kernel.controller.fleet import Deadlines, Fleet
 from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_table import TaskTable
 from ipython1.kernel.controller.task_values import (
+    GRACE,
     NO_PROGRESS,
     AskDepend,
     Event,
     Finish,
     Instruction,
-    Measure,
     Outcome,
-    Place,
     Progress,
     Row,
     Send,
     State,
     Stop,
-    StopDepend,
     TakeBack,
     TaskSpec,
-    Verdict,
+    next_measure,
 )
 from ipython1.kernel.controller.waiting import Ticket
 from ipython1.kernel.controller.workers import PAUSE, Attempt, Worker
-from ipython1.kernel.error import (
-    EngineLost,
-    TaskAborted,
-    TaskRejectError,
-    TaskTimeout,
-)
-
-GRACE = 5.0
-"""Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
-DEPEND_WITHIN = 5.0
-"""Seconds that an engine may take to say whether it is fit."""
-_MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
+from ipython1.kernel.error import EngineLost, TaskAborted, TaskRejectError, TaskTimeout
 
 
 class Scheduler:
     """First in, first out; subclasses have another `order`."""
 
     def __init__(self) -> None:
-        self._table = TaskTable(self.order, self.moved, self._say)
+        self._table = TaskTable(self.order, self.moved, self._ended)
         self.tasks = self._table.tasks
         self.waiting = self._table.waiting
         self.workers: dict[int, Worker] = {}
+        self.fitness = Fitness(self.workers)
         self._fleet = Fleet(self.workers)
         self._balance = Balance(self._fleet, self._could_have)
         self._attempts: dict[tuple[int, int], Attempt] = {}
         self._deadlines = Deadlines()
-        # What engines were asked and have begun with, by engine and function.
-        self._judging: dict[tuple[int, str], Verdict] = {}
         self._marks = 0
         self._suspects = False
         self._todo: list[Instruction] = []
@@ -148,8 +136,7 @@ class Scheduler:
     def engine_left(self, engine: int, now: float) -> list[Instruction]:
         """An engine is gone; of each attempt that it had, `lost` or `returned` will tell."""
         self._fleet.left(self.workers.pop(engine))
-        for key in [key for key in self._judging if key[0] == engine]:
-            del self._judging[key]
+        self.fitness.left(engine)
         self._suspects = True
         return self._done(now)
 
@@ -183,11 +170,7 @@ class Scheduler:
 
     def depend_began(self, engine: int, depend: str, now: float) -> list[Instruction]:
         """An engine has begun with a function that it was asked for."""
-        worker = self.workers.get(engine)
-        verdict = None if worker is None else worker.verdicts.get(depend)
-        if verdict is not None and verdict.fit is None:
-            verdict.deadline = now + DEPEND_WITHIN
-            self._judging[engine, depend] = verdict
+        self.fitness.began(engine, depend, now)
         return []
 
     def depend_answered(
@@ -197,21 +180,16 @@ class Scheduler:
 
         `fatal` is whether its interpreter ended over it.
         """
-        worker = self.workers.get(engine)
-        asked = self._judging.pop((engine, depend), None)
-        if asked is not None and asked.measures and not fit:
-            text = f"it took longer than {DEPEND_WITHIN:g} s, and was stopped"
+        worker = self.fitness.answered(engine, depend, fit, text, fatal)
         if worker is not None:
-            worker.verdicts[depend] = Verdict(fit, text, fatal)
             self._suspects = self._suspects or not fit
             self._fleet.changed(worker)
         return self._done(now)
 
     def depend_unanswered(self, engine: int, depend: str, now: float) -> list[Instruction]:
         """An engine was asked, and will not answer; it is asked again a little later, if it is there."""
-        worker = self.workers.get(engine)
-        self._judging.pop((engine, depend), None)
-        if worker is not None and worker.verdicts.pop(depend, None) is not None:
+        worker = self.fitness.unanswered(engine, depend)
+        if worker is not None:
             self._pause(worker, now)
         return self._done(now)
 
@@ -291,7 +269,7 @@ class Scheduler:
     @property
     def next_tick(self) -> float | None:
         """When `tick` is to be called, if nothing else happens before."""
-        times = [verdict.deadline for verdict in self._judging.values() if verdict.deadline is not None]
+        times = self.fitness.deadlines
         if (deadline := self._deadlines.next) is not None:
             times.append(deadline)
         if self.waiting:
@@ -315,11 +293,7 @@ class Scheduler:
         for attempt in self._deadlines.due(now):
             attempt.worker.stop(attempt, Event.TIMED_OUT)
             self._act_against(attempt, now)
-        for (engine, depend), verdict in self._judging.items():
-            if verdict.deadline is not None and verdict.deadline <= now:
-                self._todo.append(StopDepend(_measure(verdict.measures), depend, engine))
-                verdict.measures += 1
-                verdict.deadline = now + GRACE
+        self._todo += self.fitness.due(now)
         return self._done(now)
 
     # How it is done.
@@ -339,7 +313,7 @@ class Scheduler:
     def moved(self, task: Task, row: Row) -> None:
         """A transition was taken; for those who watch."""
 
-    def _say(self, finish: Finish) -> None:
+    def _ended(self, finish: Finish) -> None:
         self._todo.append(finish)
 
     def _changed(self, worker: Worker) -> Worker:
@@ -394,11 +368,9 @@ class Scheduler:
         """Fail the tasks that every engine which is fit for them has rejected."""
         self._suspects = False
         for place in self.waiting.places():
-            if not place.rejected:
-                continue
-            fit = [worker for worker in self.workers.values() if worker.may_become(place)]
-            if fit and all(worker.mark in place.rejected for worker in fit):
-                names = ", ".join(str(worker.engine) for worker in sorted(fit, key=lambda one: one.engine))
+            engines = self.fitness.rejected_by(place)
+            if engines:
+                names = ", ".join(map(str, engines))
                 for ticket in self.waiting.at(place):
                     task = self.tasks[ticket.task]
                     text = f"{task.name} was rejected by every engine that it could run on: {names}"
@@ -413,7 +385,7 @@ class Scheduler:
         )
 
     def _act_against(self, attempt: Attempt, now: float) -> None:
-        measure = _measure(attempt.measures)
+        measure = next_measure(attempt.measures)
         attempt.measures += 1
         self._deadlines.set(attempt, now + GRACE)
         self._fleet.changed(attempt.worker)
@@ -453,27 +425,11 @@ class Scheduler:
     def _is_fit(self, worker: Worker, ticket: Ticket, now: float) -> bool:
         """Whether the engine may be sent the task; an engine that has to be asked is asked."""
         place = ticket.place
-        if worker.mark in place.rejected or not worker.admits(place) or self.avoids(worker, place, now):
-            return False
-        if place.depend is None:
-            return True
-        verdict = worker.verdicts.get(place.depend)
-        if verdict is None:
-            worker.verdicts[place.depend] = Verdict()
+        fit = self.fitness.is_fit(worker, place, now)
+        if fit is None and place.depend is not None:
             step = self.tasks[ticket.task].step
             self._todo.append(AskDepend(place.depend, ticket.task, step, worker.engine))
-            return False
-        return verdict.fit is True
-
-    def avoids(self, worker: Worker, place: Place, now: float) -> bool:
-        """Whether a task of that place has just failed there, and another engine could take it now."""
-        return place.avoided == worker.engine and any(
-            other is not worker
-            and other.has_room(now)
-            and other.mark not in place.rejected
-            and other.may_become(place)
-            for other in self.workers.values()
-        )
+        return fit is True
 
     def _send(self, task: Task, worker: Worker, now: float) -> None:
         self._assign(task, worker, now)
@@ -494,14 +450,7 @@ class Scheduler:
     def _could_have(self, worker: Worker, attempt: Attempt, now: float) -> bool:
         """Whether an engine could be sent the task of an attempt that another engine has."""
         task = self._task_of(attempt)
-        if task is None:
-            return False
-        place = task.place
-        return (
-            worker.mark not in place.rejected
-            and worker.may_become(place)
-            and not self.avoids(worker, place, now)
-        )
+        return task is not None and self.fitness.may_be_fit(worker, task.place, now)
 
 
 class FIFOScheduler(Scheduler):
@@ -522,8 +471,3 @@ class PriorityScheduler(Scheduler):
     def order(self, task: Task) -> Any:
         """See `Scheduler`."""
         return -task.spec.priority, task.position
-
-
-def _measure(taken: int) -> Measure:
-    """What comes after so many measures."""
-    return _MEASURES[min(taken, len(_MEASURES) - 1)]

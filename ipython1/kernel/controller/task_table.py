@@ -28,20 +28,20 @@ from ipython1.kernel.error import IPythonError, TaskDependencyError
 class TaskTable:
     """All tasks that were submitted and not cleared; those that wait for an engine are in `waiting`, too.
 
-    `order` is what these are sorted by, `moved` is told of each transition, and `finish` of each end.
+    `order` is what these are sorted by, `moved` is told of each transition, and `ended` of each end.
     """
 
     def __init__(
         self,
         order: Callable[[Task], Any],
         moved: Callable[[Task, Row], None],
-        finish: Callable[[Finish], None],
+        ended: Callable[[Finish], None],
     ) -> None:
         self.tasks: dict[int, Task] = {}
         self.waiting = Waiting()
         self._order = order
         self._moved = moved
-        self._say = finish
+        self._ended = ended
         self._dependents: dict[int, list[int]] = {}
         self._counts: Counter[State | Outcome] = Counter()
         self._positions = 0
@@ -149,7 +149,7 @@ class TaskTable:
         task.attempt = None
         task.outcome, task.error = outcome, error
         self.move(task, event, State.ENDED)
-        self._say(Finish(task.spec.id, outcome, task.engine, error))
+        self._ended(Finish(task.spec.id, outcome, task.engine, error))
         self._just_ended.append(task)
 
     def settle(self) -> None:

@@ -160,6 +160,16 @@ class Measure(Enum):
     KILL = "kill"
 
 
+GRACE = 5.0
+"""Seconds that a task has to stop after an interrupt, and its interpreter after being asked to end."""
+_MEASURES = (Measure.INTERRUPT, Measure.TERMINATE, Measure.KILL)
+
+
+def next_measure(taken: int) -> Measure:
+    """What comes after so many measures."""
+    return _MEASURES[min(taken, len(_MEASURES) - 1)]
+
+
 @dataclass(frozen=True)
 class Send:
     """Put step `step` of the task into the engine's queue, as its attempt of that number."""

@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ipython1.kernel.controller.explain import why
-from ipython1.kernel.controller.scheduler import GRACE, Scheduler
+from ipython1.kernel.controller.scheduler import Scheduler
 from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
+    GRACE,
     AskDepend,
     Event,
     Finish,
@@ -341,7 +342,7 @@ class World:
             for place in self.scheduler.waiting.places():
                 said = worker.verdicts.get(place.depend) if place.depend else None
                 unfit = worker.mark in place.rejected or not worker.admits(place)
-                unfit = unfit or self.scheduler.avoids(worker, place, self.now)
+                unfit = unfit or self.scheduler.fitness.avoids(worker, place, self.now)
                 assert unfit or (said is not None and not said.fit), (
                     f"engine {worker.engine} has nothing to do"
                 )

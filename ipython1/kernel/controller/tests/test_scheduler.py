@@ -14,10 +14,9 @@ from ipython1.kernel.controller.agents import Agents
 from ipython1.kernel.controller.config import ControllerConfig
 from ipython1.kernel.controller.engines import Engines
 from ipython1.kernel.controller.explain import why
+from ipython1.kernel.controller.fitness import DEPEND_WITHIN
 from ipython1.kernel.controller.named import USUAL, named_scheduler
 from ipython1.kernel.controller.scheduler import (
-    DEPEND_WITHIN,
-    GRACE,
     FIFOScheduler,
     LIFOScheduler,
     PriorityScheduler,
@@ -27,6 +26,7 @@ from ipython1.kernel.controller.service import interfaces
 from ipython1.kernel.controller.shutdown import Shutdown
 from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
+    GRACE,
     AskDepend,
     Finish,
     Instruction,
