@@ -138,9 +138,9 @@ _store = KERNEL.section(
 STORE = _store.setting(
     "url",
     Text("path or URL"),
-    "",
-    "Where it is kept: the path of a file, or postgresql://user@host/database, or memory, which ends with the"
-    " controller. If it is empty, db/ipcontroller.sqlite in the ipython directory.",
+    "sqlite",
+    "Where it is kept: sqlite (db/ipcontroller.sqlite in the ipython directory), the path of another file,"
+    " postgresql://user@host/database, or memory, which ends with the controller.",
     option=("--store",),
 )
 STORE_SYNC = _store.setting(

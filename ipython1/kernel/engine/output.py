@@ -14,8 +14,9 @@ import fcntl
 import os
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -97,7 +98,7 @@ class Capture:
     prints must not take all of the memory.
     """
 
-    def __init__(self, reactor: IReactorFDSet, descriptor: int, limit: int = OUTPUT_LIMIT.default) -> None:
+    def __init__(self, reactor: Any, descriptor: int, limit: int = OUTPUT_LIMIT.default) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
         self._capacity = _enlarge(descriptor)
@@ -143,7 +144,9 @@ class Capture:
         """Let go of the descriptor."""
         if self._descriptor >= 0:
             self._reactor.removeReader(self)
-            os.close(self._descriptor)
+            # Its end may be among the events that the reactor has fetched. Were its number free now, the next interpreter's
+            # pipe could get it within this round, and be taken for the one that has ended.
+            self._reactor.callLater(0, os.close, self._descriptor)
             self._descriptor = -1
 
     def _read(self) -> int:

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from ipython1.kernel.store.database import Database
 
 MEMORY = "memory"
+OWN_FILE = ("sqlite", "")
+NEEDS_URL = ("postgresql", "postgres")
 FULL = "full"
 
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """The settings of a store: `url` is a URL of SQLAlchemy's, a path, 'memory', or '' for the cluster's own file."""
+    """The settings of a store: `url` is a URL of SQLAlchemy's, a path, 'memory', or 'sqlite' for the cluster's own file."""
 
     url: str = STORE.default
     sync: str = STORE_SYNC.default
@@ -64,9 +66,12 @@ def open_store(config: StoreConfig, places: Places, reactor: Any) -> Store:
 
 def _database(config: StoreConfig, places: Places) -> Database:
     sync = config.sync == FULL
+    if config.url in OWN_FILE:
+        return _sqlite(places.store_file, sync)
+    if config.url in NEEDS_URL:
+        raise StoreError(f"--store {config.url} does not say which database: postgresql://user@host/database does")
     if "://" not in config.url:
-        path = Path(config.url).expanduser().absolute() if config.url else places.store_file
-        return _sqlite(path, sync)
+        return _sqlite(Path(config.url).expanduser().absolute(), sync)
     try:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError

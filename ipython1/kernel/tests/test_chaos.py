@@ -245,6 +245,24 @@ class TaskTests(HistoryCase):
         self.made.failed("c-2", "EngineLost")
         self.found(*2 * ["wrong: it failed, and should not have: EngineLost"])
 
+    def test_failed_and_lost(self) -> None:
+        """One failed as it should until its last attempt, in which its engine was lost; not in the last but one."""
+        self.made.task("c-1", kind="fails", retries=2)
+        for _ in range(3):
+            self.made.ran("c-1")
+        self.made.failed("c-1", "EngineLost")
+        self.found(*2 * ["wrong: it failed, and should not have: EngineLost"])
+        self.made.killed()
+        self.made.last.clear()
+        self.made.events.pop()
+        self.made.failed("c-1", "EngineLost")
+        self.found()
+        self.made.task("c-2", kind="fails", retries=2)
+        for _ in range(2):
+            self.made.ran("c-2")
+        self.made.failed("c-2", "EngineLost")
+        self.found(*2 * ["wrong: it failed, and should not have: EngineLost"])
+
     def test_long_before(self) -> None:
         """The end of an interpreter is no excuse for what is submitted much later."""
         self.made.killed()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.engine.output import CHUNK, Capture, Text
 
@@ -48,6 +51,7 @@ class CaptureTests(SynchronousTestCase):
         self.addCleanup(self.close_write)
         self.reactor = MemoryReactorClock()
         self.capture = Capture(self.reactor, read)
+        self.addCleanup(self.reactor.advance, 0)
         self.addCleanup(self.capture.close)
 
     def close_write(self) -> None:
@@ -87,3 +91,35 @@ class CaptureTests(SynchronousTestCase):
         self.capture.doRead()
         self.assertEqual((self.capture.fileno(), self.capture.take()), (-1, b"last"))
         self.assertEqual(self.reactor.getReaders(), [])
+
+
+class ReactorTests(TestCase):
+    """With a real reactor."""
+
+    def capture(self) -> tuple[Capture, int]:
+        """One that reads a pipe, and the end to write to."""
+        read, write = os.pipe()
+        capture = Capture(reactor, read)
+        self.addCleanup(capture.close)
+        return capture, write
+
+    async def test_next(self) -> None:
+        """What follows one that has ended, in the same round of the reactor, is not taken for it."""
+        told, tell = self.capture()
+        ended, end = self.capture()
+        following: Deferred[tuple[Capture, int]] = Deferred()
+
+        def replace() -> None:
+            ended.close()
+            following.callback(self.capture())
+
+        told.heard = replace
+        os.write(tell, b"now")  # the reactor fetches both events together, this one first
+        os.close(end)
+        capture, write = await following
+        await deferLater(reactor, 0, lambda: None)
+        os.write(write, b"text")
+        capture.drain()
+        self.assertEqual(capture.take(), b"text")
+        for descriptor in (tell, write):
+            os.close(descriptor)

@@ -179,7 +179,8 @@ class SettingTests(TestCase):
         return store._keeper._database
 
     def test_places(self) -> None:
-        self.assertEqual(self.database("").where, "/somewhere/db/night/ipcontroller.sqlite")
+        for own in ("sqlite", ""):
+            self.assertEqual(self.database(own).where, "/somewhere/db/night/ipcontroller.sqlite")
         self.assertEqual(self.database("/a/b.sqlite").where, "/a/b.sqlite")
         self.assertEqual(self.database("sqlite:////a/b.sqlite").where, "/a/b.sqlite")
         self.assertEqual(self.database("b.sqlite").where, str(Path.cwd() / "b.sqlite"))
@@ -197,6 +198,7 @@ class SettingTests(TestCase):
                 "'mysql' is no kind of store: give the path of a file (SQLite), postgresql://..., or",
             ),
             ("sqlite://", "names no file"),
+            ("postgresql", "does not say which database: postgresql://user@host/database does"),
             ("://", "the URL cannot be read"),
         ):
             problem = self.assertRaises(StoreError, self.store, url)
