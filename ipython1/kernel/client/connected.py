@@ -17,6 +17,9 @@ from ipython1.kernel.furl import chosen_furl, read_furl
 from ipython1.kernel.hello import check_name
 from ipython1.kernel.places import find_places
 
+LEFT_WITHIN = 2.0
+"""Seconds that somebody waits at most until a client has left its controller."""
+
 
 class ConnectedClient:
     """Opens the connection of a client when it is made, and lets go of it when nobody has the client any more."""
@@ -101,5 +104,4 @@ class ConnectedClient:
 
     def leave_for_good(self, reason: str) -> None:
         """Leave the controller, at once; from now on every call fails with `ConnectionError`, which says `reason`."""
-        # Calls that are made after this one come after it in the reactor's thread too.
-        self._calls.reactor.call_soon(self._calls.connection.end, reason)
+        self._calls.reactor.call_within(LEFT_WITHIN, self._calls.connection.end, reason)

@@ -211,8 +211,25 @@ class ReactorThread:
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function` called in the reactor's thread, if there is still one; never waits, never raises."""
-        if self._reactor is not None and not self._over and os.getpid() == self._pid:
+        if self._is_there():
             self._hand_over(self._reactor, function, *args)
+
+    def _is_there(self) -> bool:
+        return self._reactor is not None and not self._over and os.getpid() == self._pid
+
+    def call_within(self, seconds: float, function: Callable[..., Any], *args: Any) -> None:
+        """As `call_soon`, and return when that was done, or at last after so many seconds: the reactor may be kept busy."""
+        done = threading.Event()
+
+        def call() -> None:
+            try:
+                function(*args)
+            finally:
+                done.set()
+
+        self.call_soon(call)
+        if self._is_there() and not self.is_here():
+            done.wait(seconds)
 
     def _stopped(self) -> None:
         """The reactor stops, on whoever's account: who waits must not wait for ever."""

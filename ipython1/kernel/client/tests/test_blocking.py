@@ -346,6 +346,21 @@ class ConnectionTests(BlockingTestCase):
         self.assertEqual(len(self.mec), 4)
         self.assertEqual(len(self.cluster.links), 2)
 
+    @in_thread
+    def test_left_for_good(self) -> None:
+        """A client has left when that returns, however busy the reactor is: it sees nothing of its cluster's end."""
+        link = self.cluster.links[0]
+        busy = threading.Event()
+        reactor_thread.call_soon(busy.wait, 0.2)
+        self.mec.leave_for_good("it was stopped")
+        self.assertEqual(link.closed, "it was stopped")
+        self.assertIn("it was stopped", str(self.assertRaises(error.ConnectionError, self.mec.get_ids)))
+
+    def test_left_in_the_reactors_thread(self) -> None:
+        """There nobody waits for it."""
+        self.mec.leave_for_good("it was stopped")
+        return threads.deferToThread(self.assertRaises, error.ConnectionError, self.mec.get_ids)  # type: ignore[return-value]
+
     def test_reactor_thread(self) -> None:
         """A blocking call in the reactor's thread raises at once; one that does not block works."""
         self.assertRaises(error.ClientError, self.mec.execute, "a=5")
