@@ -247,7 +247,7 @@ class PendingResult(Parts, Future[Any]):
         def enough() -> bool:
             return replies.get(place) is not None or (replies.total is not None and place >= replies.total)
 
-        self._run(Wait([self], self._feeds(), [replies], enough=enough), None)
+        self._run(lambda: Wait([self], self._feeds(), [replies], enough=enough), None)
         message = replies.get(place)
         # What lies in memory is fetched with the whole.
         return not self.done() and message is not None and message.fields.get("memory") is None
@@ -295,7 +295,7 @@ class PendingResult(Parts, Future[Any]):
         """
         if not self.done():
             self._check_can_wait()
-            self._run(Wait([self], self._feeds()), timeout)
+            self._run(lambda: Wait([self], self._feeds()), timeout)
         return self.done()
 
     def wait_interactive(self, timeout: float | None = None, after: Choice = None) -> bool:
@@ -305,15 +305,18 @@ class PendingResult(Parts, Future[Any]):
         """
         if not self.done():
             self._check_can_wait()
-            choice = self.client._calls.progress if after is None else after
-            choice = AT_ONCE if choice is None and is_watched() else choice
-            meter = Meter(self._name, lambda: (self.progress, self.total), choice)
-            self._run(Wait([self], self._feeds(), self._all_replies(), meter), timeout)
+            self._run(lambda: Wait([self], self._feeds(), self._all_replies(), self._meter(after)), timeout)
         return self.done()
 
-    def _run(self, wait: Wait, timeout: float | None) -> None:
+    def _meter(self, after: Choice) -> Meter:
+        choice = self.client._calls.progress if after is None else after
+        choice = AT_ONCE if choice is None and is_watched() else choice
+        return Meter(self._name, lambda: (self.progress, self.total), choice)
+
+    def _run(self, wait: Callable[[], Wait], timeout: float | None) -> None:
+        # It is made here: what shows a bar takes its time to import, and Ctrl-C in there is meant for the engines, too.
         try:
-            wait.run(timeout)
+            wait().run(timeout)
         except KeyboardInterrupt:
             self._stop()
         self._note_shown()

@@ -26,8 +26,8 @@ BACK = 3.0
 """Seconds within which a replaced engine is to work."""
 TRIES = 3
 """What is to be quick is so at one of these: now and then the machine is busy with something else."""
-LEAK = 10_000
-"""Bytes of the controller's memory for each client that has left: an eighth of what one takes while it is there."""
+LEAK = 25_000
+"""Bytes of the controller's memory for each client that has left: less than a third of what one takes while it is there."""
 
 
 def deaths() -> None:

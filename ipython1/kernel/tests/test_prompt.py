@@ -62,6 +62,7 @@ class InterruptTests(PromptTestCase):
         while INTERRUPTED not in output:  # as below: then there is no result that could tell
             output = await self.interrupt("%px --progress 0 KNOCK; import time; time.sleep(1000)")
             self.assertIn("KeyboardInterrupt", output)
+            await self.prompt.enter("mec.interrupt()")  # where it was struck in between, which is shorter than any human's key
         await self.prompt.enter(f'pr = mec.execute("{self.here.code}; import time; time.sleep(1000)", block=False)')
         await self.here.come(2)
         await self.prompt.enter(f"knock = {self.here.code!r}")
