@@ -17,8 +17,8 @@ from private_cluster import exit_status, private_cluster
 from soak import resident
 
 CONTROLLER = ("ipcontroller", "--interface", "127.0.0.1")
-STORES = ("memory", "")
-"""What ``--store`` is told; the empty one is SQLite, in the cluster's folder."""
+STORES = ("memory", "sqlite")
+"""What ``--store`` is told."""
 
 
 def submitted(count: int) -> float:
@@ -43,7 +43,7 @@ def submit(scale: float) -> None:
                 rates[store].append(count / submitted(count))
     memory, sqlite = (statistics.median(rates[store]) for store in STORES)
     print(f"submitted and confirmed, {count} tasks, median of 5: memory {memory:.0f}/s, SQLite {sqlite:.0f}/s")
-    ratios = [one / other for one, other in zip(rates[""], rates["memory"], strict=True)]
+    ratios = [one / other for one, other in zip(rates["sqlite"], rates["memory"], strict=True)]
     print(f"SQLite / memory: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
