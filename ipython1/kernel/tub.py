@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from foolscap.api import Tub
+from foolscap.api import DeadReferenceError, Tub
 from foolscap.broker import Broker
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
@@ -47,6 +47,12 @@ class WatchedBroker(Broker):
             # They and what has read them refer to each other: the garbage collector would find them late, since it does not
             # see how large the batches in them are.
             delivery.allargs.args, delivery.allargs.kwargs = [], {}
+
+    def getYourReferenceByName(self, name: Any) -> Any:  # Foolscap's name
+        # Foolscap asks in a later turn than the one in which it found this connection: it may have been lost between.
+        if self.disconnected:
+            raise DeadReferenceError("the connection was lost")
+        return super().getYourReferenceByName(name)
 
     def cut_off(self) -> None:
         """End the connection at once, and tell those on this side who use it."""

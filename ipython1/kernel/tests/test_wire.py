@@ -30,7 +30,7 @@ from ipython1.kernel.line import Line
 from ipython1.kernel.patience import Patience
 from ipython1.kernel.peer import Link
 from ipython1.kernel.places import Places
-from ipython1.kernel.tub import new_tub
+from ipython1.kernel.tub import WatchedBroker, new_tub
 
 
 @dataclass(frozen=True)
@@ -311,6 +311,23 @@ class SessionTests(WireTestCase):
         await self.multiengine.when_lost()
         self.assertEqual(self.multiengine.messages, [])
         self.assertEqual(len(self.multiengine.reasons), 2)
+
+
+class LostTests(WireTestCase):
+    async def test_lost_when_found(self) -> None:
+        """A connection that is lost just before something is asked for over it was cut off: that may be tried again."""
+        tub = await self.controller()
+        ask = WatchedBroker.getYourReferenceByName
+
+        def lost(broker: WatchedBroker, name: object) -> object:
+            broker.cut_off()
+            return ask(broker, name)
+
+        self.patch(WatchedBroker, "getYourReferenceByName", lost)
+        problem = await self.assertFailure(
+            Deferred.fromCoroutine(self.dial(tub.furls["multiengine"])), ConnectionError
+        )
+        self.assertIn("cut the connection off", str(problem))
 
 
 class FURLTests(WireTestCase):
