@@ -82,7 +82,8 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
     # `failures`: how many commands of this client had failed on this engine when this one was submitted. The
     # agent drops a command that was submitted before its client could know of the latest failure.
     # `index`: the place of the engine among the targets. A call may name an engine twice; with its id, the index
-    # tells these commands apart, and a repeat of either from both.
+    # tells these commands apart, and a repeat of either from both. `among`: the engines that "all", or a slice, meant
+    # when the client asked, as runs (see `ipython1.kernel.runs`); the agent tells it to a controller that did not know.
     "command": {
         "id": (list,),
         "engine": (int,),
@@ -92,6 +93,7 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
         "label": (str,),
         "failures": (int, NoneType),
         "index": (int, NoneType),
+        "among": (list, NoneType),
         "values": (list, NoneType),
         "memory": (dict, NoneType),
         "answer_in": (list, NoneType),
@@ -111,7 +113,7 @@ TO_AGENT: Mapping[str, Mapping[str, Types]] = {
 FROM_AGENT: Mapping[str, Mapping[str, Types]] = {
     # An interpreter is ready and wants to be an engine, under the id `wanted` if that is free. `commands` are what an
     # earlier controller asked for: those that were answered, of which it may not have heard, the one that runs, and
-    # those that wait; each is [id, index, whether it has begun, verb, label].
+    # those that wait; each is [id, index, whether it has begun, verb, label, among].
     "register": {
         "place": (int,),
         "wanted": (int, NoneType),

@@ -9,7 +9,7 @@ here, or are not awaited any more.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from ipython1.kernel.controller.arrivals import Arrivals
 from ipython1.kernel.controller.calls import Call
 from ipython1.kernel.controller.clients import ClientSession
-from ipython1.kernel.controller.command_journal import CommandJournal, Known
+from ipython1.kernel.controller.command_journal import NOTHING, CommandJournal, Known
 from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.queue import Entry, Owner
 from ipython1.kernel.error import ConnectionError, IPythonError, KernelError
@@ -104,8 +104,9 @@ class Again:
         self._orphans[held.id, engine] = orphan
         if len(self._orphans) > MAX_ORPHANS:
             self._orphans.popitem(last=False)
-        self._journal.submitted(held.id, engine, held.verb, held.label)
-        return held.entry(orphan)
+        entry = held.entry(orphan)
+        self._journal.submitted(engine, entry)
+        return entry
 
     def orphan(self, command: CommandId, engine: int) -> Orphan | None:
         """The same command, if an engine has it and nobody has claimed it."""
@@ -135,12 +136,17 @@ class Again:
         return Deferred.fromCoroutine(self._carry_out(call, message)).addErrback(self._refused, call)
 
     async def _carry_out(self, call: Call, message: Message) -> None:
-        known = await self._journal.known(call.id) if self._is_again(message) else {}
+        known = await self._known(call, message)
         while not call.client.lost and self._must_wait(message, known):
             self._changes.append(Deferred())
             await self._changes[-1]
+            # An agent that is here now may have brought it.
+            known = await self._known(call, message)
         if not call.client.lost:
             self._perform(call, message, known)
+
+    async def _known(self, call: Call, message: Message) -> Known:
+        return await self._journal.known(call.id) if self._is_again(message) else NOTHING
 
     def _refused(self, failure: Failure, call: Call) -> None:
         problem = failure.value
@@ -151,18 +157,15 @@ class Again:
         for change in changes:
             change.callback(None)
 
-    def _must_wait(self, message: Message, known: Mapping[int, Any]) -> bool:
+    def _must_wait(self, message: Message, known: Known) -> bool:
         """Whether an engine that it is for is awaited."""
-        awaited = self._engines.awaited
-        if known:
-            # A large outcome is not stored: its agent has it.
-            return any(
-                engine in awaited and (outcome is None or outcome.fields["large"])
-                for engine, outcome in known.items()
-            )
-        targets = message.fields.get("targets")
-        return bool(awaited) and (not isinstance(targets, list) or bool(awaited.intersection(_numbers(targets))))
+        asked = message.fields.get("targets")
+        targets = known.targets(asked)
+        if targets is None:
+            targets = asked if isinstance(asked, list) else [*self._engines.awaited]
+        return any(type(engine) is int and self._is_awaited(engine, known) for engine in targets)
 
-
-def _numbers(targets: list[Any]) -> list[int]:
-    return [target for target in targets if type(target) is int]
+    def _is_awaited(self, engine: int, known: Known) -> bool:
+        # A large outcome is not stored: its agent has it.
+        outcome = known.outcomes.get(engine)
+        return engine in self._engines.awaited and (outcome is None or bool(outcome.fields["large"]))

@@ -18,6 +18,7 @@ from ipython1.kernel.error import EngineCreationError, EngineLost, ProtocolError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.runs import is_runs
 
 ENDED = "its process has ended"
 LOOK = 0.5
@@ -277,8 +278,9 @@ class AgentSession:
 def _held(listed: list[Any]) -> list[Held]:
     """What an agent says that it has of an earlier controller; ProtocolError if that makes no sense."""
     for one in listed:
-        sound = isinstance(one, list) and len(one) == 5 and messages.is_command_id(one[0])
-        if not sound or [*map(type, one[1:])] != [int, bool, str, str]:
+        sound = isinstance(one, list) and len(one) == 6 and messages.is_command_id(one[0])
+        sound = sound and [*map(type, one[1:5])] == [int, bool, str, str]
+        if not sound or not (one[5] is None or is_runs(one[5])):
             raise ProtocolError("an agent says of an engine that it has what is no command")
     return [Held((one[0][0], one[0][1]), *one[1:]) for one in listed]
 

@@ -64,6 +64,8 @@ class Call:
         self.args: dict[str, Any] = message.fields["args"]
         self.client = client
         self.targets: list[int] = []
+        self.among: list[int] | None = None
+        """The targets as runs, if the client did not name them."""
         self.label: str = message.fields["label"]
         self._values: list[Any] | None = message.fields.get("values")
         self._memory: dict[str, Any] | None = message.fields.get("memory")
@@ -80,6 +82,7 @@ class Call:
             label=self.label,
             owner=self,
             index=index,
+            among=self.among,
             values=self._values,
             bodies=list(bodies),
             missing=missing,

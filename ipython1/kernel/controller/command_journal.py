@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,18 +12,41 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ipython1.kernel.controller.calls import Sink
+from ipython1.kernel.controller.queue import Entry
 from ipython1.kernel.error import StoreError
 from ipython1.kernel.framing import Bytes, Message
 from ipython1.kernel.messages import CommandId
 from ipython1.kernel.peer import Link
-from ipython1.kernel.store.interface import Store
+from ipython1.kernel.runs import from_runs
+from ipython1.kernel.store.interface import Outcomes, Store
 from ipython1.kernel.store.values import StoredCommand, StoredOutcome
 from ipython1.kernel.stream import THRESHOLD
 
 _TOLD = ("ok", "number", "values", "result", "output", "took")
 
-Known = Mapping[int, StoredOutcome | None]
-"""What is stored of a command: by engine, what it came to there; None if it has not ended."""
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of a command that has come before.
+
+    `outcomes` are by engine what it came to there; None if it has not ended.  It need not be stored of all of its engines.
+    `among` are these, if the client did not name them.
+    """
+
+    outcomes: Mapping[int, StoredOutcome | None]
+    among: list[int] | None = None
+
+    def targets(self, asked: Any) -> list[int] | None:
+        """The engines that `asked` was at the time; None if the command has come to none."""
+        if not self.outcomes:
+            return None
+        if isinstance(asked, list):
+            return asked
+        return sorted(self.outcomes) if self.among is None else self.among
+
+
+NOTHING = Known({})
+"""Of a command that has not come before."""
 
 
 class CommandJournal:
@@ -35,10 +59,11 @@ class CommandJournal:
         self.keeps = store.house != ""
         """Whether what is written can be read again."""
 
-    def submitted(self, command: CommandId, engine: int, verb: str, label: str) -> None:
+    def submitted(self, engine: int, entry: Entry) -> None:
         """A command is put into the queue of an engine."""
-        session, number = command
-        stored = StoredCommand(session, number, engine, verb, label, time.time(), {})
+        session, number = entry.id
+        document = {} if entry.among is None else {"among": entry.among}
+        stored = StoredCommand(session, number, engine, entry.verb, entry.label, time.time(), document)
         # Without it the command is carried out all the same; the store says that it is full.
         self._store.command_submitted(stored).addErrback(self._not_stored)
 
@@ -57,13 +82,17 @@ class CommandJournal:
     def known(self, command: CommandId) -> Deferred[Known]:
         """What is stored of a command; StoreError if it cannot be read."""
         session, number = command
-        return self._store.command_outcomes(session, [number]).addCallback(
-            lambda found: {engine: outcome for (_, engine), outcome in found.items()}
-        )
+        return self._store.command_outcomes(session, [number]).addCallback(_known)
 
     def recorded(self, command: CommandId, sink: Sink) -> Sink:
         """A sink that stores what comes to `sink` for the command."""
         return Recorded(self, command, sink) if self.keeps else sink
+
+
+def _known(found: Outcomes) -> Known:
+    among = next((document["among"] for document, _ in found.values() if "among" in document), None)
+    outcomes = {engine: outcome for (_, engine), (_, outcome) in found.items()}
+    return Known(outcomes, None if among is None else from_runs(among))
 
 
 class Recorded:

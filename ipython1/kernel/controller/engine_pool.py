@@ -102,15 +102,15 @@ class EnginePool:
         outcomes = _Outcomes(self._engines, client, len(engines), convert)
         for index, engine in enumerate(engines):
             entry = Entry(
-                (client, 1),
-                client,
-                verb,
-                args,
-                f"{self._role}: {shown}",
-                outcomes,
-                index,
-                None if values is None else [value.header for value in values],
-                list(bodies) if values is None else [body for value in values for body in value.bodies],
+                id=(client, 1),
+                client=client,
+                verb=verb,
+                args=args,
+                label=f"{self._role}: {shown}",
+                owner=outcomes,
+                index=index,
+                values=None if values is None else [value.header for value in values],
+                bodies=list(bodies) if values is None else [body for value in values for body in value.bodies],
             )
             self._engines.submit(engine, entry)
         return outcomes.done

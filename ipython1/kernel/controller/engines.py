@@ -127,7 +127,7 @@ def command_message(entry: Entry, engine: int, generation: int) -> Message:
         "label": entry.label,
         "index": entry.index,
     }
-    for name in ("values", "memory", "answer_in"):
+    for name in ("among", "values", "memory", "answer_in"):
         if (said := getattr(entry, name)) is not None:
             fields[name] = said
     return Message("command", fields, list(entry.bodies))
@@ -142,10 +142,11 @@ class Held:
     began: bool
     verb: str
     label: str
+    among: list[int] | None
 
     def entry(self, owner: Owner) -> Entry:
         """An entry for it."""
-        return Entry(self.id, self.id[0], self.verb, {}, self.label, owner, index=self.index)
+        return Entry(self.id, self.id[0], self.verb, {}, self.label, owner, index=self.index, among=self.among)
 
 
 Adopter = Callable[[int, Held], Entry | None]

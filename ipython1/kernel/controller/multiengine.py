@@ -9,7 +9,7 @@ from ipython1.kernel.controller.again import Again
 from ipython1.kernel.controller.audit import Audit
 from ipython1.kernel.controller.calls import Call, Claim, Sink, ToClient
 from ipython1.kernel.controller.clients import ClientSession
-from ipython1.kernel.controller.command_journal import CommandJournal, Known
+from ipython1.kernel.controller.command_journal import NOTHING, CommandJournal, Known
 from ipython1.kernel.controller.debugged import Debugged
 from ipython1.kernel.controller.engines import Engines, Held
 from ipython1.kernel.controller.held import HeldResults
@@ -20,6 +20,7 @@ from ipython1.kernel.error import EngineLost, KernelError, ProtocolError, QueueC
 from ipython1.kernel.framing import Message
 from ipython1.kernel.messages import CommandId, is_command_id
 from ipython1.kernel.peer import Link, Receiver
+from ipython1.kernel.runs import to_runs
 from ipython1.kernel.store.interface import Store
 from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.store.values import StoredOutcome
@@ -98,29 +99,26 @@ class MultiEngine:
         call = self._call(client, message, hold)
         if call is None or (route in (Route.QUEUE, Route.AGENT) and self._again.takes(call, message)):
             return
-        self._perform(call, message, {})
+        self._perform(call, message, NOTHING)
 
     def _perform(self, call: Call, message: Message, known: Known) -> None:
         """Carry out a sound command, of which that is known if it was sent again."""
         route = VERBS[call.verb].route
         try:
             if route is not Route.CONTROLLER:
-                call.targets = self._targets(message.fields.get("targets"), known)
+                asked = message.fields.get("targets")
+                before = known.targets(asked)
+                call.targets = self._engines.registry.resolve(asked) if before is None else before
                 if not call.targets:
                     call.whole()
                     return
+                call.among = None if isinstance(asked, list) else to_runs(call.targets)
             if message.fields.get("again") and route is Route.QUEUE:
                 self._queue_again(call, message, known)
             else:
                 self._ROUTES[route](self, call, message)
         except KernelError as error:
             call.whole_failed(error)
-
-    def _targets(self, asked: Any, known: Known) -> list[int]:
-        if not known:
-            return self._engines.registry.resolve(asked)
-        # All, or a slice, are what they were at the time.
-        return asked if isinstance(asked, list) else sorted(known)
 
     def _call(self, client: ClientSession, message: Message, hold: str | None) -> Call | None:
         """The call that the message makes; None if its outcome cannot be held, of which the client is told."""
@@ -160,7 +158,7 @@ class MultiEngine:
                 self._debugged.asked(engine, generation, call.client.key, call.client.who, call.args)
 
     def _submit(self, engine: int, entry: Entry) -> None:
-        self._journal.submitted(entry.id, engine, entry.verb, entry.label)
+        self._journal.submitted(engine, entry)
         self._engines.submit(engine, entry)
 
     def _queue_again(self, call: Call, message: Message, known: Known) -> None:
@@ -168,7 +166,7 @@ class MultiEngine:
         failed = self._failed.setdefault(call.client, {})
         bodies: list[Any] = message.bodies
         for index, engine in enumerate(call.targets):
-            outcome = known.get(engine)
+            outcome = known.outcomes.get(engine)
             entry = call.entry(index, bodies)
             orphan = self._again.orphan(call.id, engine)
             if outcome is not None and not outcome.ok:

@@ -68,7 +68,8 @@ class EntryState(Enum):
 class Entry:
     """A verb for one engine.
 
-    `client` is whose order and whose failures it shares.  `index` is for the owner.  `missing` is how many of its
+    `client` is whose order and whose failures it shares.  `index` is for the owner.  `among` are the engines that the client
+    meant, as runs, if it did not name them.  `missing` is how many of its
     streams are not yet complete at the agent.  `memory` is where bodies lie that are empty here, `answer_in` which agents may
     leave the outcome in memory.  `began` is called when the engine begins with it, with how many seconds ago that
     was, if its outcome has come, too.  The rest below is kept by the queue; `sent` is whether the agent may have it.
@@ -81,6 +82,7 @@ class Entry:
     label: str
     owner: Owner
     index: int = 0
+    among: list[int] | None = None
     values: list[Any] | None = None
     bodies: list[Bytes | StreamRef] = field(default_factory=list)
     missing: int = 0

@@ -267,7 +267,7 @@ class Engine:
         answered = [(one.command, one.began) for one in self.outbox.all()]
         held = [(command, command is self.queue.running) for command in self.queue.held]
         return [
-            [list(command.id), command.index or 0, began, command.verb, command.label]
+            [list(command.id), command.index or 0, began, command.verb, command.label, command.among]
             for command, began in (*answered, *held)
         ]
 

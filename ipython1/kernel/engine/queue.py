@@ -48,6 +48,7 @@ CLIENTS = 4096
 class Command:
     """A command for the interpreter.
 
+    `index` and `among` are as in `ipython1.kernel.messages`.
     `memory` is where bodies lie that are empty here; values from `answer_in` bytes on may come back in memory, too.
     """
 
@@ -57,6 +58,7 @@ class Command:
     generation: int = 1
     failures: int | None = None
     index: int | None = None
+    among: list[int] | None = None
     args: dict[str, Any] = field(default_factory=dict)
     values: list[Any] | None = None
     bodies: list[Bytes] = field(default_factory=list)

@@ -227,6 +227,7 @@ class Agent:
             generation=fields["generation"],
             failures=fields.get("failures"),
             index=fields.get("index"),
+            among=fields.get("among"),
             args=fields["args"],
             values=fields.get("values"),
             bodies=[] if streams else message.bodies,  # type: ignore[arg-type]

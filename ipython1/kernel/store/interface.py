@@ -21,8 +21,8 @@ from ipython1.kernel.store.values import (
     StoredTask,
 )
 
-Outcomes = dict[tuple[int, int], StoredOutcome | None]
-"""By number and engine of a command; None for one that has no outcome yet."""
+Outcomes = dict[tuple[int, int], tuple[Document, StoredOutcome | None]]
+"""By number and engine of a command: its document, and what it came to; None if it has no outcome yet."""
 
 
 class Store(ABC):
@@ -136,7 +136,7 @@ class Store(ABC):
 
     @abstractmethod
     def command_outcomes(self, session: str, numbers: Sequence[int]) -> Deferred[Outcomes]:
-        """Those commands that are stored."""
+        """Those commands that are stored: what was said of them, and what they came to."""
 
     @abstractmethod
     def tasks_of(self, **query: Any) -> Deferred[list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, select
 
 from ipython1.kernel.error import StoreError
+from ipython1.kernel.framing import unpack
 from ipython1.kernel.store import queries
 from ipython1.kernel.store.batch import Batch, Row
 from ipython1.kernel.store.database import Database
@@ -146,12 +147,13 @@ class Keeper:
         column = commands.c
         found: Outcomes = {}
         for number in numbers:
-            query = select(column.engine, column.ok, column.started, column.completed, column.packed).where(
-                column.session == session, column.number == number
-            )
-            for engine, *about, packed in self._rows(query):
+            query = select(
+                column.engine, column.document, column.ok, column.started, column.completed, column.packed
+            ).where(column.session == session, column.number == number)
+            for engine, document, *about, packed in self._rows(query):
                 found[number, engine] = (
-                    None if packed is None else self._read(partial(outcome_of, about, packed, self._fetch))
+                    self._read(partial(unpack, document)),
+                    None if packed is None else self._read(partial(outcome_of, about, packed, self._fetch)),
                 )
         return found
 

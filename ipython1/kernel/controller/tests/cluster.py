@@ -112,6 +112,7 @@ class FakeAgent(Peer):
             fields["generation"],
             fields["failures"],
             fields["index"],
+            fields.get("among"),
             complete=False,
         )
         queue = self.queues[fields["engine"]]

@@ -10,9 +10,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from ipython1.kernel.error import StoreFull
 from ipython1.kernel.framing import Bytes, pack, unpack
+from ipython1.kernel.store.interface import Outcomes
 from ipython1.kernel.store.memory import MemoryStore
 from ipython1.kernel.store.values import (
     ASSIGNED,
+    Document,
     LiveTask,
     Snapshot,
     StoredCommand,
@@ -36,7 +38,7 @@ class KeptStore(MemoryStore):
         self.results: dict[int, StoredResult] = {}
         self.functions: dict[str, StoredFunction] = {}
         self.engines: dict[int, StoredEngine] = {}
-        self.commands: dict[tuple[str, int], dict[int, StoredOutcome | None]] = {}
+        self.commands: dict[tuple[str, int], dict[int, tuple[Document, StoredOutcome | None]]] = {}
         self._waiting: list[Deferred[None]] = []
 
     def open(self, ended: int = 0) -> Deferred[Snapshot]:
@@ -114,22 +116,21 @@ class KeptStore(MemoryStore):
 
     def command_submitted(self, command: StoredCommand) -> Deferred[None]:
         """See `Store`."""
-        self.commands.setdefault((command.session, command.number), {}).setdefault(command.engine, None)
+        known = self.commands.setdefault((command.session, command.number), {})
+        known.setdefault(command.engine, (command.document, None))
         return succeed(None)
 
     def command_ended(self, session: str, number: int, engine: int, outcome: StoredOutcome) -> None:
         """See `Store`."""
         known = self.commands.setdefault((session, number), {})
-        if known.get(engine) is None:
-            known[engine] = outcome
+        document, before = known.get(engine, ({}, None))
+        known[engine] = document, before or outcome
 
-    def command_outcomes(
-        self, session: str, numbers: Sequence[int]
-    ) -> Deferred[dict[tuple[int, int], StoredOutcome | None]]:
+    def command_outcomes(self, session: str, numbers: Sequence[int]) -> Deferred[Outcomes]:
         """See `Store`."""
         found = {
-            (number, engine): outcome
+            (number, engine): known
             for number in numbers
-            for engine, outcome in self.commands.get((session, number), {}).items()
+            for engine, known in self.commands.get((session, number), {}).items()
         }
         return succeed(found)

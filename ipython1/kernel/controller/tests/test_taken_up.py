@@ -13,6 +13,7 @@ from ipython1.kernel.controller.tasks import TaskController
 from ipython1.kernel.controller.tests.cluster import Cluster, FakeAgent, FakeClient
 from ipython1.kernel.controller.tests.kept import KeptStore
 from ipython1.kernel.controller.tests.test_tasks import STEP, TaskClient
+from ipython1.kernel.engine.queue import CommandQueue
 from ipython1.kernel.framing import Message
 
 AGAIN_AND_AGAIN = [{**STEP, "retries": 3}]
@@ -52,7 +53,14 @@ class ReturningAgent(FakeAgent):
             self.queues = before.queues
             for engine, queue in self.queues.items():
                 held = [
-                    [list(command.id), command.index or 0, command is queue.running, command.verb, command.label]
+                    [
+                        list(command.id),
+                        command.index or 0,
+                        command is queue.running,
+                        command.verb,
+                        command.label,
+                        command.among,
+                    ]
                     for command in queue.held
                 ]
                 fields = {"place": engine, "wanted": engine, "generation": 1, "pid": 1, "properties": {}}
@@ -228,7 +236,7 @@ class CommandTests(TakenUpCase):
 
     def again(self, number: int, **more: Any) -> None:
         self.user.number = number - 1
-        self.user.call("execute", None, "all", [b"a=5"], again=True, **more)
+        self.user.call("execute", bodies=[b"a=5"], again=True, **more)
         self.cluster.settle()
 
     def test_ended(self) -> None:
@@ -277,6 +285,50 @@ class CommandTests(TakenUpCase):
         dropped, sent = self.user.outcomes(first + 1) or [None], back.running(1)
         self.assertIn("QueueCleared", dropped[0])
         self.assertEqual(sent, f"execute({first + 1})")
+
+    def lost_for(self, number: int, engine: int) -> None:
+        """What was for that engine had not left when the controller was killed, and was not stored either."""
+        self.agent.queues[engine] = CommandQueue(f"engine {engine}")
+        self.agent.queues[engine].opened(1)
+        del self.store.commands[self.user.session, number][engine]
+
+    def test_came_to_some(self) -> None:
+        """The controller was killed when only some of a command's engines had it, and the store as much, or nothing."""
+        for asked, stored in (("all", 1), ("all", 0), ({"slice": [None, None, -1]}, 1), ([0, 1], 1), ([0, 1], 0)):
+            with self.subTest(asked=asked, stored=stored):
+                self.setUp()
+                number = self.user.execute(asked)
+                self.cluster.settle()
+                self.lost_for(number, 1)
+                if not stored:
+                    del self.store.commands[self.user.session, number]
+                self.back()
+                self.again(number, targets=asked)
+                newer = FakeAgent(self.cluster, 1)
+                back = ReturningAgent(self.cluster, self.agent)
+                self.cluster.settle()
+                for agent, engine in ((back, 0), (back, 1), (newer, 2)):
+                    agent.finish(engine, body=b"of %d" % engine)
+                self.cluster.settle()
+                found = [b"of 0", b"of 1"]
+                self.assertEqual(self.user.outcomes(number), found[::-1] if isinstance(asked, dict) else found)
+                self.assertEqual(len(back.got), 1)
+
+    def test_ended_at_some(self) -> None:
+        """So it is where it has ended at those that had it, and the agent has forgotten it."""
+        number = self.user.execute()
+        self.cluster.settle()
+        self.agent.finish(0, body=b"of 0")
+        self.cluster.settle()
+        self.lost_for(number, 1)
+        self.back()
+        self.again(number)
+        self.assertEqual(self.user.outcomes(number), [])  # engine 1 is awaited
+        back = ReturningAgent(self.cluster, self.agent)
+        self.cluster.settle()
+        back.finish(1, body=b"of 1")
+        self.cluster.settle()
+        self.assertEqual(self.user.outcomes(number), [b"of 0", b"of 1"])
 
     def test_engine_stays_away(self) -> None:
         """A command for an engine that does not come back fails."""

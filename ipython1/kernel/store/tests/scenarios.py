@@ -112,7 +112,8 @@ class DurableScenarios:
             store.command_submitted(a_command(number, engine))
         store.command_ended("s1", 1, 1, an_outcome())
         store.command_ended("s1", 1, 1, an_outcome(ok=False))
-        expected = {(1, 0): None, (1, 1): an_outcome()}
+        document = a_command(1).document
+        expected = {(1, 0): (document, None), (1, 1): (document, an_outcome())}
         self.assertEqual(await store.command_outcomes("s1", [1, 7]), expected)
         store, snapshot = await self.again(store)
         self.assertEqual(snapshot.engines, [StoredEngine(1, "other", 3, {})])

@@ -27,7 +27,7 @@ class HistoryTests(StoreCase):
         for number, (task, result) in model.ended.items():
             self.assertEqual((await store.task(number), await store.result(number)), (task, result))
         outcomes = await store.command_outcomes("s", sorted({number for number, _ in model.commands}))
-        self.assertEqual(outcomes, {key: outcome for key, (_, outcome) in model.commands.items()})
+        self.assertEqual(outcomes, {key: (command.document, outcome) for key, (command, outcome) in model.commands.items()})
 
     @asynchronous
     async def test_closed(self) -> None:
