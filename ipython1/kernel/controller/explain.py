@@ -13,7 +13,7 @@ def why(scheduler: Scheduler, task: Task, now: float) -> str:
     if task.state is State.ENDED:
         return f"{task.name} has ended: {_end(task)}"
     if task.state is State.BLOCKED:
-        return f"{task.name} waits for {_tasks(sorted(task.blockers))}"
+        return f"{task.name} waits for {_tasks(sorted(task.blockers or ()))}"
     attempt = task.attempt
     if attempt is None:
         return f"{task.name} waits: {_waits(scheduler, task, now)}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ipython1.kernel.controller.task_values import Outcome, Place, State, Step, TaskSpec
+from ipython1.kernel.controller.task_values import ANYWHERE, Outcome, Place, State, Step, TaskSpec
 from ipython1.kernel.controller.waiting import Ticket
 from ipython1.kernel.controller.workers import Attempt
 from ipython1.kernel.error import IPythonError
@@ -12,10 +12,10 @@ from ipython1.kernel.error import IPythonError
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """What is known of one task.
+    """What is known of one task: there are very many, most of which have ended, so little is made for each.
 
-    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `leaders`
-    are the engines of the tasks that it follows.  `error` is why it failed, unless that is in the reply of an engine.
+    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `blockers` are
+    the tasks that it waits for, `leaders` the engines of the tasks that it follows; None if there are none.  `error` is why it failed, unless that is in the reply of an engine.
     """
 
     spec: TaskSpec
@@ -25,11 +25,11 @@ class Task:
     attempts: int = 0
     position: int = 0
     engine: int | None = None
-    place: Place = field(default_factory=Place)
+    place: Place = ANYWHERE
     ticket: Ticket | None = None
     attempt: Attempt | None = None
-    blockers: set[int] = field(default_factory=set)
-    leaders: set[int] = field(default_factory=set)
+    blockers: set[int] | None = None
+    leaders: set[int] | None = None
     outcome: Outcome | None = None
     error: IPythonError | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,8 @@ class TaskStore:
     ) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
-        self._results: dict[int, TaskResult | None] = {}
+        # Ordered: what is first in a plain dict is looked for behind all that was first before.
+        self._results: OrderedDict[int, TaskResult | None] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:

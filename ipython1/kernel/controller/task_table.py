@@ -11,6 +11,7 @@ from typing import Any
 
 from ipython1.kernel.controller.task_state import Task
 from ipython1.kernel.controller.task_values import (
+    ANYWHERE,
     TRANSITIONS,
     Event,
     Finish,
@@ -54,17 +55,19 @@ class TaskTable:
         )
         self._counts[State.NEW] += 1
         self._line_up(task)
+        blockers: set[int] = set()
         for other in spec.dependencies:
             known = self.tasks[other]
             if known.state is not State.ENDED:
-                task.blockers.add(other)
+                blockers.add(other)
                 self._dependents.setdefault(other, []).append(spec.id)
             elif _prevents(known, task):
                 self._dependency_failed(task, known)
                 return task
             else:
                 _learn_from(task, known)
-        if task.blockers:
+        if blockers:
+            task.blockers = blockers
             self.move(task, Event.SUBMITTED, State.BLOCKED)
         else:
             self.ready(task, Event.SUBMITTED)
@@ -146,7 +149,8 @@ class TaskTable:
     def finish(self, task: Task, event: Event, outcome: Outcome, error: IPythonError | None = None) -> None:
         """It has ended; `settle` is to follow."""
         self.leave_waiting(task)
-        task.attempt = None
+        task.attempt = task.blockers = task.leaders = None
+        task.place = ANYWHERE
         task.outcome, task.error = outcome, error
         self.move(task, event, State.ENDED)
         self._ended(Finish(task.spec.id, outcome, task.engine, error))
@@ -165,7 +169,7 @@ class TaskTable:
         task.position = self._positions
 
     def _dependency_ended(self, task: Task | None, ended: Task) -> None:
-        if task is None or task.state is not State.BLOCKED:
+        if task is None or task.blockers is None:
             return
         if _prevents(ended, task):
             self._dependency_failed(task, ended)
@@ -173,6 +177,7 @@ class TaskTable:
         _learn_from(task, ended)
         task.blockers.discard(ended.spec.id)
         if not task.blockers:
+            task.blockers = None
             self.ready(task, Event.UNBLOCKED)
 
     def _dependency_failed(self, task: Task, ended: Task) -> None:
@@ -185,14 +190,15 @@ class TaskTable:
 def _place(task: Task, rejected: frozenset[int] = frozenset(), avoided: int | None = None) -> Place:
     spec, targets = task.spec, task.spec.targets
     if spec.follow:
-        led = frozenset(task.leaders)
+        led = frozenset(task.leaders or ())
         targets = led if targets is None else targets & led
-    return Place(task.now.depend, targets, spec.resources, rejected, avoided)
+    place = Place(task.now.depend, targets, spec.resources, rejected, avoided)
+    return ANYWHERE if place == ANYWHERE else place
 
 
 def _learn_from(task: Task, ended: Task) -> None:
     if ended.spec.id in task.spec.follow and ended.engine is not None:
-        task.leaders.add(ended.engine)
+        task.leaders = {*(task.leaders or ()), ended.engine}
 
 
 def _prevents(ended: Task, task: Task) -> bool:

@@ -262,3 +262,6 @@ class Place:
     resources: tuple[tuple[str, float], ...] = ()
     rejected: frozenset[int] = frozenset()
     avoided: int | None = None
+
+
+ANYWHERE = Place()

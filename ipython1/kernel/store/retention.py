@@ -1,17 +1,18 @@
 """Removes what has ended and is not to be kept any longer, and what belonged to it.
 
-The database does it by itself: no row of what goes comes to Python, but for those that name files.
+What goes is the oldest: of that so much is looked at as is to go, and of what stays nothing, however much it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Row,
     Select,
     String,
     Table,
@@ -27,6 +28,8 @@ from sqlalchemy import (
 from ipython1.kernel.store.limits import Limits, Retention
 from ipython1.kernel.store.schema import commands, files, functions, payloads, results, sessions, tasks, uses
 
+PAGE = 1_000
+"""So many rows are read at a time, to see which have to go."""
 _SESSION_AGE = 86400.0
 _TASK_ORDER = (tasks.c.completed, tasks.c.id)
 _COMMAND_ORDER = (commands.c.completed, commands.c.session, commands.c.number, commands.c.engine)
@@ -74,26 +77,25 @@ def _surplus(
     count, size, first = connection.execute(sums).one()
     if not count or (count <= limits.count and size <= limits.size and first >= oldest):
         return None
-    newest_first = [each.desc() for each in order]
-    ranked = (
-        select(
-            *order,
-            func.row_number().over(order_by=newest_first).label("place"),
-            func.sum(column.size).over(order_by=newest_first).label("total"),
-        )
-        .where(ended)
-        .subquery()
-    )
-    # The newest stays, however large: somebody may be about to ask for it.
-    too_much = (ranked.c.place > limits.count) | ((ranked.c.total > limits.size) & (ranked.c.place > 1))
-    newest_gone = (
-        select(*(ranked.c[each.name] for each in order))
-        .where(too_much | (ranked.c.completed < oldest))
-        .order_by(ranked.c.place)
-        .limit(1)
-    )
-    key = connection.execute(newest_gone).one_or_none()
-    return None if key is None else ended & (tuple_(*order) <= tuple_(*key))
+    last: list[Any] | None = None
+    key: list[Any]
+    for *key, bytes_ in _oldest_first(connection, select(*order, column.size).where(ended), order):
+        # The newest stays, however large: somebody may be about to ask for it.
+        if count <= limits.count and (size <= limits.size or count == 1) and key[0] >= oldest:
+            break
+        count, size, last = count - 1, size - bytes_, key
+    return None if last is None else ended & (tuple_(*order) <= tuple_(*last))
+
+
+def _oldest_first(
+    connection: Connection, query: Select[Any], order: Sequence[Column[Any]]
+) -> Iterator[Row[Any]]:
+    """The rows of the query, which begin with the columns of `order`; no more are read than are asked for."""
+    query = query.order_by(*order).limit(PAGE)
+    rows = connection.execute(query).all()
+    while rows:
+        yield from rows
+        rows = connection.execute(query.where(tuple_(*order) > tuple_(*rows[-1][: len(order)]))).all()
 
 
 def _forget_sessions(connection: Connection, before: float) -> None:

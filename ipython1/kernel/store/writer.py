@@ -46,6 +46,7 @@ class Writer:
         # What is to be written next, before the batch; and what the thread has.
         self._next: list[Batch] = []
         self._writing: list[Batch] = []
+        self._handed_over = 0  # their sizes together: there may be very many
         self._due: IDelayedCall | None = None
         self._delay = 0.0
         self._reads: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
@@ -58,7 +59,7 @@ class Writer:
     @property
     def backlog(self) -> int:
         """Bytes that wait to be stored."""
-        return self.batch.size + sum(batch.size for batch in (*self._next, *self._writing))
+        return self.batch.size + self._handed_over
 
     def open(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Start the thread, with this; it ends if that fails."""
@@ -119,6 +120,7 @@ class Writer:
     def next_batch(self) -> None:
         """Have what is put from now on written after what is in the batch."""
         self._next.append(self.batch)
+        self._handed_over += self.batch.size
         self.batch = Batch()
 
     def _hand_over(self) -> None:
@@ -145,6 +147,7 @@ class Writer:
 
     def _written(self, none: None) -> None:
         batches, self._writing = self._writing, []
+        self._handed_over -= sum(batch.size for batch in batches)
         self._delay = 0.0
         submitted = any(batch.submissions for batch in batches)
         if self._reported and submitted:
@@ -164,6 +167,7 @@ class Writer:
             self._report(f"{problem}; what must be stored is tried again")
         refused = [promise for batch in batches for promise in batch.refuse()]
         self._next = [*batches, *self._next]
+        self._handed_over = sum(batch.size for batch in self._next)
         if refused:
             self._hand_over()
         elif self._closing is not None:
@@ -219,6 +223,7 @@ class Writer:
         if not self.batch.empty:
             self.next_batch()
         lost, self._next = self._next, []
+        self._handed_over = 0
         size = sum(batch.size for batch in lost)
         self._report(f"{self._where} is left without {size} bytes that could not be stored")
         if self._open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ipython1.kernel.error import StoreError
-from ipython1.kernel.store import writer
+from ipython1.kernel.store import retention, writer
 from ipython1.kernel.store.limits import Limits, Retention
 from ipython1.kernel.store.tests.stores import (
     FOR_EVER,
@@ -207,6 +207,7 @@ class RetentionScenarios:
 
     async def left(self, limits: Limits) -> list[int]:
         """Of five tasks that have ended and one that has not, those that are left of the first."""
+        self.patch(retention, "PAGE", 2)
         store, _ = await self.opened()
         now = time.time()
         for number in range(1, 6):
@@ -247,6 +248,7 @@ class RetentionScenarios:
     @asynchronous
     async def test_commands(self) -> None:
         """Those that wait for an outcome stay."""
+        self.patch(retention, "PAGE", 2)
         store, _ = await self.opened()
         for number in range(1, 7):
             store.command_submitted(a_command(number))
