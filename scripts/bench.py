@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import goals, report, works
-from benchmarks.run import Kind, Results, Worker, measure
+from benchmarks.run import Kind, Results, Worker, end, measure
 
 STREAM = {"IPYTHON1_CLIENT_SHARED_MEMORY": "no"}
 KINDS = (
@@ -91,17 +91,17 @@ def main() -> int:
     results = Results()
     log = Path(tempfile.mkstemp(prefix="ipython1-bench-", suffix=".log")[1])
     workers = [Worker(kind, pythons[kind.python], log) for kind in kinds]
+    interrupted = False
     try:
         for part, (engines, listed) in groups(options.quick).items():
             if not options.parts or part in options.parts:
                 turns = options.turns or (2 if options.quick else 5)
                 measure(workers, listed, engines, turns, results, lambda title: print(title, file=sys.stderr))
     except KeyboardInterrupt:
-        print("\nscripts/bench: interrupted", file=sys.stderr)
-        return 130
+        interrupted = True
+        print("\nscripts/bench: interrupted; this is what had been measured", file=sys.stderr)
     finally:
-        for worker in workers:
-            worker.end()
+        end(workers)
     show(results, [kind.name for kind in kinds], console)
     versions = {kind.name: version(kind, pythons) for kind in kinds if kind.name in DISTRIBUTIONS}
     if options.json:
@@ -112,6 +112,8 @@ def main() -> int:
     if options.picture:
         report.picture(results, [kind.name for kind in kinds], options.picture)
     print(f"What the systems said is in {log}.", file=sys.stderr)
+    if interrupted:
+        return 130
     return 1 if any(problem.startswith("ipython1") for problem in results.problems) else 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 from benchmarks.works import Work
 
 HERE = Path(__file__).resolve().parent
+STOP_WITHIN = 30.0
+"""Seconds that a system has to stop, before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Worker:
     def __init__(self, kind: Kind, python: Path, log: Path) -> None:
         self.kind = kind
         self._runs = False
+        self._works = False
         with log.open("a") as errors:
             self._process = subprocess.Popen(
                 [str(python), "-m", "benchmarks.worker", kind.module, kind.type, json.dumps(kind.options)],
@@ -42,18 +47,26 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                # Ctrl-C is for this program, which stops the others in order.
+                start_new_session=True,
                 # Engines find the functions there, too.
                 env={**os.environ, **kind.environment, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])},
             )
 
     def does(self, order: str, **given: Any) -> dict[str, Any]:
         """Have it done; the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         try:
+            self._works = True
             print(json.dumps({"do": order, **given}), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
+            return self._answer()
         except BrokenPipeError:
-            line = ""
+            return {"error": "its process ended"}
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self._works = False
         answer: dict[str, Any] = json.loads(line) if line else {"error": "its process ended"}
         return answer
 
@@ -70,15 +83,35 @@ class Worker:
             self._runs = False
 
     def end(self) -> None:
-        """End the process, and its cluster with it."""
-        self.stop()
+        """End the process, and its cluster with it; what it is at is interrupted."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        late = threading.Timer(STOP_WITHIN, self.kill)
+        late.start()
         try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+            if self._works:
+                self._process.send_signal(signal.SIGINT)
+                self._answer()
+            self.stop()
+            self._process.stdin.close()
             self._process.wait()
+        finally:
+            late.cancel()
+
+    def kill(self) -> None:
+        """End it at once, and all that it has started in its session."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def end(workers: Sequence[Worker]) -> None:
+    """End all of them; a Ctrl-C meanwhile has them killed."""
+    try:
+        for worker in workers:
+            worker.end()
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.kill()
+        raise
 
 
 @dataclass

@@ -28,6 +28,8 @@ def answer(system: System, order: dict[str, Any]) -> dict[str, Any]:
         return {"figure": do(**order)}
     except NotImplementedError:
         return {"cannot": True}
+    except KeyboardInterrupt:
+        return {"error": "it was interrupted"}
     except Exception as problem:  # whatever goes wrong in a system is for the report
         traceback.print_exc()
         return {"error": f"{type(problem).__name__}: {problem}"}
