@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from ipython1.core.references import reduce_result
 from ipython1.kernel.client.awaiting import interruptible
 from ipython1.kernel.client.interrupted import all_stopped, as_interrupted, stopped
+from ipython1.kernel.client.late_future import LateFuture
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.parts import Parts
 from ipython1.kernel.client.progress import Choice, Meter
@@ -46,7 +47,7 @@ AT_ONCE = 0.2
 _making = threading.Lock()
 
 
-class PendingResult(Parts, Future[Any]):
+class PendingResult(Parts, LateFuture):
     """The outcome of a call that was made with ``block=False``, when it is there.
 
     A `concurrent.futures.Future`: `result`, `exception`, `done`, `add_done_callback`, and the functions of
@@ -67,7 +68,7 @@ class PendingResult(Parts, Future[Any]):
         self._flushed = False
         self._fetched = False
         # What the callbacks made of the result, once one of them has run: its value, or what it raised.
-        self._chained: list[Any] = []
+        self._chained: Sequence[Any] = ()
         self._chain_error: BaseException | None = None
         self._chain_lock: threading.RLock | None = None
         # What was asked for it last, of which replies come; and whether the values of these are all that it is made of.
@@ -420,10 +421,7 @@ class PendingResult(Parts, Future[Any]):
             if request.replies is not None:
                 request.replies.forget_values()
         with contextlib.suppress(InvalidStateError):
-            if error is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
+            self._finish(value, error)
 
     def _flush(self) -> None:
         """Forget the result, unless it was fetched; who waits for it now gets AbortedPendingDeferredError."""
