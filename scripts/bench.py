@@ -6,6 +6,7 @@ Started by ``sh scripts/bench``, which makes the virtual environments of the oth
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    # As Ctrl-C: the systems are stopped, and what was measured is shown.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     pythons = {"ipython1": Path(sys.executable)}
     pythons.update((name, Path(path)) for name, _, path in (each.partition("=") for each in options.python))
     kinds = [kind for kind in KINDS if kind.name in options.systems and kind.python in pythons]
