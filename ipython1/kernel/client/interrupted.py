@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 SOON = 0.3
 """Seconds after which it is said what is waited for."""
+NOTICE = "Interrupting the engines; Ctrl-C again does not wait for them."
+"""What is said then."""
 OUTCOME_WITHIN = 2.0
 """Seconds in which the outcome follows when the engines have said that they stopped."""
 
@@ -102,7 +104,7 @@ def told(answer: Future[T]) -> T:
         if answer.done():  # it is what came of it
             raise
     if sys.stderr is not None:
-        print("Interrupting the engines; Ctrl-C again does not wait for them.", file=sys.stderr, flush=True)
+        print(NOTICE, file=sys.stderr, flush=True)
     return answer.result()
 
 

@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ipython1.kernel.client import MultiEngineClient
+from ipython1.kernel.client.interrupted import NOTICE
 from ipython1.kernel.dial import hang_up_all
 from ipython1.kernel.tests.program import RealCluster, asynchronous
 from ipython1.kernel.tests.prompt import CTRL_C, CTRL_D, DEBUGGER, PATIENT, SILENT, Arrivals, Prompt
 
 CONNECT = "from ipython1.kernel import client; mec = client.MultiEngineClient(); mec.activate()"
+NOTICED = re.compile(rf"{re.escape(NOTICE)}\r?\n")
 BEGUN = re.compile(r"\] begun\r?\n$")
 INTERRUPTED = "[0:execute]: KeyboardInterrupt\n[1:execute]: KeyboardInterrupt"
 
@@ -108,7 +110,7 @@ class InterruptTests(PromptTestCase):
         self.prompt.begin(f'mec.execute("{deaf}")'.replace("KNOCK", self.here.code))
         await self.here.come(2)
         self.prompt.press(CTRL_C)
-        await self.prompt.rest(re.compile(r"Interrupting the engines; Ctrl-C again does not wait for them.\r?\n"))
+        await self.prompt.rest(NOTICED)
         self.prompt.press(CTRL_C)
         self.assertRegex(await self.prompt.rest(), r"StillRunning: execute\(.*\) is not waited for any more, and may go on\Z")
         await self.prompt.enter("mec.restart(); ipython1.kernel.client_session.STOPPED_WITHIN = 0.1")
@@ -147,7 +149,7 @@ class InterruptTests(PromptTestCase):
         (controller,) = self.cluster.processes("ipcontroller")
         controller.suspend()
         self.prompt.press(CTRL_C)
-        await self.prompt.rest(re.compile(r"Interrupting the engines; Ctrl-C again does not wait for them.\r?\n"))
+        await self.prompt.rest(NOTICED)
         self.prompt.press(CTRL_C)
         output = await self.prompt.rest()
         controller.resume()
