@@ -37,9 +37,8 @@ class LateFuture(Future[Any]):
                 return
             if self._outcome is not None:
                 _settle(future, *self._outcome)
-            # In one go: another thread sees all of it or nothing.
-            vars(self).update(vars(future))
-            self._made = True
+            # In one go: another thread, and Ctrl-C, find all of it or nothing.
+            vars(self).update(vars(future), _made=True)
 
     def _finish(self, value: Any, error: BaseException | None) -> None:
         """This is its result, or its exception; InvalidStateError if it has one."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import linecache
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent import futures
+from types import FrameType
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ipython1.kernel.client import late_future
 from ipython1.kernel.client.late_future import LateFuture
 
 
@@ -86,6 +92,33 @@ class LateFutureTests(SynchronousTestCase):
             for thread in threads:
                 thread.join()
             self.assertEqual(seen, [5, 5, 5])
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C may strike at any line while it is made: who looks into it then is told all the same."""
+        for line in range(30):
+            future, lines, told = LateFuture(), iter(range(100)), []
+
+            def trace(frame: FrameType, event: str, _: object, lines: Iterator[int] = lines, line: int = line) -> Any:
+                if frame.f_code.co_filename != late_future.__file__:
+                    return None
+                # Leaving a lock cannot be interrupted, but by a debugger.
+                entered = linecache.getline(late_future.__file__, frame.f_lineno).strip().startswith("with ")
+                if event == "line" and not entered and next(lines) == line:
+                    raise KeyboardInterrupt
+                return trace
+
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                future.running()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            future.add_done_callback(told.append)
+            future._finish(5, None)
+            self.assertEqual(told, [future])
+        self.assertLess(next(lines), line)  # there were not so many lines
 
     def test_light(self) -> None:
         """Nothing is made for one whose outcome is there before anybody asks."""
