@@ -15,7 +15,7 @@ from typing import Any
 
 from ipython1.kernel.verbs import Verb
 
-PROTOCOL = 4
+PROTOCOL = 5
 """The number of the protocol: both ends of a session must speak the same."""
 
 Types = tuple[type, ...]

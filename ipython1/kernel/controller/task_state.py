@@ -14,8 +14,9 @@ from ipython1.kernel.error import IPythonError
 class Task:
     """What is known of one task: there are very many, most of which have ended, so little is made for each.
 
-    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to, `blockers` are
-    the tasks that it waits for, `leaders` the engines of the tasks that it follows; None if there are none.  `error` is why it failed, unless that is in the reply of an engine.
+    `failures` are those of its present step, `attempts` all that were made.  `engine` is the latest it was sent to.
+    `blockers` are the tasks that it waits for, `leaders` the engines of the tasks that it follows; None if there are none.
+    `error` is why it failed, unless that is in the reply of an engine.
     """
 
     spec: TaskSpec

@@ -265,3 +265,4 @@ class Place:
 
 
 ANYWHERE = Place()
+"""That of most tasks."""
