@@ -22,7 +22,6 @@ from ipython1.core.remote_error import describe
 from ipython1.core.tickets import Tickets, unread
 from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
-from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
 from ipython1.kernel.shared_memory.memory import Memory, open_bodies, without
 from ipython1.kernel.shared_memory.pool import Pool
@@ -198,7 +197,12 @@ class Loop:
     def _run(self, work: _Work) -> verbs.Reply:
         self._interrupts.raise_if_early()
         fields = work.message.fields
-        bodies = _opened(fields["memory"], work.message.bodies) if "memory" in fields else work.message.bodies
+        bodies = work.message.bodies
+        try:
+            for said in fields.get("memories", ()):
+                bodies = open_bodies(said, bodies)
+        except Unavailable as problem:
+            return verbs.Reply({"unseen": str(problem)})
         command = verbs.Command(fields["verb"], fields["args"], fields.get("values", ()), bodies)
         return verbs.perform(self._interpreter, command)
 
@@ -260,10 +264,3 @@ class Loop:
             status = 1
         stdio.flush()
         os._exit(status)
-
-
-def _opened(said: Any, rest: list[Any]) -> list[Any]:
-    try:
-        return open_bodies(said, rest)
-    except Unavailable as problem:
-        raise ConnectionError(f"a large value did not arrive: {problem}") from None

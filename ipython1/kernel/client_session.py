@@ -21,6 +21,7 @@ from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message
 from ipython1.kernel.furl import read_furl
 from ipython1.kernel.hello import new_id
+from ipython1.kernel.keeping import in_place
 from ipython1.kernel.peer import Link, Receiver
 from ipython1.kernel.reopen import may_reopen, reopened
 from ipython1.kernel.request import Answer, Request
@@ -181,6 +182,7 @@ class ClientSession:
     def opened(self, link: Link) -> None:
         """It has a link from now on."""
         self.link = link
+        link.keep_in(in_place)
         self.hosts_changed()
         self._calls.durable = self.reopen is not None and bool(link.peer.get("house"))
 

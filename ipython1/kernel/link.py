@@ -19,6 +19,7 @@ from ipython1.kernel.arrivals import Arrivals
 from ipython1.kernel.connection import Absence, Carrier
 from ipython1.kernel.error import ConnectionError, ProtocolError
 from ipython1.kernel.framing import MAX_HEADER, Bytes, Message, StreamRef, Traffic, encode
+from ipython1.kernel.keeping import Keeping
 from ipython1.kernel.offers import Offers
 from ipython1.kernel.peer import Ending, Link, Receiver
 from ipython1.kernel.room import Room
@@ -344,6 +345,10 @@ class SessionLink:
         if self._settled is not None and message.streams():
             collecting.addBoth(self._collected, self._hold())
         return collecting
+
+    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
+        """See `ipython1.kernel.peer.Link.keep_in`."""
+        self._arrivals.new_keeping = new_keeping
 
     def hold(self) -> Callable[[], None]:
         """See `ipython1.kernel.peer.Link.hold`."""

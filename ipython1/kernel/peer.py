@@ -11,6 +11,8 @@ from ipython1.kernel.framing import Message, StreamRef
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from ipython1.kernel.keeping import Keeping
+
 
 class Ending(Enum):
     """How a session came to its end."""
@@ -76,10 +78,13 @@ class Link(Protocol):
         """Whether the peer is known to have received the message of that number."""
 
     def collect(self, message: Message) -> Deferred[Message]:
-        """Fires with `message`, its streams replaced by bytes, when all have come; at once if it has none.
+        """Fires with `message`, its streams replaced by bytes (or see `keep_in`), when all have come; at once if it has none.
 
         Fails with `ConnectionError` if a stream breaks off.
         """
+
+    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
+        """Have streams that are collected from now on put together in what this makes for the size of each."""
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relayed:
         """Pass on a stream that a message which came here refers to, piece by piece as it comes.

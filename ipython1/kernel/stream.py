@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from ipython1.kernel.framing import Bytes, StreamRef, Traffic
+from ipython1.kernel.keeping import Keeping
 
 THRESHOLD = 64 * 1024
 """Bodies above this size (bytes) travel as streams."""
@@ -36,36 +37,40 @@ class Sink(Protocol):
 
 
 class Collector:
-    """Keeps the pieces of a stream, and gives them joined to whoever asks."""
+    """Collects the pieces of a stream of `size` bytes, and gives what `keeping` makes of them to whoever asks."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, keeping: Keeping) -> None:
         self._size = size
+        self._has = 0
         self._traffic: Traffic | None = None
-        self._pieces: list[Bytes] = []
-        self._body: Bytes | None = None
+        self._keeping: Keeping | None = keeping
+        self._body: Any = None
         self._reason: str | None = None
         self._waiting: list[Deferred[None]] = []
 
     def count(self, traffic: Traffic) -> None:
         """Count there what comes, and has come."""
         traffic.begun(self._size)
-        traffic.done += self._size if self._body is not None else sum(map(len, self._pieces))
+        traffic.done += self._has
         self._traffic = traffic
 
     def piece(self, data: Bytes) -> Deferred[bool]:
-        self._pieces.append(data)
+        if self._keeping is not None:
+            self._keeping.add(data)
+        self._has += len(data)
         if self._traffic is not None:
             self._traffic.done += len(data)
         return succeed(True)
 
     def complete(self) -> None:
-        self._body = b"".join(self._pieces)
-        self._pieces.clear()
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            self._body = keeping.whole()
         self._tell()
 
     def broken(self, reason: str) -> None:
         self._reason = reason
-        self._pieces.clear()
+        self._keeping = None
         self._tell()
 
     def _tell(self) -> None:
@@ -82,8 +87,8 @@ class Collector:
         return deferred
 
     @property
-    def body(self) -> Bytes | None:
-        """The whole of a complete stream."""
+    def body(self) -> Any:
+        """The whole of a complete stream; None as long as it is not."""
         return self._body
 
     @property

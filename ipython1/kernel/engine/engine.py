@@ -398,6 +398,13 @@ class Engine:
         if command is None:
             # It was lost to its client when the end of the interpreter was asked for.
             return
+        if message.fields.get("unseen") is not None and not command.discarded:
+            self.log.warn("{name}: {why}", name=self.name, why=message.fields["unseen"])
+            reply = outcomes.unseen(command, self.name, message.fields["unseen"])
+            if reply is None:
+                self._feeder.feed(command)
+                return
+            message = reply
         if not outcomes.is_answer(message, command):
             self.interpreter.kill("answered what it was not asked")
             return

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipython1.kernel.engine.incoming import LEAST
 from ipython1.kernel.engine.memories import Memories
 from ipython1.kernel.engine.process import Interpreter
 from ipython1.kernel.engine.queue import Command, CommandQueue, Instruction
 from ipython1.kernel.framing import Message
+from ipython1.kernel.shared_memory import system
 
 
 class Feeder:
@@ -22,6 +24,7 @@ class Feeder:
         self._interpreter = interpreter
         self._queue = queue
         self._memories = memories
+        self._sees_memory: bool | None = None
         # Whether the interpreter may still have to pass over commands that were taken back, and what it was sent after
         # them: until that is answered it is given none ahead.
         self._passed_over = False
@@ -59,8 +62,15 @@ class Feeder:
         fields: dict[str, Any] = {"id": list(command.id), "verb": command.verb, "args": command.args}
         if command.values is not None:
             fields["values"] = command.values
-        if command.memory is not None:
-            fields["memory"] = command.memory.reference.to_plain()
-        if command.answer_in is not None and self._memories.has_room:
-            fields["answer_in"] = command.answer_in
+        if command.memories:
+            fields["memories"] = [memory.reference.to_plain() for memory in command.memories]
+        least = self._answer_in(command)
+        if least is not None and self._memories.has_room:
+            fields["answer_in"] = least
         return Message("command", fields, list(command.bodies))
+
+    def _answer_in(self, command: Command) -> int | None:
+        """From how many bytes on its outcome is left in memory, by which it comes to this process at least."""
+        if self._sees_memory is None:  # nothing has been run there yet
+            self._sees_memory = self._memories.enabled and system.is_visible(self._interpreter.pid)
+        return LEAST if command.answer_in is None and self._sees_memory else command.answer_in

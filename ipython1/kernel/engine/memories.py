@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ipython1.kernel.error import ProtocolError
@@ -50,12 +50,9 @@ class Left:
         self._memory.close()
         self.opened()
 
-    def take(self, rest: list[Any]) -> list[Any]:
-        """The bodies that lie there, with the `rest`; Unavailable."""
-        try:
-            return self._memory.bodies(rest)
-        finally:
-            self.taken()
+    def lend(self, rest: list[Any], on_returned: Callable[[], None]) -> list[Any]:
+        """The bodies where they lie, with the `rest`; `on_returned` is called when nobody has them any more.  Unavailable."""
+        return self._memory.lent_bodies(rest, on_returned)
 
 
 class Memories:
@@ -66,17 +63,20 @@ class Memories:
 
     log = Logger()
 
-    def __init__(self, reactor: IReactorTime, trim: Callable[[], None], enabled: bool = False) -> None:
+    def __init__(self, reactor: Any, trim: Callable[[], None], enabled: bool = False) -> None:
         self._reactor = reactor
         self._trim = trim
         self._trimming: IDelayedCall | None = None
-        self._enabled = enabled
+        self.enabled = enabled
+        """Whether values go through memory at all."""
         self._own: Memory | None = None
         self._announced: dict[bytes, _Announced] = {}
         self._left: dict[bytes, Left] = {}
+        self._lent = 0
+        self._stopped = False
 
     def __len__(self) -> int:
-        return len(self._announced) + len(self._left)
+        return len(self._announced) + len(self._left) + self._lent
 
     def clear(self) -> None:
         """The controller is gone: nothing more of what it has announced will come, and nothing be taken."""
@@ -87,6 +87,7 @@ class Memories:
     def stop(self) -> None:
         """There are no interpreters any more."""
         self.clear()
+        self._stopped = True
         if self._trimming is not None:
             self._trimming.cancel()
             self._trimming = None
@@ -95,7 +96,7 @@ class Memories:
 
     def meet(self, said: Any) -> dict[str, Any] | None:
         """Memory of our own for a client whose memory we see; None if we do not, or are not to share any."""
-        if not self._enabled:
+        if not self.enabled:
             return None
         try:
             Memory.open(Reference.of(said)).close()
@@ -144,7 +145,7 @@ class Memories:
     @property
     def has_room(self) -> bool:
         """Whether more may be left: each takes a descriptor."""
-        return len(self._left) < MAX_LEFT
+        return len(self._left) + self._lent < MAX_LEFT
 
     def leave(self, left: Left) -> dict[str, Any]:
         """Keep an outcome until its client has taken it; where that is to be told that it lies."""
@@ -159,11 +160,33 @@ class Memories:
         """The client has taken it, or is not going to."""
         left = self._left.pop(nonce, None)
         if left is not None:
-            left.taken()
-            if self._trimming is None:
-                self._trimming = self._reactor.callLater(IDLE, self._trim_now)
-            else:
-                self._trimming.reset(IDLE)
+            self._let_go(left)
+
+    def lend(self, left: Left, rest: list[Any]) -> list[Any]:
+        """The bodies of an outcome that goes with the connection, with the `rest` of them; Unavailable.
+
+        They stay where they are until nobody here has them any more.
+        """
+        self._lent += 1
+        try:
+            # The last one to have them may be anywhere, also in the middle of sending something to an interpreter.
+            return left.lend(rest, lambda: self._reactor.callFromThread(self._returned, left))
+        except Unavailable:
+            self._returned(left)
+            raise
+
+    def _returned(self, left: Left) -> None:
+        self._lent -= 1
+        self._let_go(left)
+
+    def _let_go(self, left: Left) -> None:
+        left.taken()
+        if self._stopped:
+            return
+        if self._trimming is None:
+            self._trimming = self._reactor.callLater(IDLE, self._trim_now)
+        else:
+            self._trimming.reset(IDLE)
 
     def _trim_now(self) -> None:
         self._trimming = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ipython1.kernel.engine.history import Record
 from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.queue import Command
-from ipython1.kernel.error import EngineLost, ProtocolError
+from ipython1.kernel.error import ConnectionError, EngineLost, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message, pack
 from ipython1.kernel.shared_memory.memory import Memory
@@ -51,6 +52,19 @@ def passed_on(reply: Message) -> dict[str, Any]:
     return fields
 
 
+def unseen(command: Command, engine: str, why: str) -> Message | None:
+    """What to do with a command that its interpreter has not begun, for it does not see memory in which bodies lie.
+
+    None if they were taken in, so that it can be fed again; else the reply that stands for it.
+    """
+    try:
+        command.take_in()
+    except Unavailable:
+        error = ConnectionError(f"{engine} did not get all of {command.label}: {why}")
+        return Message("reply", {"id": list(command.id), "ok": False}, list(failure_bodies(error)))
+    return None
+
+
 def opened(said: Any, taken: Callable[[bytes], None]) -> Left | str:
     """The memory in which the values of a reply lie, as that has `said`, or why they cannot be had.
 
@@ -80,7 +94,7 @@ def left_in(
         if isinstance(memory, str):
             raise Unavailable(memory)
         if command.answer_in is None:  # whoever asked for it is not asked to take them there any more
-            return fields, memory.take(bodies)
+            return fields, memories.lend(memory, bodies)
     except Unavailable as problem:
         error = EngineLost(f"the values of {command.label} were lost with the interpreter of {engine}: {problem}")
         return {"ok": False}, list(failure_bodies(error))
@@ -91,6 +105,8 @@ def lost(
     command: Command, number: int, started: float, completed: float, error: str, printed: Sequence[bytes]
 ) -> Record:
     """What is kept of an execute during which the interpreter ended: it has a result too, what it had printed."""
+    with contextlib.suppress(Unavailable):  # then nothing is known of it
+        command.take_in()
     source = decoded(bytes(command.bodies[0]))
     document = {
         "input": {"translated": source, "raw": source},

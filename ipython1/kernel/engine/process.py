@@ -52,6 +52,8 @@ FROM_INTERPRETER: Mapping[str, Mapping[str, Types]] = {
         "took": (float, NoneType),
         # All that was written has been read: the next command that was sent ahead may have begun.
         "quiet": (bool, NoneType),
+        # It was not begun, as bodies lie in memory that the interpreter does not see: why.
+        "unseen": (str, NoneType),
     },
 }
 

@@ -20,7 +20,7 @@ other clients' commands pass.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from operator import attrgetter
@@ -49,7 +49,7 @@ class Command:
     """A command for the interpreter.
 
     `index` and `among` are as in `ipython1.kernel.messages`.
-    `memory` is where bodies lie that are empty here; values from `answer_in` bytes on may come back in memory, too.
+    `memories` are where bodies lie that are empty here; values from `answer_in` bytes on may come back in memory, too.
     """
 
     id: CommandId
@@ -63,7 +63,7 @@ class Command:
     values: list[Any] | None = None
     bodies: list[Bytes] = field(default_factory=list)
     complete: bool = True
-    memory: Memory | None = None
+    memories: Sequence[Memory] = ()
     answer_in: int | None = None
     ticket: Ticket | None = None
     discarded: bool = False
@@ -81,8 +81,15 @@ class Command:
 
     @property
     def size(self) -> int:
-        """How many bytes its bodies have."""
+        """How many bytes its bodies have, but for those in memory."""
         return sum(memoryview(body).nbytes for body in self.bodies)
+
+
+    def take_in(self) -> None:
+        """Have all bodies here, also for an interpreter that does not see the memory; Unavailable."""
+        for memory in self.memories:
+            self.bodies = memory.bodies(self.bodies)
+        self.memories = ()
 
 
 @dataclass(frozen=True)
@@ -206,9 +213,11 @@ class CommandQueue:
         self._waiting.append(command)
         return self._feed()
 
-    def completed(self, command: Command, bodies: list[Bytes]) -> list[Instruction]:
-        """The streams of a command have come."""
-        command.bodies = bodies
+    def completed(
+        self, command: Command, bodies: list[Bytes], memories: Sequence[Memory] = ()
+    ) -> list[Instruction]:
+        """The streams of a command have come, or the memory in which its bodies lie was found."""
+        command.bodies, command.memories = bodies, memories
         command.complete = True
         return self._feed()
 
@@ -252,7 +261,7 @@ class CommandQueue:
         given: list[Command] = []
         for command in self._waiting:
             # Of the commands of one client one may fail, and the others are not to begin then.
-            if not command.complete or command.memory is not None or command.client in clients:
+            if not command.complete or command.memories or command.client in clients:
                 break
             size += command.size
             if len(self._ahead) == AHEAD or (self._ahead and size > AHEAD_BYTES):

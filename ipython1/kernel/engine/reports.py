@@ -84,7 +84,7 @@ class Reports:
 
         What it has `printed`, to stdout and stderr, goes with it.
         """
-        command.memory = None
+        command.memories = ()
         if command is self._unsaid:
             self._unsaid = None
             fields = {**fields, "began": True}
@@ -113,4 +113,4 @@ class Reports:
             said = answered.message.fields.pop("memory", None)
             left = None if said is None else self._outlet.memories.left(said["nonce"])
             if left is not None:
-                answered.message.bodies = left.take(answered.message.bodies)
+                answered.message.bodies = self._outlet.memories.lend(left, answered.message.bodies)

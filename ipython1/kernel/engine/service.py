@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from ipython1.kernel.alive import ended
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
+from ipython1.kernel.engine.incoming import divided, keeping
 from ipython1.kernel.engine.memories import Memories
 from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
 from ipython1.kernel.engine.queue import Command
@@ -27,7 +28,7 @@ from ipython1.kernel.framing import Message
 from ipython1.kernel.peer import Link
 from ipython1.kernel.shared_memory.system import Unavailable
 
-FORGET = 1.0
+FORGET = 0.2
 """Seconds between two looks at which answers the controller has acknowledged."""
 
 
@@ -104,6 +105,8 @@ class Agent:
     def attached(self, link: Link) -> Deferred[str]:
         """Use `link` from now on; fires with the reason when it is lost."""
         self.link = link
+        if self.memories.enabled:
+            link.keep_in(keeping)
         self._disconnected = Deferred()
         self._announced = False
         house, incarnation = link.peer.get("house", ""), link.peer.get("incarnation", "")
@@ -247,20 +250,19 @@ class Agent:
     def _open(self, engine: Engine, command: Command, message: Message) -> None:
         """Get the memory in which bodies of `command` lie."""
         try:
-            command.memory = self.memories.use(message.fields["memory"])
+            memory = self.memories.use(message.fields["memory"])
         except (Unavailable, ProtocolError) as problem:
             engine.carry_out(engine.queue.broken(command, str(problem)))
             return
         bodies: list[Any] = message.bodies
-        engine.carry_out(engine.queue.completed(command, bodies))
+        engine.carry_out(engine.queue.completed(command, bodies, [memory]))
 
     def _collect(self, engine: Engine, command: Command, message: Message) -> None:
         """Get the large bodies of `command`, which keeps its place in the queue meanwhile."""
         assert self.link is not None
 
         def collected(whole: Message) -> None:
-            bodies: list[Any] = whole.bodies
-            engine.carry_out(engine.queue.completed(command, bodies))
+            engine.carry_out(engine.queue.completed(command, *divided(whole.bodies)))
 
         def failed(failure: Any) -> None:
             if link.ending is not None and self.outlived:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -61,8 +61,7 @@ class Memory:
         places, end = lay_out([memoryview(body).nbytes for body in bodies])
         memory = cls.new(end)
         memory.fill(places, bodies)
-        system.seal(memory._descriptor.number)
-        memory.reference = replace(memory.reference, sealed=True)
+        memory.seal()
         return memory
 
     @classmethod
@@ -73,14 +72,29 @@ class Memory:
 
     def fill(self, places: Sequence[Place], bodies: Sequence[Bytes]) -> None:
         """Put bodies into their places; who still has a reference to what was there before will notice."""
-        nonce = secrets.token_bytes(NONCE)
-        self._write(memoryview(nonce), 0)
+        self.begin(places)
         for index, beginning, _ in places:
-            self._write(memoryview(bodies[index]).cast("B"), beginning)
+            self.write(memoryview(bodies[index]).cast("B"), beginning)
+
+    def begin(self, places: Sequence[Place]) -> None:
+        """Something else is going to lie there, in these places; see `fill`."""
+        nonce = secrets.token_bytes(NONCE)
+        self.write(memoryview(nonce), 0)
         self.reference = replace(self.reference, nonce=nonce, places=tuple(places))
 
-    def _write(self, data: memoryview, offset: int) -> None:
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write all of `data` there; Unavailable if there is no room for it."""
         system.write(self._descriptor.number, data, offset)
+
+    def seal(self) -> None:
+        """Have the system see to it that it does not change any more; Unavailable if it does not."""
+        system.seal(self._descriptor.number)
+        self.reference = replace(self.reference, sealed=True)
+
+    def placed(self, index: int) -> Memory:
+        """The same memory for a message of which the only body there is this one; it is open as long as one of them is."""
+        ((_, beginning, length),) = self.reference.places
+        return Memory(self._descriptor, replace(self.reference, places=((index, beginning, length),)))
 
     @classmethod
     def open(cls, reference: Reference) -> Memory:
@@ -101,21 +115,37 @@ class Memory:
 
         Sealed memory is mapped and not copied until it is written to; else what is there is copied out of it.
         """
-        if any(index >= len(rest) for index in self.reference.indices()):
-            raise Unavailable("the message has fewer bodies than lie in its memory")
-        descriptor, size = self._descriptor.number, self.reference.size
-        bodies = list(rest)
+        self._check_fits(rest)
+        descriptor = self._descriptor.number
         if self.reference.sealed:
-            view = system.private_view(descriptor, size)
-            for index, beginning, length in self.reference.places:
-                bodies[index] = view[beginning : beginning + length]
-            return bodies
+            return self._bodies_in(system.private_view(descriptor, self.reference.size), rest)
+        bodies = list(rest)
         for index, beginning, length in self.reference.places:
             bodies[index] = system.own_memory(length)
             system.read(descriptor, bodies[index], beginning)
         # If it was used again meanwhile, this has changed before anything else.
         self._check_nonce()
         return bodies
+
+    def _check_fits(self, rest: Sequence[Any]) -> None:
+        if any(index >= len(rest) for index in self.reference.indices()):
+            raise Unavailable("the message has fewer bodies than lie in its memory")
+
+    def _bodies_in(self, view: memoryview, rest: Sequence[Any]) -> list[Any]:
+        bodies = list(rest)
+        for index, beginning, length in self.reference.places:
+            bodies[index] = view[beginning : beginning + length]
+        return bodies
+
+    def lent_bodies(self, rest: Sequence[Any], on_returned: Callable[[], None]) -> list[Any]:
+        """Like `bodies`, but mapped in any case: what is there must not change before `on_returned` is called.
+
+        That is when nothing refers to these bodies any more, in whatever thread that is.
+        """
+        self._check_fits(rest)
+        view = system.private_view(self._descriptor.number, self.reference.size)
+        weakref.finalize(view.obj, on_returned).atexit = False
+        return self._bodies_in(view, rest)
 
     def close(self) -> None:
         """Let go of the memory; bodies that were taken from it stay."""

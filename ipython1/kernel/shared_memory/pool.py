@@ -29,12 +29,12 @@ class Lent(Memory):
     _mapped: memoryview | None = None
     _was_filled = False
 
-    def _write(self, data: memoryview, offset: int) -> None:
-        """See `Memory._write`.  What is there already is quicker to reach as a mapping, and what is not, without one."""
+    def write(self, data: memoryview, offset: int) -> None:
+        """See `Memory.write`.  What is there already is quicker to reach as a mapping, and what is not, without one."""
         if self._was_filled and self._mapped is None:
             self._mapped = system.shared_view(self._descriptor.number, self.reference.size)
         if self._mapped is None:
-            super()._write(data, offset)
+            super().write(data, offset)
             return
         for start in range(0, data.nbytes, _PIECE):
             # One by one: in between other threads can run.

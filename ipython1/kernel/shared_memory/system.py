@@ -38,6 +38,16 @@ def check_supported() -> None:
         raise Unavailable("/proc is not there, through which other processes would find the memory")
 
 
+def is_visible(pid: int) -> bool:
+    """Whether this process could open memory of that one, which has its standard input still."""
+    try:
+        check_supported()
+        os.readlink(f"/proc/{pid}/fd/0")
+    except (Unavailable, OSError):
+        return False
+    return True
+
+
 def create(size: int) -> int:
     """A descriptor of new memory; Unavailable if the system refuses it, or has too little."""
     check_supported()

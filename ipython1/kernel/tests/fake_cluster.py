@@ -23,6 +23,7 @@ from ipython1.kernel.error import (
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Message, pack
 from ipython1.kernel.hello import identity
+from ipython1.kernel.keeping import Keeping
 from ipython1.kernel.peer import Ending, Receiver
 from ipython1.kernel.targets import pick
 from ipython1.kernel.verbs import verbs_of
@@ -257,6 +258,9 @@ class FakeLink:
 
     def collect(self, message: Message) -> Deferred[Message]:
         raise NotImplementedError
+
+    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
+        pass
 
     def lose(self, reason: str, ending: Ending = Ending.CLOSED) -> None:
         """The connection is lost."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ipython1.kernel.client.progress import LARGE, Transferred
 from ipython1.kernel.framing import Bytes, StreamRef, Traffic
+from ipython1.kernel.keeping import Joined
 from ipython1.kernel.stream import PIECE, Collector, Outgoing
 
 
@@ -38,7 +39,7 @@ class TrafficTests(SynchronousTestCase):
 
     def test_incoming(self) -> None:
         """What had come before somebody wanted to know is counted, too."""
-        whole, begun, traffic = Collector(3), Collector(5), Traffic()
+        whole, begun, traffic = Collector(3, Joined(3)), Collector(5, Joined(5)), Traffic()
         whole.piece(b"abc")
         whole.complete()
         begun.piece(b"ab")

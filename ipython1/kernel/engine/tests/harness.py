@@ -168,11 +168,12 @@ class AgentCase(TestCase):
 
     timeout = 60
     num = 1
+    shared_memory = False
 
     async def start(self, num: int = 1) -> None:
         """Start an agent with `num` engines, and wait until they are registered."""
         self.said: list[str] = []
-        self.agent = Agent(reactor, num, launch, self.said.append)
+        self.agent = Agent(reactor, num, launch, self.said.append, shared_memory=self.shared_memory)
         self.addCleanup(self.stop)
         self.connect()
         ready = self.all_registered(num)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from typing import Any
 from unittest import SkipTest
 
@@ -19,13 +21,20 @@ from ipython1.kernel.shared_memory.system import Unavailable
 BODIES = [b"small", b"large" * 10_000]
 
 
+class Reactor(Clock):
+    """A clock, and what is called from a thread is called at once."""
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
+        function(*arguments)
+
+
 class MemoriesTests(SynchronousTestCase):
     def setUp(self) -> None:
         try:
             system.check_supported()
         except Unavailable as problem:
             raise SkipTest(str(problem)) from None
-        self.clock = Clock()
+        self.clock = Reactor()
         self.heard: list[str] = []
         self.memories = Memories(self.clock, lambda: self.heard.append("trim"), True)
 
@@ -102,14 +111,31 @@ class MemoriesTests(SynchronousTestCase):
         self.memories.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_taken_here(self) -> None:
-        """What nobody is to take any more is taken out of memory here."""
+    def test_lent(self) -> None:
+        """What no client is to take any more leaves from where it lies, and is given back when it has left."""
         said = self.memories.leave(self.left("first"))
         left = self.memories.left(said["nonce"])
         assert left is not None
-        self.assertEqual(left.take(without(BODIES, left.reference)), BODIES)
-        self.assertEqual(self.heard, ["first"])
         self.assertIsNone(self.memories.left(said["nonce"]))
+        lent = self.memories.lend(left, without(BODIES, left.reference))
+        self.assertEqual(lent, BODIES)
+        self.assertEqual((self.heard, len(self.memories)), ([], 1))
+        del lent[0]
+        gc.collect()
+        self.assertEqual((self.heard, len(self.memories)), ([], 1))
+        lent.clear()
+        gc.collect()
+        self.assertEqual((self.heard, len(self.memories)), (["first"], 0))
+        self.memories.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_to_be_lent(self) -> None:
+        """What cannot be mapped is given back at once."""
+        left = self.left("first")
+        self.patch(system, "private_view", self.refuse)
+        self.assertRaises(Unavailable, self.memories.lend, left, without(BODIES, left.reference))
+        self.assertEqual((self.heard, len(self.memories)), (["first"], 0))
+        self.memories.stop()
 
     def test_meet(self) -> None:
         """Who sees whose memory, and who may leave outcomes there."""

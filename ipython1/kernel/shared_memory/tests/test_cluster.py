@@ -42,6 +42,7 @@ class SharedMemoryTests(TestCase):
         await self.scenario(cluster, "falls_back")
         await self.scenario(cluster, "values")
         await self.scenario(cluster, "off", **OFF)
+        await self.scenario(cluster, "streams", **OFF)
         await self.scenario(cluster, "come_and_go")
 
     @long
@@ -55,3 +56,9 @@ class SharedMemoryTests(TestCase):
     async def test_nothing_is_left(self) -> None:
         """However it ends."""
         await self.scenario(await self.cluster(**SHORT_GRACE), "nothing_is_left")
+
+    @long
+    @asynchronous
+    async def test_nothing_is_left_of_streams(self) -> None:
+        """Nor of what went with the connection."""
+        await self.scenario(await self.cluster(**SHORT_GRACE), "nothing_is_left_of_streams", **OFF)

@@ -1,0 +1,166 @@
+"""Large values that come in streams, until their interpreters have them; and those that leave in streams."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import sys
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import SynchronousTestCase
+
+from ipython1.kernel.engine.incoming import LEAST, InMemory, divided, keeping
+from ipython1.kernel.engine.tests.harness import AgentCase
+from ipython1.kernel.keeping import Joined
+from ipython1.kernel.shared_memory import system
+from ipython1.kernel.shared_memory.memory import Memory
+from ipython1.kernel.shared_memory.system import Unavailable
+
+LARGE = bytes(range(256)) * (LEAST // 256)
+OTHER = LARGE[::-1]
+# The interpreter does not see memory of other processes any more.
+_BLIND = """
+from ipython1.kernel.shared_memory import system
+def refuse(*arguments):
+    raise system.Unavailable("it is dark")
+system.open_of = refuse
+"""
+# How much of the engine's memory is a stream's, mapped.
+_MAPPED = "sum('memfd' in line for line in open('/proc/self/maps'))"
+
+
+def refuse(*arguments: Any) -> Any:
+    raise Unavailable("there is no more")
+
+
+class KeepingTests(SynchronousTestCase):
+    if sys.platform != "linux":
+        skip = "shared memory is for Linux"
+
+    def test_memory(self) -> None:
+        """It becomes sealed memory, which several messages may name, each at its place."""
+        kept = keeping(len(LARGE))
+        kept.add(LARGE[:1000])
+        kept.add(LARGE[1000:])
+        rest, (first,) = divided([b"small", kept.whole()])
+        self.assertEqual(rest, [b"small", b""])
+        opened = Memory.open(first.reference)
+        self.assertEqual(opened.bodies(rest), [b"small", LARGE])
+        self.assertTrue(first.reference.sealed)
+        [second] = divided([first.placed(0)])[1]
+        self.assertEqual(second.bodies([b""]), [LARGE])
+
+    def test_small(self) -> None:
+        """What is small becomes bytes, and so does what is large if there is no memory to share."""
+        self.assertIsInstance(keeping(LEAST - 1), Joined)
+        self.patch(system, "create", refuse)
+        self.assertIsInstance(keeping(LEAST), Joined)
+
+    def test_no_more_memory(self) -> None:
+        """It becomes bytes if the memory ends in the middle, or when it is to be sealed."""
+        for fails in ("write", "seal"):
+            kept = InMemory(len(LARGE))
+            kept.add(LARGE[:1000])
+            patch = self.patch(system, fails, refuse)
+            kept.add(LARGE[1000:-5])
+            kept.add(LARGE[-5:])
+            self.assertEqual(kept.whole(), LARGE, fails)
+            patch.restore()
+
+
+class StreamTests(AgentCase):
+    """Agents that share memory with their interpreters."""
+
+    shared_memory = True
+    if sys.platform != "linux":
+        skip = "shared memory is for Linux"
+
+    async def test_push(self) -> None:
+        """Interpreters map what has come in streams, several in one message, too, and may write to it."""
+        await self.start(2)
+        arrays = [bytearray(LARGE), b"small", bytearray(OTHER)]
+        segments: list[bytes] = []
+        described = []
+        for array in arrays:
+            buffers: list[Any] = []
+            segments.append(pickle.dumps(array if array == b"small" else pickle.PickleBuffer(array), 5, buffer_callback=buffers.append))
+            segments += [bytes(buffer.raw()) for buffer in buffers]
+            described.append([1 + len(buffers), "pickle", {}])
+        args = {"names": ["a", "b", "c"]}
+        for engine in (0, 1):
+            outcome = await self.controller.command("push", *segments, engine=engine, args=args, values=described)
+            self.assertTrue(outcome.ok)
+        shown = await self.controller.execute(f"a[0] = 1; bytes(a[:3]), len(a), b, bytes(c[:2]), {_MAPPED}")
+        self.assertEqual(shown.shown, repr((b"\1\1\2", len(LARGE), b"small", OTHER[:2], 2)))
+        self.assertEqual((await self.controller.execute("bytes(a[:3])", engine=1)).shown, repr(LARGE[:3]))
+
+    async def test_large_source(self) -> None:
+        """Code may be as large; what is kept of it, if the interpreter dies meanwhile, too."""
+        await self.start()
+        comment = "#" * LEAST
+        self.assertEqual((await self.controller.execute(f"1 + 1 {comment}")).shown, "2")
+        source = f"import os; os._exit(3) {comment}"
+        self.assertEqual((await self.controller.execute(source)).error, "EngineLost")
+        record = self.agent.engines[0].history.get(None)
+        assert record is not None
+        self.assertIn(source.encode(), record.document)
+
+    async def test_blind_interpreter(self) -> None:
+        """An interpreter that does not see the memory gets what lies there all the same."""
+        await self.start()
+        await self.controller.execute(_BLIND)
+        outcomes = await gatherResults(
+            [self.controller.push(x=LARGE), self.controller.execute("x[:3], len(x)"), self.controller.task("y = x", pull=["y"])]
+        )
+        self.assertEqual(outcomes[1].shown, repr((LARGE[:3], len(LARGE))))
+        self.flushLoggedErrors()
+
+    async def test_nowhere_to_be_seen(self) -> None:
+        """If nobody sees it, the command fails with an error, and the engine goes on."""
+        await self.start()
+        await self.controller.execute(_BLIND)
+        self.patch(system, "private_view", refuse)
+        outcome = await self.controller.push(x=LARGE)
+        self.assertEqual((outcome.error, outcome.ok), ("ConnectionError", False))
+        self.assertIn("engine 0 did not get all of push(): it is dark", outcome.text)
+        self.assertEqual((await self.controller.execute("1 + 1")).shown, "2")
+
+    async def test_leaves_from_where_it_lies(self) -> None:
+        """A large value leaves from the interpreter's memory, which that may use again when it has left."""
+        await self.start()
+        asked = []
+        for number in range(3):  # of several pieces, which do not all leave at once
+            self.controller.execute(f"x = bytes([{number}]) * {8 * LEAST}")
+            asked.append(self.controller.command("pull", args={"names": ["x"]}))
+        for number, outcome in enumerate(await gatherResults(asked)):
+            self.assertEqual(pickle.loads(outcome.bodies[0]), bytes([number]) * 8 * LEAST)
+        del asked, outcome
+        self.controller.heard.clear()
+        gc.collect()
+        await self.until(lambda: not len(self.agent.memories))
+        shown = await self.controller.execute(
+            "import gc; from ipython1.core.loop import Loop; [len(o._left) for o in gc.get_objects() if isinstance(o, Loop)]"
+        )
+        self.assertEqual(shown.shown, "[0]")
+
+    async def test_interpreter_ends(self) -> None:
+        """A value that is leaving outlives the interpreter whose it was."""
+        await self.start()
+        await self.controller.execute(f"import os; x = bytes(range(256)) * {LEAST // 256}")
+        pulled = self.controller.command("pull", args={"names": ["x"]})
+        ended = self.controller.execute("os._exit(3)")
+        self.assertEqual((await ended).error, "EngineLost")
+        self.assertEqual(pickle.loads((await pulled).bodies[0]), LARGE)
+
+
+class NotSharedTests(AgentCase):
+    """Agents in which that is turned off."""
+
+    async def test_push(self) -> None:
+        """It goes through the socket."""
+        await self.start()
+        await self.controller.push(x=LARGE)
+        outcome = await self.controller.execute("x[:3], len(x)")
+        self.assertEqual(outcome.shown, repr((LARGE[:3], len(LARGE))))
+        self.assertEqual(len(self.agent.memories), 0)
