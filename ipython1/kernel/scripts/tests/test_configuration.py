@@ -265,7 +265,7 @@ class ClientTests(ConfiguredCase):
 
         async def dial(furl: str, role: str, receiver: Any, *, timeout: float, **_: Any) -> Any:
             timeouts.append(timeout)
-            return SimpleNamespace(peer={})
+            return SimpleNamespace(peer={}, keep_in=lambda new_keeping: None)
 
         connection = task_connection(FURL, None, dial, config_manager.configuration())
         from twisted.internet.defer import Deferred
