@@ -3,6 +3,9 @@
 The host agent writes the name on the control socket and then sends the signal.  The signal is on its way while
 commands end and begin, so the handler decides by the name, and by the stack that it finds itself on: it raises
 only below a function marked as `interruptible`, whose caller catches what it raises.
+
+SIGINT may come between Python's last look for signals and a system call in which the code then waits, which it does not end.  So
+a second signal, `WAKE`, follows some time later.  It means nothing: it only ends such a call, and Python looks again.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from ipython1.kernel import framing
 
 _interruptible: set[CodeType] = set()
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+WAKE = signal.SIGURG
 _SIGINT = int(signal.SIGINT)
 # A signal follows its name within this many seconds.
 _SIGNAL_LAG = 1.0
@@ -38,6 +42,10 @@ def _is_inside(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _awake(number: int, frame: FrameType | None) -> None:
+    """Python has looked for signals, which is all that was wanted."""
 
 
 class Interrupts:
@@ -59,6 +67,7 @@ class Interrupts:
         # Names that were read before their own signals came.
         self._owed = 0
         self._owed_until = 0.0
+        signal.signal(WAKE, _awake)
 
     def install(self) -> None:
         """Have the handler in force, whatever user code did."""
@@ -70,6 +79,7 @@ class Interrupts:
         """In a forked child: Python's own handler, and no control socket."""
         self._control.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(WAKE, signal.SIG_DFL)
 
     def raise_if_early(self) -> None:
         """KeyboardInterrupt if the current command was named before it began; call it inside."""

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from ipython1.core.interrupts import WAKE
 from ipython1.kernel import messages
 from ipython1.kernel.config.settings import OUTPUT_LIMIT, START_TIMEOUT
 from ipython1.kernel.engine.channel import Channel
@@ -35,6 +36,8 @@ EXITED = "exited with status "
 MODULE = "ipython1.core.process"
 GRACE = 2.0
 """Seconds after which an interpreter that was asked to end is killed."""
+WAKE_AFTER = 0.1
+"""Seconds after an interrupt in which it has been heeded as a rule; see `ipython1.core.interrupts`."""
 MAX_INTERRUPTS = 64
 """So many interrupts of one command are named on the control socket; for more, the signal alone is sent."""
 
@@ -96,6 +99,7 @@ class Interpreter(ProcessProtocol):
         self._start_timeout = start_timeout
         self._output_limit = output_limit
         self._deadline: IDelayedCall | None = None
+        self._waking: IDelayedCall | None = None
         self._reason: str | None = None
         self._interrupted: tuple[CommandId | None, int] = (None, 0)
         self._ours = contextlib.ExitStack()
@@ -185,6 +189,8 @@ class Interpreter(ProcessProtocol):
             with contextlib.suppress(OSError):  # it is about to be seen that it has ended
                 self._control.send(frame)
         self._signal_group(signal.SIGINT)
+        if self._waking is None or not self._waking.active():
+            self._waking = self._reactor.callLater(WAKE_AFTER, self.signal, WAKE)
 
     def signal(self, number: int) -> None:
         """Send a signal to the interpreter alone."""
@@ -247,6 +253,8 @@ class Interpreter(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self._cancel_deadline()
+        if self._waking is not None and self._waking.active():
+            self._waking.cancel()
         # The process itself is gone, and what it had written before is complete: what it has said of earlier commands,
         # then the output of the last one.
         self._channel.drain()

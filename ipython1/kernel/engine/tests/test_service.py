@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 from twisted.internet import reactor
@@ -314,6 +315,23 @@ class InterruptTests(AgentCase):
         started = self.controller.hears("started")
         waiting = self.controller.execute("import subprocess; subprocess.run(['sleep', '60'])")
         await started
+        await self.controller.command("interrupt")
+        self.assertEqual((await waiting).error, "KeyboardInterrupt")
+
+    async def test_unnoticed_signal(self) -> None:
+        """A signal that ends no waiting, as if it had come right before, is heeded before long."""
+        await self.start()
+        waits = Path(self.mktemp()).absolute()
+        source = (
+            "import pathlib, signal, threading, time\n"
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # which gets it\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+            f"pathlib.Path({str(waits)!r}).touch()\n"
+            "time.sleep(60)"
+        )
+        waiting = self.controller.execute(source)
+        await self.until(waits.exists)
+        await self.settle()
         await self.controller.command("interrupt")
         self.assertEqual((await waiting).error, "KeyboardInterrupt")
 
