@@ -5,12 +5,14 @@ They are awaited to their end then, whose errors are theirs, as a KeyboardInterr
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ipython1.kernel.client.patient import TICK
 from ipython1.kernel.terminal import in_notebook, running_shell
 
 if TYPE_CHECKING:
@@ -25,15 +27,33 @@ def interruptible(pending: PendingResult) -> Iterator[None]:
     if not _at_prompt():
         yield
         return
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    _awaited.append(pending)
+    looking = _Looking(asyncio.get_running_loop())
     try:
+        # In this order: the handler finds what it is for.
+        _awaited.append(pending)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         yield
     finally:
+        looking.end()
         _awaited[:] = [each for each in _awaited if each is not pending]
         if not _awaited and signal.getsignal(signal.SIGINT) is _interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _Looking:
+    """Has a loop look for signals from time to time; see `ipython1.kernel.client.patient`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._look()
+
+    def _look(self) -> None:
+        self._next = self._loop.call_later(TICK, self._look)
+
+    def end(self) -> None:
+        """It need not look any more."""
+        self._next.cancel()
 
 
 def _at_prompt() -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
 from ipython1.kernel.client.interrupted import as_interrupted, stopped, told
 from ipython1.kernel.client.live import Feed, is_wanted, prints
+from ipython1.kernel.client.patient import SafeFuture
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.client.progress import Choice, Meter, Transferred, bar_after
 from ipython1.kernel.client.reactor import ReactorThread
 from ipython1.kernel.client.waiting import Wait
+from ipython1.kernel.client.weakly import Weakly
 from ipython1.kernel.client.worker import results_worker
 from ipython1.kernel.client_session import Connection
 from ipython1.kernel.derive import VerbCall
@@ -46,7 +47,7 @@ class Calls:
         """Whether what engines print is shown to who waits; None: where somebody sees it."""
         self.progress: Choice = None
         """Whether there are bars of progress, or after how many seconds; see `ipython1.kernel.client.progress`."""
-        self._unfetched: weakref.WeakValueDictionary[str, PendingResult] = weakref.WeakValueDictionary()
+        self._unfetched: Weakly[PendingResult] = Weakly()
 
     def run(self, call: VerbCall, stopping: bool = False) -> Any:
         """Carry out a call, here and now; its value, or what it raises.
@@ -83,7 +84,7 @@ class Calls:
         at_once = self._answers_at_once(requests)
         if at_once is not None:
             return at_once, False
-        future: Future[list[Answer]] = Future()
+        future: Future[list[Answer]] = SafeFuture()
         try:
             self.reactor.submit_into(future, self.connection.perform, self._followed(requests))
             return told(future) if stopping else self._wait(future, requests, name), False
@@ -204,7 +205,7 @@ class Calls:
 
     def fetched(self, pending: PendingResult) -> None:
         """A result was fetched: its id means nothing any more."""
-        self._unfetched.pop(pending.result_id, None)
+        self._unfetched.forget(pending.result_id)
 
     def abort(self, pending: PendingResult) -> None:
         """Have engines drop or stop what a result is to come of; does not wait for that."""
@@ -215,7 +216,7 @@ class Calls:
 
     def flush(self) -> None:
         """Forget the results that were not fetched."""
-        for pending in list(self._unfetched.values()):
+        for pending in self._unfetched.all():
             pending._flush()
         self._unfetched.clear()
 

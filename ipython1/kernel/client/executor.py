@@ -6,12 +6,13 @@ import concurrent.futures
 import functools
 import itertools
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ipython1.core.functions import map_part
+from ipython1.kernel.client.patient import settled
 from ipython1.kernel.client.pending import PendingResult
+from ipython1.kernel.client.weakly import Weakly
 from ipython1.kernel.columns import Endless
 from ipython1.kernel.taskclient import abandon_waiting
 
@@ -23,7 +24,7 @@ class TaskExecutor(concurrent.futures.Executor):
         self.client = client
         self._lock = threading.Lock()
         self._over = False
-        self._submitted: weakref.WeakSet[PendingResult] = weakref.WeakSet()
+        self._submitted: Weakly[PendingResult] = Weakly()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PendingResult:
         """Have ``fn(*args, **kwargs)`` called on some engine; RuntimeError after `shutdown`."""
@@ -31,7 +32,7 @@ class TaskExecutor(concurrent.futures.Executor):
             if self._over:
                 raise RuntimeError("the executor was shut down")
             pending: PendingResult = self.client.submit(fn, *args, **kwargs)
-            self._submitted.add(pending)
+            self._submitted[pending.result_id] = pending
         return pending
 
     def map(
@@ -66,9 +67,9 @@ class TaskExecutor(concurrent.futures.Executor):
         """
         with self._lock:
             self._over = True
-        left = [pending for pending in self._submitted if not pending.done()]
+        left = [pending for pending in self._submitted.all() if not pending.done()]
         if cancel_futures and left:
             numbers = [pending.taskid for pending in left if pending.taskid is not None]
             self.client._perform(abandon_waiting(numbers), "shutdown")
         if wait:
-            concurrent.futures.wait(left)
+            settled(left)

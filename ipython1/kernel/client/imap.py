@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ipython1.kernel.client.patient import taken
 from ipython1.kernel.client.pending import PendingResult
 from ipython1.kernel.columns import Endless
 from ipython1.kernel.task import BaseTask
@@ -104,7 +105,7 @@ class _Unordered:
         Future.add_done_callback(pending, self._done.put)
 
     def take(self) -> PendingResult:
-        pending: PendingResult = self._done.get()
+        pending: PendingResult = taken(self._done)
         self._pending.discard(pending)
         return pending
 

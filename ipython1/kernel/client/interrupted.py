@@ -6,12 +6,12 @@ waiting.
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from ipython1.kernel.client import patient
 from ipython1.kernel.derive import VerbCall
 from ipython1.kernel.error import CallInterrupted, CompositeError, KernelError, StillRunning
 from ipython1.kernel.request import Request
@@ -43,7 +43,7 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
         engines = told(calls.reactor.submit(calls.connection.interrupt, requests))
     except (TimeoutError, KernelError) as problem:
         if outcome.done():  # the problem is what came of the commands
-            return outcome.result()
+            return outcome.result(0)
         raise StillRunning(f"{name} is not waited for any more, and may go on: {problem}") from None
     except KeyboardInterrupt:
         raise StillRunning(f"{name} is not waited for any more, and may go on") from None
@@ -55,7 +55,7 @@ def stopped(calls: Calls, requests: Sequence[Request], outcome: Future[T]) -> T:
 def _outcome(outcome: Future[T], name: str) -> T:
     """What came of commands that have stopped, if it follows soon."""
     try:
-        return outcome.result(OUTCOME_WITHIN)
+        return patient.outcome(outcome, OUTCOME_WITHIN)
     except (TimeoutError, KeyboardInterrupt):
         if outcome.done():  # it is what came of them
             raise
@@ -73,7 +73,7 @@ def all_stopped(
     commands = [member for member in waiting if member.taskid is None]
     for calls in {member.client._calls for member in commands}:
         requests = [request for member in commands if member.client._calls is calls for request in member._requests]
-        outcome: Future[None] = Future()
+        outcome: Future[None] = patient.SafeFuture()
         outcome.set_result(None)
         stopped(calls, requests, outcome)
     numbers = {calls: list(of_client) for calls, of_client in (tasks or {}).items() if of_client}
@@ -81,7 +81,7 @@ def all_stopped(
         if member.taskid is not None:
             numbers.setdefault(member.client._calls, []).append(member.taskid)
     count = sum(_aborted(calls, of_client, what) for calls, of_client in numbers.items())
-    concurrent.futures.wait(waiting, OUTCOME_WITHIN)
+    patient.settled(waiting, OUTCOME_WITHIN)
     problems = [member.exception(0) for member in waiting if member.done()]
     failures = [entry for problem in problems if isinstance(problem, CompositeError) for entry in problem.elist]
     raise CallInterrupted(aborted(what, count) if numbers else f"{what} was interrupted", failures) from None
@@ -99,13 +99,13 @@ def _aborted(calls: Calls, tasks: Sequence[int], what: str) -> int:
 def told(answer: Future[T]) -> T:
     """What engines have said that were asked to stop, when they have said so."""
     try:
-        return answer.result(SOON)
+        return patient.outcome(answer, SOON)
     except TimeoutError:
         if answer.done():  # it is what came of it
             raise
     if sys.stderr is not None:
         print(NOTICE, file=sys.stderr, flush=True)
-    return answer.result()
+    return patient.outcome(answer)
 
 
 def _goes_on(name: str, engines: list[int]) -> str:

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
+from ipython1.kernel.client.patient import SafeFuture
+
 _making = threading.Lock()
 
 
@@ -31,7 +33,7 @@ class LateFuture(Future[Any]):
         return getattr(self, name)
 
     def _make(self) -> None:
-        future: Future[Any] = Future()
+        future: Future[Any] = SafeFuture()
         with _making:
             if self._made:
                 return

@@ -19,6 +19,7 @@ from ipython1.kernel.client.interrupted import all_stopped, as_interrupted, stop
 from ipython1.kernel.client.late_future import LateFuture
 from ipython1.kernel.client.live import Feed, is_wanted
 from ipython1.kernel.client.parts import Parts
+from ipython1.kernel.client.patient import SafeFuture
 from ipython1.kernel.client.progress import Choice, Meter
 from ipython1.kernel.client.reactor import reactor_thread
 from ipython1.kernel.client.waiting import Wait
@@ -108,7 +109,7 @@ class PendingResult(Parts, LateFuture):
         if self.taskid is not None:
             self.client._perform(abandon([self.taskid]), "abort")
             return
-        outcome: Future[Any] = Future()
+        outcome: Future[Any] = SafeFuture()
         super().add_done_callback(lambda done: outcome.set_result(None))
         stopped(self.client._calls, self._requests, outcome)
 
@@ -359,7 +360,7 @@ class PendingResult(Parts, LateFuture):
         """Ctrl-C was pressed while it was waited for: raise what came of that."""
         if self.taskid is not None:
             all_stopped([self], self._name)
-        outcome: Future[Any] = Future()
+        outcome: Future[Any] = SafeFuture()
         super().add_done_callback(lambda done: outcome.set_result(None))
         stopped(self.client._calls, self._requests, outcome)
         problem = super().exception(0)

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from ipython1.kernel.client.ending import watch_end
+from ipython1.kernel.client.patient import SafeFuture, outcome
 from ipython1.kernel.error import ClientError
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class ReactorThread:
 
         Callbacks of the future run in the reactor's thread: they must not wait, nor run code of users.
         """
-        future: Future[T] = Future()
+        future: Future[T] = SafeFuture()
         self.submit_into(future, function, *args)
         return future
 
@@ -190,7 +191,7 @@ class ReactorThread:
     def wait(self, future: Future[T], what: str) -> T:
         """The outcome of `future`; ClientError where that could never come."""
         self.check_can_wait(what)
-        return future.result()
+        return outcome(future)
 
     def check_can_wait(self, what: str) -> None:
         """ClientError if this is the reactor's thread, or a process that was forked off and has none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import math
 import queue
@@ -13,13 +12,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from ipython1.kernel.client.live import Event, Feed
+from ipython1.kernel.client.patient import settled, taken
 from ipython1.kernel.client.progress import Meter
 from ipython1.kernel.live import Screen
 from ipython1.kernel.replies import Replies
 
 DELAY = 0.1
 """Seconds for which a call is waited for before it is asked what it prints: most are done by then."""
-TICK = 0.5
+LOOK_AFTER = 0.5
 """Seconds after which a bar is looked after, if nothing comes."""
 FEEDING = 50
 """To so many results it is listened at a time, in their order."""
@@ -65,7 +65,7 @@ class Wait:
         if self._enough is None and self._futures:
             simple = not self._feeds and self._meter is None
             first = timeout if simple else DELAY if timeout is None else min(DELAY, timeout)
-            if not concurrent.futures.wait(list(self._futures), first).not_done:
+            if settled(self._futures, first):
                 return True
         if not self.is_over:
             self._wait(until)
@@ -114,9 +114,9 @@ class Wait:
     def _take_event(self, until: float | None) -> None:
         left = None if until is None else max(0.0, until - time.monotonic())
         if self._meter is not None:
-            left = TICK if left is None else min(TICK, left)
+            left = LOOK_AFTER if left is None else min(LOOK_AFTER, left)
         with contextlib.suppress(queue.Empty):
-            event = self._events.get(timeout=left)
+            event = taken(self._events, left)
             if event is not None:
                 event()
         if self._meter is not None:

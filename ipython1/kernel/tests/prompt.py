@@ -20,9 +20,13 @@ CTRL_C = "\x03"
 CTRL_D = "\x04"
 PATIENT = (
     "import ipython1.kernel.client_session; ipython1.kernel.client_session.STOPPED_WITHIN = 50.0;"
-    " ipython1.kernel.client.interrupted.OUTCOME_WITHIN = 50.0"
+    " ipython1.kernel.client.interrupted.OUTCOME_WITHIN = 50.0; import gc; gc.disable()"
 )
-"""A line after which commands that were interrupted may take long to end: the machine may be busy."""
+"""A line after which commands that were interrupted may take long to end: the machine may be busy.
+
+And garbage is not looked for: Python loses a KeyboardInterrupt that is raised while it finalizes a socket there, of which there
+are some when code was interrupted that connects.
+"""
 SILENT = "ipython1.kernel.client.interrupted.SOON = 60.0"
 """One after which it is not said, either, that they take long."""
 
