@@ -63,6 +63,7 @@ class ChaosTestCase(TestCase):
 
 
 class RunTests(ChaosTestCase):
+    @long
     @asynchronous
     async def test_short(self) -> None:
         """Faults of all kinds, for some seconds: nothing is lost, doubled, wrong, out of order, or hangs."""

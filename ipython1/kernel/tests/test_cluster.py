@@ -72,6 +72,7 @@ class LifeTests(ClusterTestCase):
 
 
 class LoadTests(ClusterTestCase):
+    @long
     async def test_traffic(self) -> None:
         """Clients and their threads get their own answers only."""
         await self.scenario(await self.cluster(4), "traffic", "4000")
@@ -80,6 +81,7 @@ class LoadTests(ClusterTestCase):
         """Commands run in the order of submission."""
         await self.scenario(await self.cluster(2), "order")
 
+    @long
     async def test_come_and_go(self) -> None:
         """200 clients that come and leave leak nothing in the controller."""
         cluster = await self.cluster(1, RETURNED)

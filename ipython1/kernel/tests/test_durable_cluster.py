@@ -37,6 +37,7 @@ class KilledControllerTests(TestCase):
         """Each command runs once on each engine, in order."""
         await self.survives("commands")
 
+    @long
     @asynchronous
     async def test_long_command(self) -> None:
         """Calls return as if nothing had happened: results, large values, errors."""

@@ -220,6 +220,7 @@ class EndTests(TaskClusterCase):
         self.assertIn("ran longer than the 0.3 s", str(error))
         self.assertEqual(await session.outcome(after), [2])
 
+    @long
     async def test_stubborn(self) -> None:
         """An interpreter that does not stop is ended, and comes back."""
         session = await self.start()

@@ -220,6 +220,7 @@ class ClusterTests(ProgramCase):
             self.assertRegex(said, f"(?m)^{expected}")
         await self.assert_nothing_left()
 
+    @long
     @asynchronous
     async def test_ends(self) -> None:
         """However the program ends, the cluster ends with it."""
