@@ -247,7 +247,7 @@ ENGINE_SHARED_MEMORY = _engine.setting(
     "shared_memory",
     Boolean(),
     True,
-    "Whether large values may come from clients of the same host, and go back, through memory that both processes see.",
+    "Whether large values go through memory that processes of the host share: to and from clients there, and interpreters.",
 )
 
 MEMORY_LIMIT = _engine.setting(
