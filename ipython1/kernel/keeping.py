@@ -12,7 +12,7 @@ LARGE = 512 << 10
 
 
 class Keeping(Protocol):
-    """What will be one body of messages."""
+    """What will be one body of messages; MemoryError where there is no room for it."""
 
     def add(self, data: Bytes) -> None:
         """Put this piece behind those before."""

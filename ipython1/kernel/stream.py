@@ -55,8 +55,13 @@ class Collector:
         self._traffic = traffic
 
     def piece(self, data: Bytes) -> Deferred[bool]:
-        if self._keeping is not None:
+        if self._keeping is None:
+            return succeed(False)
+        try:
             self._keeping.add(data)
+        except MemoryError as problem:
+            self.broken(_no_room(self._size, problem))
+            return succeed(False)
         self._has += len(data)
         if self._traffic is not None:
             self._traffic.done += len(data)
@@ -64,12 +69,16 @@ class Collector:
 
     def complete(self) -> None:
         keeping, self._keeping = self._keeping, None
-        if keeping is not None:
+        if keeping is None:  # it broke before
+            return
+        try:
             self._body = keeping.whole()
+        except MemoryError as problem:
+            self._reason = _no_room(self._size, problem)
         self._tell()
 
     def broken(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         self._keeping = None
         self._tell()
 
@@ -95,6 +104,11 @@ class Collector:
     def reason(self) -> str | None:
         """Why the stream broke off."""
         return self._reason
+
+
+def _no_room(size: int, problem: MemoryError) -> str:
+    why = f": {problem}" if str(problem) else ""
+    return f"there is no room for {size} bytes{why}"
 
 
 class Relay:

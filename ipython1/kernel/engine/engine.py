@@ -398,7 +398,7 @@ class Engine:
         if command is None:
             # It was lost to its client when the end of the interpreter was asked for.
             return
-        if message.fields.get("unseen") is not None and not command.discarded:
+        if message.fields.get("unseen") is not None:
             self.log.warn("{name}: {why}", name=self.name, why=message.fields["unseen"])
             reply = outcomes.unseen(command, self.name, message.fields["unseen"])
             if reply is None:

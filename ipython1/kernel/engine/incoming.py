@@ -49,7 +49,10 @@ class InMemory:
     def _taken_back(self) -> Joined:
         """What has come, without the memory."""
         joined = Joined(self._has)
-        (body,) = self._memory.bodies([b""])
+        try:
+            (body,) = self._memory.bodies([b""])
+        except Unavailable as problem:
+            raise MemoryError(str(problem)) from None
         joined.add(body[: self._has])
         self._memory.close()
         return joined
