@@ -22,9 +22,11 @@ from ipython1.core.remote_error import describe
 from ipython1.core.tickets import Tickets, unread
 from ipython1.core.tracebacks import format_error, trim
 from ipython1.kernel import engineservice, framing
+from ipython1.kernel.error import ConnectionError
 from ipython1.kernel.framing import Message
-from ipython1.kernel.shared_memory.memory import Memory, open_bodies, without
+from ipython1.kernel.shared_memory.memory import Memory, without
 from ipython1.kernel.shared_memory.pool import Pool
+from ipython1.kernel.shared_memory.reference import Reference
 from ipython1.kernel.shared_memory.system import Unavailable
 
 # How many exceptions in a row may strike the loop's own jumps. In a trial with an alarm every 0.3 ms, one in
@@ -197,12 +199,11 @@ class Loop:
     def _run(self, work: _Work) -> verbs.Reply:
         self._interrupts.raise_if_early()
         fields = work.message.fields
-        bodies = work.message.bodies
         try:
-            for said in fields.get("memories", ()):
-                bodies = open_bodies(said, bodies)
+            memories = [Memory.open(Reference.of(said)) for said in fields.get("memories", ())]
         except Unavailable as problem:
             return verbs.Reply({"unseen": str(problem)})
+        bodies = _taken(memories, work.message.bodies)
         command = verbs.Command(fields["verb"], fields["args"], fields.get("values", ()), bodies)
         return verbs.perform(self._interpreter, command)
 
@@ -264,3 +265,13 @@ class Loop:
             status = 1
         stdio.flush()
         os._exit(status)
+
+
+def _taken(memories: list[Memory], bodies: list[Any]) -> list[Any]:
+    """The bodies, with those that lie there; these are this process's own."""
+    try:
+        for memory in memories:
+            bodies = memory.bodies(bodies)
+    except Unavailable as problem:
+        raise ConnectionError(f"a large value did not arrive: {problem}") from None
+    return bodies

@@ -31,8 +31,8 @@ class Arrivals:
     def __init__(self, refuse: Callable[[str], None]) -> None:
         self._refuse = refuse
         self._arrivals: dict[int, _Arrival] = {}
-        self.new_keeping: Callable[[int], Keeping] = Joined
-        """Where the streams that are collected are put together, made for the size of each."""
+        self.new_keeping: Callable[[int, int], Keeping] = Joined
+        """Where the streams that are collected are put together, made for the size and the uses of each."""
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -48,18 +48,19 @@ class Arrivals:
 
     def _collecting(self, ref: StreamRef) -> Sink:
         if ref.number not in self._arrivals:
-            self.expect(ref, self._collector(ref.size), 1)
+            self.expect(ref, self._collector(ref.size, 1), 1)
         return self._arrivals[ref.number].sink
 
-    def _collector(self, size: int) -> Collector:
-        return Collector(size, self.new_keeping(size))
+    def _collector(self, size: int, uses: int) -> Collector:
+        return Collector(size, self.new_keeping(size, uses))
 
     def message_received(self, message: Message) -> None:
         """One of the messages with which a peer speaks of its streams (`messages.OF_LINK`)."""
         number = message.fields["number"]
         if message.kind == "stream":
             size = message.fields["size"]
-            self.expect(StreamRef(number, size), self._collector(size), message.fields["uses"])
+            uses = message.fields["uses"]
+            self.expect(StreamRef(number, size), self._collector(size, uses), uses)
         elif message.kind == "release":
             self._used(number, message.fields["uses"])
         else:

@@ -24,7 +24,7 @@ class Keeping(Protocol):
 class Joined:
     """Keeps the pieces as they came, and joins them: no more memory is taken than has come."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, uses: int = 1) -> None:
         self._pieces: list[Bytes] = []
 
     def add(self, data: Bytes) -> None:
@@ -57,7 +57,7 @@ class InPlace:
         return self._memory
 
 
-def in_place(size: int) -> Keeping:
+def in_place(size: int, uses: int = 1) -> Keeping:
     """`InPlace`; joined, if there is no room for all of it now."""
     try:
         return InPlace(size)

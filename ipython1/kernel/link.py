@@ -346,7 +346,7 @@ class SessionLink:
             collecting.addBoth(self._collected, self._hold())
         return collecting
 
-    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
+    def keep_in(self, new_keeping: Callable[[int, int], Keeping]) -> None:
         """See `ipython1.kernel.peer.Link.keep_in`."""
         self._arrivals.new_keeping = new_keeping
 

@@ -83,8 +83,8 @@ class Link(Protocol):
         Fails with `ConnectionError` if a stream breaks off.
         """
 
-    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
-        """Have streams that are collected from now on put together in what this makes for the size of each."""
+    def keep_in(self, new_keeping: Callable[[int, int], Keeping]) -> None:
+        """Have streams that are collected from now on put together in what this makes for size and uses of each."""
 
     def relay(self, ref: StreamRef, to: Sequence[tuple[Link, int]]) -> Relayed:
         """Pass on a stream that a message which came here refers to, piece by piece as it comes.

@@ -29,6 +29,7 @@ def interruptible(pending: PendingResult) -> Iterator[None]:
         return
     looking = _Looking(asyncio.get_running_loop())
     try:
+        looking.begin()
         # In this order: the handler finds what it is for.
         _awaited.append(pending)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -46,14 +47,16 @@ class _Looking:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._look()
+        self._next: asyncio.TimerHandle | None = None
 
-    def _look(self) -> None:
-        self._next = self._loop.call_later(TICK, self._look)
+    def begin(self) -> None:
+        """Have it look, from now on."""
+        self._next = self._loop.call_later(TICK, self.begin)
 
     def end(self) -> None:
         """It need not look any more."""
-        self._next.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
 
 def _at_prompt() -> bool:

@@ -30,7 +30,10 @@ TOGETHER = 1000
 
 
 class Condition(_thread.RLock):  # type: ignore[misc] # it is not final
-    """As `threading.Condition`, as far as a `Future` uses it; a ``with`` statement takes it in one step."""
+    """As `threading.Condition`, as far as a `Future` uses it; a ``with`` statement takes it in one step.
+
+    So it is as long as Python does not look for signals between ``__enter__`` and the statement's body, as up to 3.13.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[_thread.LockType] = deque()
@@ -45,6 +48,8 @@ class Condition(_thread.RLock):  # type: ignore[misc] # it is not final
             return waiter.acquire(True, -1 if timeout is None else max(0.0, timeout))
         finally:
             self._acquire_restore(state)  # type: ignore[attr-defined]
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(waiter)
 
     def notify_all(self) -> None:
         """End the waiting of all."""

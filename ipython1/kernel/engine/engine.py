@@ -93,7 +93,7 @@ class Engine:
 
     @property
     def memories(self) -> Memories:
-        """The memory that its agent shares with clients."""
+        """The memory that its agent shares with interpreters, and with clients."""
         return self._host.memories
 
     @property

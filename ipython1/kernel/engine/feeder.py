@@ -24,7 +24,7 @@ class Feeder:
         self._interpreter = interpreter
         self._queue = queue
         self._memories = memories
-        self._sees_memory: bool | None = None
+        self._sees_memory = False
         # Whether the interpreter may still have to pass over commands that were taken back, and what it was sent after
         # them: until that is answered it is given none ahead.
         self._passed_over = False
@@ -34,6 +34,8 @@ class Feeder:
         """Give it the command that runs now."""
         self.was_fed = True
         command.ticket = None
+        # What the code did that has run there may have made it invisible.
+        self._sees_memory = self._memories.enabled and system.is_visible(self._interpreter.pid)
         if self._passed_over:
             self._behind_them = command
         self._interpreter.send(self._message(command))
@@ -71,6 +73,4 @@ class Feeder:
 
     def _answer_in(self, command: Command) -> int | None:
         """From how many bytes on its outcome is left in memory, by which it comes to this process at least."""
-        if self._sees_memory is None:  # nothing has been run there yet
-            self._sees_memory = self._memories.enabled and system.is_visible(self._interpreter.pid)
         return LEAST if command.answer_in is None and self._sees_memory else command.answer_in

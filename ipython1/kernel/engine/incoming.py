@@ -1,9 +1,10 @@
-"""Large values that come in streams, put together where the interpreters see them: each maps them from there."""
+"""Large values that come in streams, put together where the interpreters see them, and take them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 from ipython1.kernel.config.settings import SHARED_MEMORY_FROM
 from ipython1.kernel.framing import Bytes
@@ -16,24 +17,49 @@ LEAST: int = SHARED_MEMORY_FROM.default
 """What is smaller (bytes) is with its interpreter sooner through the socket."""
 
 
-def keeping(size: int) -> Keeping:
-    """Where a stream of that size is put together: in memory for interpreters if it is large, and there is some."""
-    if size >= LEAST:
-        try:
-            return InMemory(size)
-        except Unavailable:
-            pass
-    return Joined(size)
+MOST = 64
+"""So many lie in memory at a time: each takes a descriptor."""
+
+
+class Incoming:
+    """Where the streams that come to one agent are put together."""
+
+    def __init__(self) -> None:
+        self._open: WeakSet[Any] = WeakSet()
+
+    def keeping(self, size: int, uses: int) -> Keeping:
+        """Where a stream of that size is put together, which so many commands are going to use.
+
+        In memory for interpreters if it is large, and there is some.
+        """
+        if size >= LEAST and len(self._open) < MOST:
+            try:
+                kept = InMemory(size, uses > 1)
+            except Unavailable:
+                return Joined(size)
+            self._open.add(kept.lifetime)
+            return kept
+        return Joined(size)
 
 
 class InMemory:
-    """A stream that becomes a sealed `Memory`, or bytes if there is no more memory to share."""
+    """A stream that becomes `Memory`, or bytes if there is no more memory to share.
 
-    def __init__(self, size: int) -> None:
+    What is for `several` is sealed, and mapped by each.  Of what is for one alone that one takes a copy: as a mapping it would
+    have the value twice when the value is changed.
+    """
+
+    def __init__(self, size: int, several: bool) -> None:
         self._memory = Memory.new(ALIGNMENT + size)
+        self._several = several
         self._memory.begin([(0, ALIGNMENT, size)])
         self._has = 0
         self._joined: Joined | None = None
+
+    @property
+    def lifetime(self) -> object:
+        """See `Memory.lifetime`."""
+        return self._memory.lifetime
 
     def add(self, data: Bytes) -> None:
         """See `Keeping`."""
@@ -61,7 +87,8 @@ class InMemory:
         """See `Keeping`."""
         if self._joined is None:
             try:
-                self._memory.seal()
+                if self._several:
+                    self._memory.seal()
                 return self._memory
             except Unavailable:
                 self._joined = self._taken_back()

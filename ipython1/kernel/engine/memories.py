@@ -1,4 +1,4 @@
-"""The memory that an agent shares with clients of its host: theirs until its interpreters have it, and its own."""
+"""The memory that an agent shares with its interpreters and with clients of its host: where values lie until they are taken."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Left:
 
 
 class Memories:
-    """What of it is open, for one controller at a time.  The agent does not look into it.
+    """What of it is open, for one controller at a time.  The agent does not look into values, but may send them from there.
 
     `trim` is called when interpreters have had no use for some time for what they keep for the next value.
     """
@@ -108,7 +108,7 @@ class Memories:
         return self._own.reference.to_plain()
 
     def answer_in(self, asked: list[Any] | None) -> int | None:
-        """From how many bytes on an outcome may be left in memory; None if it may not."""
+        """From how many bytes on an outcome may be left in memory for the client; None if it takes none there."""
         if asked is None or self._own is None or self._own.reference.nonce not in asked[1:]:
             return None
         return asked[0] if type(asked[0]) is int else None

@@ -72,8 +72,12 @@ def opened(said: Any, taken: Callable[[bytes], None]) -> Left | str:
     """
     try:
         reference = Reference.of(said)
+    except ProtocolError as problem:
+        return str(problem)
+    try:
         memory = Memory.open(reference)
-    except (Unavailable, ProtocolError) as problem:
+    except Unavailable as problem:
+        taken(reference.nonce)
         return str(problem)
     left = Left(memory, partial(taken, reference.nonce))
     if reference.sealed:
@@ -96,7 +100,7 @@ def left_in(
         if command.answer_in is None:  # whoever asked for it is not asked to take them there any more
             return fields, memories.lend(memory, bodies)
     except Unavailable as problem:
-        error = EngineLost(f"the values of {command.label} were lost with the interpreter of {engine}: {problem}")
+        error = EngineLost(f"the values of {command.label} could not be taken from the interpreter of {engine}: {problem}")
         return {"ok": False}, list(failure_bodies(error))
     return {**fields, "memory": memories.leave(memory)}, bodies
 

@@ -37,7 +37,7 @@ MODULE = "ipython1.core.process"
 GRACE = 2.0
 """Seconds after which an interpreter that was asked to end is killed."""
 WAKE_AFTER = 0.1
-"""Seconds after an interrupt in which it has been heeded as a rule; see `ipython1.core.interrupts`."""
+"""Seconds after an interrupt, in which it is heeded as a rule, `WAKE` is sent; another command may run by then."""
 MAX_INTERRUPTS = 64
 """So many interrupts of one command are named on the control socket; for more, the signal alone is sent."""
 
@@ -191,6 +191,8 @@ class Interpreter(ProcessProtocol):
         self._signal_group(signal.SIGINT)
         if self._waking is None or not self._waking.active():
             self._waking = self._reactor.callLater(WAKE_AFTER, self.signal, WAKE)
+        else:
+            self._waking.reset(WAKE_AFTER)
 
     def signal(self, number: int) -> None:
         """Send a signal to the interpreter alone."""

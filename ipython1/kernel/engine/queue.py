@@ -49,7 +49,8 @@ class Command:
     """A command for the interpreter.
 
     `index` and `among` are as in `ipython1.kernel.messages`.
-    `memories` are where bodies lie that are empty here; values from `answer_in` bytes on may come back in memory, too.
+    `memories` are where bodies lie that are empty here; values from `answer_in` bytes on may be left
+    in memory for the client; None if it takes none there.
     """
 
     id: CommandId
@@ -253,6 +254,8 @@ class CommandQueue:
     def next_ahead(self) -> list[Command]:
         """The tasks that the interpreter is given to run next; from now on they count as given."""
         if self.running is None or not self.feeds_ahead or len(self._ahead) > AHEAD / 2:
+            return []
+        if self.running.memories:  # it may have to be given once more, and nothing is to be in between
             return []
         if not all(command.yields for command in self._waiting):
             return []

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ipython1.kernel.engine.memories import Memories
+from ipython1.kernel.engine.memories import Left, Memories
 from ipython1.kernel.engine.outbox import Answered, Outbox
 from ipython1.kernel.engine.queue import Command
-from ipython1.kernel.error import ProtocolError
+from ipython1.kernel.error import EngineLost, ProtocolError
 from ipython1.kernel.failures import failure_bodies
 from ipython1.kernel.framing import Bytes, Message
+from ipython1.kernel.shared_memory.system import Unavailable
 
 
 class Outlet(Protocol):
@@ -38,7 +39,7 @@ class Outlet(Protocol):
 
     @property
     def memories(self) -> Memories:
-        """The memory that is shared with clients."""
+        """The memory that is shared with interpreters, and with clients."""
 
 
 class Reports:
@@ -113,4 +114,14 @@ class Reports:
             said = answered.message.fields.pop("memory", None)
             left = None if said is None else self._outlet.memories.left(said["nonce"])
             if left is not None:
-                answered.message.bodies = self._outlet.memories.lend(left, answered.message.bodies)
+                self._take_out(answered, left)
+
+    def _take_out(self, answered: Answered, left: Left) -> None:
+        message = answered.message
+        try:
+            message.bodies = self._outlet.memories.lend(left, message.bodies)
+        except Unavailable as problem:
+            error = EngineLost(f"the values of {answered.command.label} could not be kept: {problem}")
+            message.fields = {name: message.fields[name] for name in ("id", "engine", "began") if name in message.fields}
+            message.fields["ok"] = False
+            message.bodies = list(failure_bodies(error))

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from ipython1.kernel.alive import ended
 from ipython1.kernel.engine.engine import Engine, Fate, Launch
 from ipython1.kernel.engine.history import History
-from ipython1.kernel.engine.incoming import divided, keeping
+from ipython1.kernel.engine.incoming import Incoming, divided
 from ipython1.kernel.engine.memories import Memories
 from ipython1.kernel.engine.memory import INTERVAL, MemoryLimit, host_memory, used_memory
 from ipython1.kernel.engine.queue import Command
@@ -52,6 +52,7 @@ class Agent:
         self.say = say
         self.memories = Memories(reactor, self._trim, shared_memory)
         """See `Outlet`."""
+        self._incoming = Incoming()
         self.link: Link | None = None
         self.failures: list[str] = []
         """Why engines were given up."""
@@ -106,7 +107,7 @@ class Agent:
         """Use `link` from now on; fires with the reason when it is lost."""
         self.link = link
         if self.memories.enabled:
-            link.keep_in(keeping)
+            link.keep_in(self._incoming.keeping)
         self._disconnected = Deferred()
         self._announced = False
         house, incarnation = link.peer.get("house", ""), link.peer.get("incarnation", "")

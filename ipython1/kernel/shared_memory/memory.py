@@ -55,6 +55,11 @@ class Memory:
         self.reference = reference
         self.is_closed = False
 
+    @property
+    def lifetime(self) -> object:
+        """What is there as long as it is open here, also as what `placed` has given."""
+        return self._descriptor
+
     @classmethod
     def of_bodies(cls, bodies: Sequence[Bytes]) -> Memory:
         """New, sealed memory with those of the bodies that are not small; Unavailable if there is none to be had."""

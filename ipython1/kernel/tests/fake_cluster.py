@@ -259,7 +259,7 @@ class FakeLink:
     def collect(self, message: Message) -> Deferred[Message]:
         raise NotImplementedError
 
-    def keep_in(self, new_keeping: Callable[[int], Keeping]) -> None:
+    def keep_in(self, new_keeping: Callable[[int, int], Keeping]) -> None:
         pass
 
     def lose(self, reason: str, ending: Ending = Ending.CLOSED) -> None:

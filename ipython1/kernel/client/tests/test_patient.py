@@ -138,6 +138,7 @@ class PatientTests(SynchronousTestCase):
         future: SafeFuture[int] = SafeFuture()
         self.assertRaises(TimeoutError, future.result, 0.001)
         self.assertRaises(TimeoutError, future.exception, 0)
+        self.assertFalse(future._condition._waiting)
         with ThreadPoolExecutor(3) as pool:
             waiting = [pool.submit(future.result, 50) for _ in range(3)]
             future.set_result(7)

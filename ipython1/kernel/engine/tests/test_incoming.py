@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from ipython1.kernel.engine.incoming import LEAST, InMemory, divided, keeping
+from ipython1.kernel.engine.incoming import LEAST, MOST, Incoming, InMemory, divided
 from ipython1.kernel.engine.tests.harness import AgentCase
 from ipython1.kernel.keeping import Joined
 from ipython1.kernel.shared_memory import system
@@ -26,8 +26,17 @@ def refuse(*arguments):
     raise system.Unavailable("it is dark")
 system.open_of = refuse
 """
-# How much of the engine's memory is a stream's, mapped.
-_MAPPED = "sum('memfd' in line for line in open('/proc/self/maps'))"
+# It cannot get more memory.
+_FULL = """
+from ipython1.kernel.shared_memory import system
+def refuse(*arguments):
+    raise system.Unavailable("it is full")
+system.own_memory = system.private_view = refuse
+"""
+
+
+# How much it keeps for its agent.
+_LEFT = "import gc; from ipython1.core.loop import Loop; [len(o._left) for o in gc.get_objects() if isinstance(o, Loop)]"
 
 
 def refuse(*arguments: Any) -> Any:
@@ -40,7 +49,7 @@ class KeepingTests(SynchronousTestCase):
 
     def test_memory(self) -> None:
         """It becomes sealed memory, which several messages may name, each at its place."""
-        kept = keeping(len(LARGE))
+        kept = Incoming().keeping(len(LARGE), 2)
         kept.add(LARGE[:1000])
         kept.add(LARGE[1000:])
         rest, (first,) = divided([b"small", kept.whole()])
@@ -53,14 +62,36 @@ class KeepingTests(SynchronousTestCase):
 
     def test_small(self) -> None:
         """What is small becomes bytes, and so does what is large if there is no memory to share."""
-        self.assertIsInstance(keeping(LEAST - 1), Joined)
+        incoming = Incoming()
+        self.assertIsInstance(incoming.keeping(LEAST - 1, 1), Joined)
         self.patch(system, "create", refuse)
-        self.assertIsInstance(keeping(LEAST), Joined)
+        self.assertIsInstance(incoming.keeping(LEAST, 1), Joined)
+
+    def test_for_one(self) -> None:
+        """What is for one alone is not sealed: that one takes a copy, and has it once when it changes it."""
+        kept = Incoming().keeping(len(LARGE), 1)
+        kept.add(LARGE)
+        memory = kept.whole()
+        self.assertFalse(memory.reference.sealed)
+        self.assertEqual(Memory.open(memory.reference).bodies([b""]), [LARGE])
+
+    def test_many(self) -> None:
+        """Not very many lie in memory at a time, since each takes a descriptor; a command that refers to one counts."""
+        incoming = Incoming()
+        kept = [incoming.keeping(LEAST, 1) for _ in range(MOST + 1)]
+        self.assertEqual([type(each) for each in kept], [InMemory] * MOST + [Joined])
+        first = kept.pop(0)
+        first.add(LARGE)
+        _, memories = divided([first.whole()])
+        del first
+        self.assertIsInstance(incoming.keeping(LEAST, 1), Joined)
+        del memories
+        self.assertIsInstance(incoming.keeping(LEAST, 1), InMemory)
 
     def test_no_more_memory(self) -> None:
         """It becomes bytes if the memory ends in the middle, or when it is to be sealed."""
         for fails in ("write", "seal"):
-            kept = InMemory(len(LARGE))
+            kept = InMemory(len(LARGE), True)
             kept.add(LARGE[:1000])
             patch = self.patch(system, fails, refuse)
             kept.add(LARGE[1000:-5])
@@ -77,7 +108,7 @@ class StreamTests(AgentCase):
         skip = "shared memory is for Linux"
 
     async def test_push(self) -> None:
-        """Interpreters map what has come in streams, several in one message, too, and may write to it."""
+        """Interpreters take what has come in streams, several in one message, too, and may write to it."""
         await self.start(2)
         arrays = [bytearray(LARGE), b"small", bytearray(OTHER)]
         segments: list[bytes] = []
@@ -91,8 +122,8 @@ class StreamTests(AgentCase):
         for engine in (0, 1):
             outcome = await self.controller.command("push", *segments, engine=engine, args=args, values=described)
             self.assertTrue(outcome.ok)
-        shown = await self.controller.execute(f"a[0] = 1; bytes(a[:3]), len(a), b, bytes(c[:2]), {_MAPPED}")
-        self.assertEqual(shown.shown, repr((b"\1\1\2", len(LARGE), b"small", OTHER[:2], 2)))
+        shown = await self.controller.execute("a[0] = 1; bytes(a[:3]), len(a), b, bytes(c[:2])")
+        self.assertEqual(shown.shown, repr((b"\1\1\2", len(LARGE), b"small", OTHER[:2])))
         self.assertEqual((await self.controller.execute("bytes(a[:3])", engine=1)).shown, repr(LARGE[:3]))
 
     async def test_large_source(self) -> None:
@@ -116,11 +147,45 @@ class StreamTests(AgentCase):
         self.assertEqual(outcomes[1].shown, repr((LARGE[:3], len(LARGE))))
         self.flushLoggedErrors()
 
+    async def test_blind_with_others_behind(self) -> None:
+        """So it does if very short tasks wait behind it, none of which is lost."""
+        await self.start()
+        await self.controller.execute(_BLIND)
+        first = self.controller.task("import time; time.sleep(0.2)")
+        large = self.controller.task(f"x = 1 {'#' * LEAST}", pull=["x"])
+        outcomes = await gatherResults(
+            [first, large, *(self.controller.task(f"y = {n}", pull=["y"]) for n in range(20))]
+        )
+        self.assertEqual([outcome.ok for outcome in outcomes], [True] * 22)
+        self.assertEqual([pickle.loads(outcome.bodies[0]) for outcome in outcomes[1:]], [1, *range(20)])
+
+    async def test_no_room_in_the_interpreter(self) -> None:
+        """Where there is no room for the value, the command fails, and the engine goes on."""
+        await self.start()
+        await self.controller.execute(f"kept = 5; {_FULL}")
+        outcome = await self.controller.push(x=LARGE)
+        self.assertEqual((outcome.error, outcome.text), ("ConnectionError", "a large value did not arrive: it is full"))
+        self.assertEqual((await self.controller.execute("kept")).shown, "5")
+
+    async def test_not_to_be_opened(self) -> None:
+        """A value that cannot be taken from the interpreter is lost, with an error, and is not kept there."""
+        await self.start()
+        await self.controller.execute(f"x = bytes(range(256)) * {LEAST // 256}")
+        patch = self.patch(system, "open_of", refuse)
+        outcome = await self.controller.command("pull", args={"names": ["x"]}, label="pull('x')")
+        text = "the values of pull('x') could not be taken from the interpreter of engine 0: there is no more"
+        self.assertEqual((outcome.error, outcome.text), ("EngineLost", text))
+        patch.restore()
+        self.assertEqual((await self.controller.execute(_LEFT)).shown, "[0]")
+        self.patch(system, "is_visible", lambda pid: False)
+        outcome = await self.controller.command("pull", args={"names": ["x"]})
+        self.assertEqual(pickle.loads(outcome.bodies[0]), LARGE)
+
     async def test_nowhere_to_be_seen(self) -> None:
         """If nobody sees it, the command fails with an error, and the engine goes on."""
         await self.start()
         await self.controller.execute(_BLIND)
-        self.patch(system, "private_view", refuse)
+        self.patch(system, "own_memory", refuse)
         outcome = await self.controller.push(x=LARGE)
         self.assertEqual((outcome.error, outcome.ok), ("ConnectionError", False))
         self.assertIn("engine 0 did not get all of push(): it is dark", outcome.text)
@@ -139,10 +204,7 @@ class StreamTests(AgentCase):
         self.controller.heard.clear()
         gc.collect()
         await self.until(lambda: not len(self.agent.memories))
-        shown = await self.controller.execute(
-            "import gc; from ipython1.core.loop import Loop; [len(o._left) for o in gc.get_objects() if isinstance(o, Loop)]"
-        )
-        self.assertEqual(shown.shown, "[0]")
+        self.assertEqual((await self.controller.execute(_LEFT)).shown, "[0]")
 
     async def test_interpreter_ends(self) -> None:
         """A value that is leaving outlives the interpreter whose it was."""
