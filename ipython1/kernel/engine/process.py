@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.process import reapAllProcesses
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -214,6 +215,15 @@ class Interpreter(ProcessProtocol):
         """End it at once."""
         self._reason = self._reason or reason
         self._signal_group(signal.SIGKILL)
+        if not self.ended:
+            self._cancel_deadline()
+            self._deadline = self._reactor.callLater(GRACE, self._look)
+
+    def _look(self) -> None:
+        """See whether it has ended, though the system's signal that says so has not been noticed."""
+        reapAllProcesses()
+        if not self.ended:
+            self._deadline = self._reactor.callLater(GRACE, self._look)
 
     def _end_within(self, seconds: float, reason: str) -> None:
         self._cancel_deadline()

@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ipython1.kernel.engine import engine as engine_module
+from ipython1.kernel.engine import process as process_module
 from ipython1.kernel.engine.process import Interpreter, Owner, describe_end
 from ipython1.kernel.engine.service import Agent
 from ipython1.kernel.engine.tests.harness import ENVIRONMENT, launch
@@ -68,6 +69,19 @@ class InterpreterTests(TestCase):
         self.assertEqual(await owner.ended, "it was asked to")
         self.assertTrue(interpreter.ended)
         self.assertEqual(await open_descriptors(), before)
+
+    async def test_unnoticed_end(self) -> None:
+        """That it has ended is seen before long, also where the signal that says so has been missed."""
+        self.patch(process_module, "GRACE", 0.05)
+        interpreter, owner = self.interpreter()
+        interpreter.start()
+        await owner.ready
+        noticed = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGCHLD, noticed)
+        interpreter.end("it was asked to", idle=True)
+        self.assertEqual(await owner.ended, "it was asked to")
+
+    test_unnoticed_end.timeout = 20  # type: ignore[attr-defined] # of trial's; another signal would end it, too
 
     async def test_no_descriptor_leaks(self) -> None:
         """Nothing is left open of 200 processes."""
