@@ -51,7 +51,7 @@ mec.execute('import time; print("waits"); time.sleep(1000)', targets=0)
 """
 
 FORKS = """
-import os, sys, warnings
+import os, warnings
 from ipython1.kernel import client
 mec = client.MultiEngineClient()
 # Python 3.12 and newer warn that it is not wise to fork where there are threads; here that is done all the same.
@@ -64,8 +64,9 @@ if not pid:
         try:
             client.MultiEngineClient()
         except client.ClientError:
-            sys.exit(7)
-    sys.exit(1)
+            # As multiprocessing ends its own: at the usual end OpenSSL waits for a lock that another thread may have had.
+            os._exit(7)
+    os._exit(1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), len(mec))
 """
 
