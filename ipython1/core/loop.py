@@ -268,10 +268,13 @@ class Loop:
 
 
 def _taken(memories: list[Memory], bodies: list[Any]) -> list[Any]:
-    """The bodies, with those that lie there; these are this process's own."""
+    """The bodies, with those that lie there; these are this process's own, and the memory is let go of."""
     try:
         for memory in memories:
             bodies = memory.bodies(bodies)
     except Unavailable as problem:
         raise ConnectionError(f"a large value did not arrive: {problem}") from None
+    finally:
+        for memory in memories:
+            memory.close()
     return bodies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
@@ -15,8 +16,6 @@ from ipython1.kernel.shared_memory.system import Unavailable
 
 LEAST: int = SHARED_MEMORY_FROM.default
 """What is smaller (bytes) is with its interpreter sooner through the socket."""
-
-
 MOST = 64
 """So many lie in memory at a time: each takes a descriptor."""
 
@@ -33,12 +32,10 @@ class Incoming:
         In memory for interpreters if it is large, and there is some.
         """
         if size >= LEAST and len(self._open) < MOST:
-            try:
+            with contextlib.suppress(Unavailable):
                 kept = InMemory(size, uses > 1)
-            except Unavailable:
-                return Joined(size)
-            self._open.add(kept.lifetime)
-            return kept
+                self._open.add(kept.lifetime)
+                return kept
         return Joined(size)
 
 

@@ -230,8 +230,7 @@ class Interpreter(ProcessProtocol):
         self._deadline = self._reactor.callLater(seconds, self.kill, reason)
 
     def _cancel_deadline(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        _cancel(self._deadline)
         self._deadline = None
 
     def _signal_group(self, number: int) -> None:
@@ -265,8 +264,7 @@ class Interpreter(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self._cancel_deadline()
-        if self._waking is not None and self._waking.active():
-            self._waking.cancel()
+        _cancel(self._waking)
         # The process itself is gone, and what it had written before is complete: what it has said of earlier commands,
         # then the output of the last one.
         self._channel.drain()
@@ -278,6 +276,11 @@ class Interpreter(ProcessProtocol):
         self._ours.close()
         how = describe_end(reason.value)
         self._owner.interpreter_ended(self._reason or how)
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
 
 
 def _pair(theirs: contextlib.ExitStack) -> tuple[socket.socket, int]:

@@ -85,7 +85,6 @@ class Command:
         """How many bytes its bodies have, but for those in memory."""
         return sum(memoryview(body).nbytes for body in self.bodies)
 
-
     def take_in(self) -> None:
         """Have all bodies here, also for an interpreter that does not see the memory; Unavailable."""
         for memory in self.memories:

@@ -35,6 +35,8 @@ system.own_memory = system.private_view = refuse
 """
 
 
+# How many descriptors of memory it has.
+_MEMORY = "import os; sum('memfd' in os.readlink(e.path) for e in os.scandir('/proc/self/fd') if os.path.lexists(e.path))"
 # How much it keeps for its agent.
 _LEFT = "import gc; from ipython1.core.loop import Loop; [len(o._left) for o in gc.get_objects() if isinstance(o, Loop)]"
 
@@ -125,6 +127,13 @@ class StreamTests(AgentCase):
         shown = await self.controller.execute("a[0] = 1; bytes(a[:3]), len(a), b, bytes(c[:2])")
         self.assertEqual(shown.shown, repr((b"\1\1\2", len(LARGE), b"small", OTHER[:2])))
         self.assertEqual((await self.controller.execute("bytes(a[:3])", engine=1)).shown, repr(LARGE[:3]))
+
+    async def test_let_go_of(self) -> None:
+        """While user code runs that was given a large value, its interpreter does not keep the memory in which that came."""
+        await self.start()
+        shown = await self.controller.execute(f"{_MEMORY} {'#' * LEAST}")
+        before = await self.controller.execute(_MEMORY)
+        self.assertEqual(shown.shown, before.shown)
 
     async def test_large_source(self) -> None:
         """Code may be as large; what is kept of it, if the interpreter dies meanwhile, too."""
